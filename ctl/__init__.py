@@ -1,0 +1,1 @@
+"""The operator's command line: formats what the daemons know and submits requests."""
