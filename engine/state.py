@@ -1,0 +1,464 @@
+"""The snapshot: everything one cycle may know, as frozen values.
+
+Here live nouns for what is (never verbs, never rules).  The shell fills the record once per cycle;
+the engine sees nothing else.  Time is a field.  An observation is `Known(value, when)` or
+`Unknown(since, why)`; *absent* (no leader, no data directory) is a known value.  Collections are
+tuples or sorted mappings so that iteration order cannot decide anything.
+
+Two clocks appear, and never mix: `now`, `when`, `since`, `*_at` are seconds of CLOCK_BOOTTIME
+(never runs backwards, counts suspend); fields that say `wall` or `epoch` are seconds since 1970.
+LSNs are integers (bytes), timelines are integers from 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    """An observation that succeeded at `when`."""
+
+    value: T
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An observation that has been failing since `since`; `why` is a sentence without secrets."""
+
+    since: float
+    why: str
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """A member's tags; `other` holds the user's own, as text."""
+
+    nofailover: bool = False
+    noloadbalance: bool = False
+    nosync: bool = False
+    clonefrom: bool = False
+    nostream: bool = False
+    replicatefrom: str | None = None
+    failover_priority: int = 1
+    sync_priority: int = 1
+    other: Mapping[str, str] = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One `members/<name>` key.  `host`/`port` are taken from its conn_url."""
+
+    name: str
+    host: str = ""
+    port: int = 5432
+    api_url: str = ""
+    state: str = ""
+    role: str = ""
+    version: str = ""
+    timeline: int | None = None
+    xlog_location: int | None = None
+    receive_lsn: int | None = None
+    replay_lsn: int | None = None
+    replication_state: str | None = None
+    tags: Tags = Tags()
+    pause: bool = False
+    checkpoint_after_promote: bool | None = None
+    pending_restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRequest:
+    """The `failover` key: a switchover (with `leader`) or a failover (without) asked by hand."""
+
+    leader: str | None
+    candidate: str | None
+    scheduled_epoch: float | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One finished timeline: it ended at `lsn`; `new_leader` opened the next one."""
+
+    timeline: int
+    lsn: int
+    reason: str = ""
+    timestamp: str = ""
+    new_leader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """The `sync` key; `standbys` is sorted, `quorum` is 0 outside quorum mode."""
+
+    leader: str
+    standbys: tuple[str, ...]
+    quorum: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The store's view of the cluster; members are sorted by name."""
+
+    initialize: str | None = None
+    leader: str | None = None
+    leader_revision: int = 0
+    members: tuple[Member, ...] = ()
+    config_present: bool = False
+    optime: int | None = None
+    slots: Mapping[str, int] = NOTHING
+    retain_slots: tuple[str, ...] = ()
+    failover: FailoverRequest | None = None
+    history: tuple[HistoryLine, ...] | None = None
+    sync: SyncState | None = None
+    failsafe: Mapping[str, str] | None = None
+
+    def member(self, name: str | None) -> Member | None:
+        """The member of that name, if it has a key."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What this daemon's own requests proved about the leader lock.
+
+    `sent_at` is taken just before the last successful acquire or renew was *sent*, so certainty
+    never counts the time on the wire.  `refused` says that the store answered "not yours".
+    """
+
+    sent_at: float | None = None
+    ttl_seconds: float = 30.0
+    refused: bool = False
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+
+class DirectoryKind(StrEnum):
+    """What is found at postgresql.data_dir."""
+
+    EMPTY = "empty"  # absent or empty: may be filled
+    VALID = "valid"  # a data directory of our major version
+    ALIEN = "alien"  # something that must not be touched: `problem` says what
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """What pg_controldata says; read only while PostgreSQL is down."""
+
+    state: str  # "shut down", "shut down in recovery", "in production", ...
+    checkpoint_lsn: int
+    timeline: int
+    min_recovery_lsn: int = 0
+    min_recovery_timeline: int = 0
+    rewindable: bool = False  # data checksums or wal_log_hints
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The data directory as found on disk."""
+
+    kind: DirectoryKind
+    problem: str = ""
+    system_identifier: str = ""
+    control: ControlData | None = None
+    standby_signal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Postmaster:
+    """The running postmaster; `frozen` when the kernel shows it stopped (SIGSTOP)."""
+
+    pid: int
+    start_ticks: int
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One row of pg_replication_slots."""
+
+    name: str
+    kind: Literal["physical", "logical"] = "physical"
+    active: bool = False
+    restart_lsn: int | None = None
+    has_xmin: bool = False
+    wal_status: str = ""
+    database: str = ""
+    plugin: str = ""
+    failover: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationRow:
+    """One row of pg_stat_replication on this server."""
+
+    application_name: str
+    state: str = ""
+    sync_state: str = ""
+    sync_priority: int = 0
+    usename: str = ""
+    client_addr: str = ""
+    flush_lsn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingParameter:
+    """A changed parameter that needs a restart."""
+
+    name: str
+    old_value: str
+    new_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What PostgreSQL answered by SQL.  Positions are LSNs; `None` is "not known"."""
+
+    in_recovery: bool
+    timeline: int | None
+    server_version: int = 0
+    system_identifier: str = ""
+    write_lsn: int | None = None  # primary: current write position
+    receive_lsn: int | None = None  # standby
+    replay_lsn: int | None = None  # standby
+    replay_paused: bool = False
+    replayed_epoch: float | None = None
+    replication_state: str | None = None  # "streaming", "in archive recovery"
+    upstream: str | None = None  # "host:port" the WAL receiver is set to
+    upstream_lsn: int | None = None  # latest_end_lsn that the upstream reported
+    checkpoint_timeline: int | None = None  # of the last checkpoint in pg_control
+    started_epoch: float = 0.0
+    slots: tuple[Slot, ...] = ()
+    replication: tuple[ReplicationRow, ...] = ()
+    pending: tuple[PendingParameter, ...] = ()
+    timeline_history: tuple[HistoryLine, ...] = ()  # primary only
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """The local PostgreSQL: what is on disk, which process runs, and what it answers."""
+
+    directory: DataDirectory
+    postmaster: Postmaster | None
+    server: Known[Server] | Unknown
+    starting: bool = False  # the postmaster answers "the database system is starting up"
+    wanted_config: str = ""  # digest of the configuration that should be in force
+    applied_config: str = ""  # digest of the configuration that was written and loaded last
+    configured_upstream: str | None = None  # "host:port" in the written primary_conninfo
+
+
+# --- long work, requests, peers -------------------------------------------------------------------
+
+
+class JobKind(StrEnum):
+    """Long work on PostgreSQL; at most one runs at a time."""
+
+    INITDB = "initdb"
+    CREATE_ROLES = "create roles"
+    CLONE = "clone"
+    START = "start"
+    STOP = "stop"
+    PROMOTE = "promote"
+    CRASH_RECOVERY = "crash recovery"
+    REWIND = "rewind"
+    CHECKPOINT = "checkpoint"
+    REMOVE = "remove data directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work in progress."""
+
+    kind: JobKind
+    since: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How the last job of a kind ended; `why` names the error without secrets."""
+
+    kind: JobKind
+    ok: bool
+    finished: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartCondition:
+    """Filters of a restart request; empty means "always"."""
+
+    pending_only: bool = False
+    role: str | None = None
+    below_version: int | None = None
+    timeout_seconds: float | None = None
+    scheduled_epoch: float | None = None
+
+
+class RequestKind(StrEnum):
+    """What an operator may ask of this node over REST."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    REINITIALIZE = "reinitialize"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An operator's request that waits for an answer (`Answer` with the same id)."""
+
+    id: int
+    kind: RequestKind
+    since: float
+    condition: RestartCondition = RestartCondition()
+    force: bool = False
+    from_leader: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """What a member said when asked over REST (`AskPeers`), or that it did not answer."""
+
+    name: str
+    asked_at: float
+    reachable: bool
+    why: str = ""
+    role: str = ""
+    state: str = ""
+    lsn: int | None = None  # primary: written; standby: max(received, replayed)
+    timeline: int | None = None
+    nofailover: bool = False
+    failover_priority: int = 1
+    watchdog_failed: bool = False
+    stale: bool = False  # its loop has not run for longer than its lease could last
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderTimeline:
+    """What the leader said on a replication connection (`AskLeader`)."""
+
+    leader: str
+    asked_at: float
+    timeline: int
+    in_recovery: bool
+    checkpointed: bool  # its last checkpoint is on its current timeline
+    history: tuple[HistoryLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The separate process that ends PostgreSQL when nobody moves the deadline."""
+
+    ready: bool
+    why: str = ""
+    armed: bool = False
+    kill_at: float | None = None
+
+
+# --- policy and memory ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentSlot:
+    """A slot that the configuration asks for."""
+
+    name: str
+    kind: Literal["physical", "logical"] = "physical"
+    database: str = ""
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The effective settings that decisions depend on.  Seconds and bytes throughout."""
+
+    ttl_seconds: float = 30.0
+    loop_wait_seconds: float = 10.0
+    retry_timeout_seconds: float = 10.0
+    maximum_lag_on_failover_bytes: int = 1048576
+    check_timeline: bool = False
+    max_timelines_history: int = 0
+    primary_start_timeout_seconds: float = 300.0
+    primary_stop_timeout_seconds: float = 0.0
+    synchronous_mode: Literal["off", "on", "quorum"] = "off"
+    failsafe_mode: bool = False
+    pause: bool = False
+    use_slots: bool = True
+    member_slots_ttl_seconds: float = 1800.0
+    permanent_slots: tuple[PermanentSlot, ...] = ()
+    ignore_slots: tuple[Mapping[str, str], ...] = ()
+    use_pg_rewind: bool = False
+    remove_on_rewind_failure: bool = False
+    remove_on_diverged: bool = False
+    may_bootstrap: bool = False
+    fence_required: bool = False
+    tags: Tags = Tags()
+    dcs_config: str = ""  # bootstrap.dcs as JSON text, written once at the first start
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the engine wants to know again next cycle; changed only by the `Remember` action."""
+
+    bootstrapping: bool = False  # this node created `initialize` and fills the data directory
+    roles_created: bool = False  # bootstrap: the SQL part is done
+    was_primary: bool = False  # PostgreSQL here was last seen writable
+    primary_down_since: float | None = None
+    lock_free_since: float | None = None
+    standing_down: str | None = None  # graceful demotion in progress: the candidate, or "*"
+    shutdown_lsn: int | None = None  # of our own clean shutdown, for the candidate to reach
+    failed_promotions: int = 0
+    race_barred_until: float = 0.0
+    rewind_failed: bool = False
+    diverged: str = ""  # why this directory must not follow the leader as it is
+    checked_timeline: str = ""  # "leader/timeline" that this directory was found to fit
+    start_failures: int = 0
+    retry_at: float = 0.0  # no new try of a failed job before this moment
+    scheduled_restart: RestartCondition | None = None
+    restarting_for: int | None = None  # request id of the restart under way
+    reinitialize: bool = False
+    reinit_from_leader: bool = False
+    announced_role: str = ""  # the role that the callbacks were last told
+    slot_seen: Mapping[str, float] = field(default_factory=dict)  # when a member was last there
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one cycle may know, read once by the shell; the engine sees nothing else."""
+
+    now: float
+    wall: float
+    me: Member
+    policy: Policy
+    cluster: Known[Cluster] | Unknown
+    lease: Lease
+    postgres: Postgres
+    fence: Fence
+    memory: Memory = Memory()
+    job: Job | None = None
+    last_job: JobResult | None = None
+    store_busy_since: float | None = None  # a store request is still under way
+    published: str = ""  # digest of the member document in the store
+    published_at: float | None = None
+    peers: tuple[PeerAnswer, ...] = ()
+    leader_timeline: Known[LeaderTimeline] | Unknown | None = None
+    requests: tuple[Request, ...] = ()
+    stopping: bool = False
