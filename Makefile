@@ -1,0 +1,109 @@
+# Everything here needs git, make and Python >= 3.11; the rest is fetched into .venv.
+# As root, whatever runs PostgreSQL is handed to an unprivileged account (tools/unprivileged.py).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+ifndef PYTHON
+PYTHON := $(shell \
+  for modules in "ssl, sqlite3, ensurepip" "ssl, sqlite3"; do \
+    for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+      if "$$python" -c "import sys, $$modules; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; \
+      then echo "$$python"; exit; fi; \
+    done; \
+  done)
+endif
+ifeq ($(PYTHON),)
+$(error hae needs Python >= 3.11 (with ssl and sqlite3) on PATH, or make PYTHON=/path/to/python3)
+endif
+
+RUN := .venv/bin/python
+PYTEST := $(RUN) -m pytest
+# Only the layers that exist, so that a target never fails for an empty folder.
+layer = $(wildcard $(addprefix tests/,$(1)))
+
+# Options of the benchmark: make bench BENCH=switchover RUNS=5 IMPLEMENTATIONS=hae,patroni
+BENCH ?= all
+RUNS ?= 5
+IMPLEMENTATIONS ?= hae,patroni
+RESULTS ?= build/bench
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sort -u | \
+	  awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+AS_ACCOUNT := demo demo-once test check unit properties scenarios stores fence e2e bench-setup bench
+
+ifeq ($(shell id -u),0)
+
+.PHONY: $(AS_ACCOUNT)
+$(filter-out bench,$(AS_ACCOUNT)):
+	@$(PYTHON) -m tools.unprivileged $@
+bench:
+	@$(PYTHON) -m tools.unprivileged bench
+	@$(PYTHON) -m tools.unprivileged --fetch $(RESULTS)
+	@$(PYTHON) -m tools.unprivileged --fetch docs/benchmarks.md
+
+else
+
+.PHONY: demo demo-once
+demo: .venv/ready ## three nodes on this machine: watch a failover, then play; Ctrl-C ends it
+	@$(RUN) -m demo
+demo-once: .venv/ready ## the same once through, for CI: exits 0 when no acknowledged row is lost
+	@$(RUN) -m demo --once
+
+.PHONY: test check unit properties scenarios stores fence e2e
+test: check ## everything that must pass: check and every test
+	$(PYTEST) tests
+check: .venv/ready ## formatting, lint, strict types, layout of the code, drift of generated docs
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(if $(call layer,layout),$(PYTEST) -q tests/layout)
+unit: .venv/ready ## fast tests of single parts
+	$(PYTEST) $(call layer,unit)
+properties: .venv/ready ## Hypothesis: what must hold for every snapshot
+	$(PYTEST) $(call layer,properties)
+scenarios: .venv/ready ## recorded snapshots through today's rules
+	$(PYTEST) $(call layer,scenarios)
+stores: .venv/ready ## every store adapter against its real server
+	$(PYTEST) $(call layer,stores)
+fence: .venv/ready ## the fence process against a real PostgreSQL
+	$(PYTEST) $(call layer,fence)
+e2e: .venv/ready ## real clusters on PostgreSQL 15, 16 and 18
+	$(PYTEST) $(call layer,e2e)
+
+.PHONY: bench-setup bench
+bench-setup: .venv/ready build/patroni/ready ## Patroni in an environment of its own, for bench
+bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae,patroni
+	$(RUN) -m bench --case $(BENCH) --runs $(RUNS) --implementations $(IMPLEMENTATIONS) \
+	  --results $(RESULTS)
+	$(RUN) -m bench.report $(RESULTS) docs/benchmarks.md
+
+endif
+
+.PHONY: docs rewrite format servers clean
+docs: .venv/ready ## rewrite the generated pages (docs/decision-table.md)
+	$(RUN) -m tools.docs
+rewrite: .venv/ready ## record the scenarios' outcomes again; review the difference
+	$(PYTEST) -q $(call layer,scenarios) --rewrite
+format: .venv/ready ## let ruff format and mend what it can
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+servers: .venv/ready ## add Debian's PostgreSQL 15 and etcd 3.4 for the tests, where apt is there
+	$(RUN) -m tools.servers install
+clean: ## remove what make created in this folder
+	rm -rf .venv .servers build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: venv
+venv: .venv/ready ## only create .venv with hae and all that its tests need
+
+.venv/ready: pyproject.toml tools/venv.py
+	@echo "Installing into .venv (about a minute the first time)"
+	@$(PYTHON) -m tools.venv .venv --editable '.[dev,servers]'
+	@touch $@
+
+build/patroni/ready: bench/patroni-requirements.txt tools/venv.py
+	@$(PYTHON) -m tools.venv build/patroni --requirement bench/patroni-requirements.txt
+	@touch $@
