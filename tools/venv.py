@@ -18,7 +18,6 @@ import tempfile
 import urllib.error
 import urllib.request
 import venv
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -59,7 +58,7 @@ def works(python: Path) -> bool:
 
 def create(folder: Path) -> None:
     """Create an environment with pip; ends the program with the mend when it cannot."""
-    if find_spec("ensurepip") is not None:
+    if has_ensurepip():
         venv.create(folder, with_pip=True, symlinks=True)
         return
     print("This Python has no ensurepip: fetching pip from the package index instead.")
@@ -69,6 +68,16 @@ def create(folder: Path) -> None:
         install = [str(folder / "bin/python"), str(wheel / "pip"), "install", "--quiet", "pip"]
         if subprocess.run(install, check=False).returncode != 0:
             sys.exit("the fetched pip could not install itself (see above)")
+
+
+def has_ensurepip() -> bool:
+    """Whether this Python can install pip by itself."""
+    try:
+        import ensurepip  # noqa: PLC0415 - Debian's python3 has none
+
+        return bool(ensurepip.version())
+    except (ImportError, AttributeError):
+        return False
 
 
 def fetch_pip(folder: Path) -> Path:
