@@ -69,8 +69,9 @@ class WithdrawMember:
 
 @dataclass(frozen=True, slots=True)
 class CreateInitialize:
-    """Create the empty `initialize` key, only if absent: the winner bootstraps the cluster."""
+    """Create `initialize`, only if absent; empty while its creator bootstraps the cluster."""
 
+    system_identifier: str = ""
     lane: ClassVar[Lane] = "store"
 
 
@@ -206,10 +207,9 @@ class Rewind:
 
 @dataclass(frozen=True, slots=True)
 class RunCheckpoint:
-    """CHECKPOINT, so that others may rewind to this new primary."""
+    """CHECKPOINT in the background, so that others may rewind to this new primary."""
 
-    kind: ClassVar[JobKind] = JobKind.CHECKPOINT
-    lane: ClassVar[Lane] = "job"
+    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +242,13 @@ class ApplyConfiguration:
     """Write the configuration files of that digest and reload PostgreSQL if it runs."""
 
     digest: str
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfiguration:
+    """Read the node file again; an error keeps the configuration in force."""
+
     lane: ClassVar[Lane] = "here"
 
 
@@ -388,6 +395,7 @@ Action: TypeAlias = (
     | MoveDataDirectory
     | Follow
     | ApplyConfiguration
+    | ReadConfiguration
     | CreateSlots
     | DropSlots
     | AdvanceSlots

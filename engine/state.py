@@ -11,7 +11,7 @@ LSNs are integers (bytes), timelines are integers from 1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, Literal, TypeVar
@@ -19,6 +19,7 @@ from typing import Generic, Literal, TypeVar
 T = TypeVar("T")
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
+NO_TIMES: Mapping[str, float] = MappingProxyType({})
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
@@ -258,6 +259,7 @@ class Postgres:
     directory: DataDirectory
     postmaster: Postmaster | None
     server: Known[Server] | Unknown
+    checkpointing: bool = False  # a CHECKPOINT that we asked for is running
     starting: bool = False  # the postmaster answers "the database system is starting up"
     wanted_config: str = ""  # digest of the configuration that should be in force
     applied_config: str = ""  # digest of the configuration that was written and loaded last
@@ -268,7 +270,7 @@ class Postgres:
 
 
 class JobKind(StrEnum):
-    """Long work on PostgreSQL; at most one runs at a time."""
+    """Long work on PostgreSQL; at most one runs at a time (a checkpoint may run beside it)."""
 
     INITDB = "initdb"
     CREATE_ROLES = "create roles"
@@ -278,7 +280,6 @@ class JobKind(StrEnum):
     PROMOTE = "promote"
     CRASH_RECOVERY = "crash recovery"
     REWIND = "rewind"
-    CHECKPOINT = "checkpoint"
     REMOVE = "remove data directory"
 
 
@@ -368,7 +369,7 @@ class Fence:
 
     ready: bool
     why: str = ""
-    armed: bool = False
+    armed_pid: int | None = None
     kill_at: float | None = None
 
 
@@ -409,8 +410,8 @@ class Policy:
     remove_on_diverged: bool = False
     may_bootstrap: bool = False
     fence_required: bool = False
-    tags: Tags = Tags()
-    dcs_config: str = ""  # bootstrap.dcs as JSON text, written once at the first start
+    callbacks: tuple[str, ...] = ()  # the configured ones: "on_start", ...
+    dcs_config: str = "{}"  # bootstrap.dcs as JSON text, written once at the first start
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,25 +420,22 @@ class Memory:
 
     bootstrapping: bool = False  # this node created `initialize` and fills the data directory
     roles_created: bool = False  # bootstrap: the SQL part is done
-    was_primary: bool = False  # PostgreSQL here was last seen writable
-    primary_down_since: float | None = None
+    primary_down_since: float | None = None  # our PostgreSQL died while we held the lock
     lock_free_since: float | None = None
-    standing_down: str | None = None  # graceful demotion in progress: the candidate, or "*"
-    shutdown_lsn: int | None = None  # of our own clean shutdown, for the candidate to reach
-    failed_promotions: int = 0
+    standing_down_since: float | None = None  # a graceful hand-over is under way
     race_barred_until: float = 0.0
-    rewind_failed: bool = False
-    diverged: str = ""  # why this directory must not follow the leader as it is
-    checked_timeline: str = ""  # "leader/timeline" that this directory was found to fit
-    start_failures: int = 0
+    rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
+    job_seen: float = 0.0  # `finished` of the last job result that was taken note of
+    failures: int = 0  # of jobs, in a row
     retry_at: float = 0.0  # no new try of a failed job before this moment
     scheduled_restart: RestartCondition | None = None
-    restarting_for: int | None = None  # request id of the restart under way
+    restarting_since: float | None = None
+    restarting_for: int | None = None  # request id of that restart; None: a scheduled one
     reinitialize: bool = False
     reinit_from_leader: bool = False
     announced_role: str = ""  # the role that the callbacks were last told
-    slot_seen: Mapping[str, float] = field(default_factory=dict)  # when a member was last there
-    exit_code: int | None = None
+    status_at: float = 0.0  # when `status` was last written
+    member_seen: Mapping[str, float] = NO_TIMES  # vanished members whose slots are still kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,329 @@
+"""Readings of a snapshot that several facts and rules share: projections and arithmetic.
+
+Nothing here decides.  A missing reading is None, never a made-up default.
+"""
+
+from engine.actions import Upstream
+from engine.state import (
+    Cluster,
+    FailoverRequest,
+    HistoryLine,
+    Known,
+    LeaderTimeline,
+    Member,
+    PeerAnswer,
+    Server,
+    Snapshot,
+    Unknown,
+)
+
+# A renewal is due a little before a whole loop has passed, so that a loop that wakes a few
+# milliseconds early does not skip it.
+DUE = 0.9
+# Answers of peers are good for this long; the race asks again after that.
+ANSWER_SECONDS = 3.0
+ASK_AGAIN_SECONDS = 1.0
+PEER_TIMEOUT_SECONDS = 2.0
+
+
+def cluster(s: Snapshot) -> Cluster | None:
+    """The store's view, if it is known."""
+    return s.cluster.value if isinstance(s.cluster, Known) else None
+
+
+def server(s: Snapshot) -> Server | None:
+    """What PostgreSQL answered, if it did."""
+    return s.postgres.server.value if isinstance(s.postgres.server, Known) else None
+
+
+def leader_name(s: Snapshot) -> str | None:
+    """The owner of the lock according to the store; None when free or unknown."""
+    view = cluster(s)
+    return view.leader if view else None
+
+
+def leader_member(s: Snapshot) -> Member | None:
+    """The leader's own key, if it is there."""
+    view = cluster(s)
+    return view.member(view.leader) if view and view.leader else None
+
+
+# --- the lease ------------------------------------------------------------------------------------
+
+
+def stop_margin_seconds(s: Snapshot) -> float:
+    """How long before the end of the lease PostgreSQL must begin an immediate stop."""
+    return min(5.0, max(1.0, s.policy.ttl_seconds * 0.2))
+
+
+def lease_ends(s: Snapshot) -> float | None:
+    """When our lease ends at the earliest, counted from before the renewal was sent."""
+    if s.lease.sent_at is None or s.lease.refused:
+        return None
+    return s.lease.sent_at + s.lease.ttl_seconds
+
+
+def lease_left(s: Snapshot) -> float | None:
+    """Seconds until our lease ends; negative when it is over."""
+    ends = lease_ends(s)
+    return None if ends is None else ends - s.now
+
+
+def fence_kills_at(s: Snapshot) -> float | None:
+    """When the fence must begin to end PostgreSQL: after we should have, before the lease ends."""
+    ends = lease_ends(s)
+    return None if ends is None else ends - 0.7 * stop_margin_seconds(s)
+
+
+def fence_grace_seconds(s: Snapshot) -> float:
+    """How long the fence waits between SIGQUIT and SIGKILL."""
+    return 0.35 * stop_margin_seconds(s)
+
+
+# --- positions and timelines ----------------------------------------------------------------------
+
+
+def position(of: Server | None) -> int | None:
+    """How much WAL a server has: a standby's received or replayed, a primary's written."""
+    if of is None:
+        return None
+    if not of.in_recovery:
+        return of.write_lsn
+    known = [lsn for lsn in (of.receive_lsn, of.replay_lsn) if lsn is not None]
+    return max(known) if known else None
+
+
+def cluster_timeline(view: Cluster | None) -> int | None:
+    """The cluster's current timeline by its history; None when unknown."""
+    if view is None or view.history is None:
+        return None
+    return view.history[-1].timeline + 1 if view.history else 1
+
+
+def lag_bytes(s: Snapshot) -> int | None:
+    """How far we are behind the last position the leader published; None when unknown."""
+    view, here = cluster(s), position(server(s))
+    if view is None or view.optime is None or here is None:
+        return None
+    return max(0, view.optime - here)
+
+
+def fork_point(history: tuple[HistoryLine, ...], timeline: int) -> int | None:
+    """Where `timeline` ended according to a history; None if the history does not name it."""
+    for line in history:
+        if line.timeline == timeline:
+            return line.lsn
+    return None
+
+
+# --- peers ----------------------------------------------------------------------------------------
+
+
+def other_members(s: Snapshot) -> tuple[Member, ...]:
+    """Everybody with a member key but us."""
+    view = cluster(s)
+    return tuple(m for m in view.members if m.name != s.me.name) if view else ()
+
+
+def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
+    """Members that can be asked over REST."""
+    return tuple(m.name for m in other_members(s) if m.api_url)
+
+
+def answers_since(s: Snapshot, moment: float) -> bool:
+    """Whether every member that can be asked was asked after `moment`, and not long ago."""
+    asked = {a.name: a.asked_at for a in s.peers}
+    oldest = max(moment, s.now - ANSWER_SECONDS)
+    return all(asked.get(name, -1.0) >= oldest for name in peers_to_ask(s))
+
+
+def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
+    """The answer of that member, if it was asked."""
+    for answer in s.peers:
+        if answer.name == name:
+            return answer
+    return None
+
+
+def candidates(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
+    return tuple(a for a in s.peers if not refusal(s, a))
+
+
+def refusal(s: Snapshot, answer: PeerAnswer) -> str:
+    """Why that peer can't take over from us; empty if it can."""
+    view = cluster(s)
+    here = position(server(s)) or (view.optime if view else None)
+    if not answer.reachable:
+        return f"{answer.name}: does not answer ({answer.why})"
+    if answer.nofailover or answer.failover_priority <= 0:
+        return f"{answer.name}: tagged nofailover"
+    if answer.watchdog_failed:
+        return f"{answer.name}: its watchdog failed"
+    if answer.stale or answer.lsn is None:
+        return f"{answer.name}: its position is unknown"
+    limit = s.policy.maximum_lag_on_failover_bytes
+    if here is not None and here - answer.lsn > limit:
+        return f"{answer.name}: {here - answer.lsn} bytes behind, {limit} allowed"
+    if s.policy.check_timeline and (answer.timeline or 0) < (cluster_timeline(view) or 0):
+        return f"{answer.name}: on timeline {answer.timeline}, the cluster is on a newer one"
+    if not may_lead_in_sync_mode(s, answer.name):
+        return f"{answer.name}: not a synchronous standby"
+    return ""
+
+
+def may_lead_in_sync_mode(s: Snapshot, name: str) -> bool:
+    """In synchronous mode only the members named in `sync` have every acknowledged commit."""
+    view = cluster(s)
+    if s.policy.synchronous_mode == "off" or view is None or view.sync is None:
+        return True
+    if not view.sync.leader:
+        return True
+    names = {view.sync.leader.lower(), *(n.lower() for n in view.sync.standbys)}
+    return name.lower() in names
+
+
+# --- hand-over by hand ----------------------------------------------------------------------------
+
+
+def failover_request(s: Snapshot) -> FailoverRequest | None:
+    """The `failover` key, if there is one."""
+    view = cluster(s)
+    return view.failover if view else None
+
+
+def wanted_candidates(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """The candidates that fit the request: the named one, or anybody."""
+    request = failover_request(s)
+    fit = candidates(s)
+    if request and request.candidate:
+        return tuple(a for a in fit if a.name == request.candidate)
+    return fit
+
+
+# --- whom to follow -------------------------------------------------------------------------------
+
+
+def slot_name(member: str) -> str:
+    """The replication slot of a member: the reference's rule, at most 63 characters."""
+    out = []
+    for char in member.lower():
+        if char in "-.":
+            out.append("_")
+        elif char == "_" or (char.isascii() and char.isalnum()):
+            out.append(char)
+        else:
+            out.append(f"u{ord(char):04d}")
+    return "".join(out)[:63]
+
+
+def upstream_at(s: Snapshot, member: Member) -> Upstream:
+    """That member as a source to stream from, with our slot there."""
+    slot = slot_name(s.me.name) if s.policy.use_slots and not s.me.tags.nostream else None
+    return Upstream(member.name, member.host, member.port, slot)
+
+
+def wanted_upstream(s: Snapshot) -> Upstream | None:
+    """Whom we should stream from: `replicatefrom` while it is there and no loop, else the leader.
+
+    None while there is no leader with an address: then there is nobody to follow.
+    """
+    view, leader = cluster(s), leader_member(s)
+    if view is None or leader is None or not leader.host or leader.name == s.me.name:
+        return None
+    named = view.member(s.me.tags.replicatefrom)
+    if named and named.host and named.state == "running" and not _leads_back(s, named):
+        return upstream_at(s, named)
+    return upstream_at(s, leader)
+
+
+def _leads_back(s: Snapshot, member: Member) -> bool:
+    """Whether following `member` would close a circle of replicatefrom tags."""
+    view, seen, at = cluster(s), {s.me.name}, member
+    while view is not None:
+        if at.name in seen:
+            return True
+        seen.add(at.name)
+        following = view.member(at.tags.replicatefrom)
+        if following is None or at.name == view.leader:
+            return False
+        at = following
+    return False
+
+
+def clone_source(s: Snapshot) -> Upstream | None:
+    """Whom to clone: a running member tagged clonefrom, else the running leader."""
+    view, leader = cluster(s), leader_member(s)
+    if view is None or leader is None or leader.name == s.me.name:
+        return None
+    if not s.memory.reinit_from_leader:
+        for member in other_members(s):
+            tagged = member.tags.clonefrom and member.name != view.leader
+            if tagged and member.state == "running":
+                return upstream_at(s, member)
+    if leader.state != "running" or leader.role not in {"primary", "master"}:
+        return None
+    return upstream_at(s, leader)
+
+
+def told_timeline(s: Snapshot) -> LeaderTimeline | None:
+    """What the present leader said about its timeline, if that is recent enough to act on."""
+    told = s.leader_timeline
+    if not isinstance(told, Known) or told.value.leader != leader_name(s):
+        return None
+    return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
+
+
+def leader_silent_why(s: Snapshot) -> str:
+    """Why the leader's timeline is not known."""
+    if isinstance(s.leader_timeline, Unknown):
+        return s.leader_timeline.why
+    return "not asked yet"
+
+
+def my_end(s: Snapshot) -> tuple[int, int, bool] | None:
+    """(timeline, LSN, is it the start of a shutdown checkpoint) where our own WAL ends.
+
+    From a running standby, or from the control file of a server that is down cleanly.
+    """
+    here = server(s)
+    if here is not None:
+        at = here.replay_lsn if here.in_recovery else here.write_lsn
+        return (here.timeline, at, False) if here.timeline and at is not None else None
+    control = s.postgres.directory.control
+    if control is None:
+        return None
+    if control.state == "shut down":
+        return control.timeline, control.checkpoint_lsn, True
+    return (
+        max(control.timeline, control.min_recovery_timeline),
+        max(control.checkpoint_lsn, control.min_recovery_lsn),
+        False,
+    )
+
+
+def divergence(s: Snapshot) -> str:
+    """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known.
+
+    A shutdown checkpoint record that begins before the fork point ends at or before it, since the
+    leader had received it whole; one that begins at or after it is ours alone.
+    """
+    told, end = told_timeline(s), my_end(s)
+    if told is None or end is None:
+        return ""
+    timeline, lsn, record_start = end
+    if timeline == told.timeline:
+        return ""
+    if timeline > told.timeline:
+        return f"we are on timeline {timeline}, the leader is on {told.timeline}"
+    fork = fork_point(told.history, timeline)
+    if fork is None:
+        return f"the leader's history does not name our timeline {timeline}"
+    if lsn > fork or (record_start and lsn >= fork):
+        return f"timeline {timeline} was left at {lsn_text(fork)}, our WAL ends at {lsn_text(lsn)}"
+    return ""
+
+
+def lsn_text(lsn: int | None) -> str:
+    """An LSN as PostgreSQL writes it: 0/3000060."""
+    return "unknown" if lsn is None else f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
