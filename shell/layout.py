@@ -1,7 +1,7 @@
 """The store's layout: key names, the JSON inside, and how both become records and back.
 
 Here, and nowhere else, stand the names of the keys and the shapes of their values.  Pure functions
-only: no I/O, no clock, no decision.  Keys are relative to the cluster's base path (`base_path`).
+only: no I/O, no clock, no decision.  Keys are relative to the cluster's base path.
 Readers never raise: other programs, older releases and people's hands write these keys too, and a
 value that cannot be read counts as empty.  Writers give the exact compact text that is stored.
 """
@@ -33,10 +33,7 @@ UNREADABLE_TIME_EPOCH = 0.0
 
 _TRUE = frozenset({"on", "true", "yes", "1"})
 _FALSE = frozenset({"off", "false", "no", "0"})
-_STANDARD_TAGS = frozenset(
-    "nofailover noloadbalance nosync clonefrom nostream replicatefrom failover_priority"
-    " sync_priority".split()
-)
+_STANDARD_TAGS = frozenset(Tags.__dataclass_fields__) - {"other"}
 
 
 class StoredValue(Protocol):
@@ -52,12 +49,6 @@ class StoredValue(Protocol):
 
 
 # --- keys -----------------------------------------------------------------------------------------
-
-
-def base_path(namespace: str, scope: str) -> str:
-    """`/namespace/scope` with slashes folded; every key lives below it."""
-    parts = [part for part in f"{namespace}/{scope}".split("/") if part]
-    return "/" + "/".join(parts)
 
 
 def member_key(name: str) -> str:

@@ -220,12 +220,6 @@ def test_dynamic_config_tells_absent_from_unreadable() -> None:
     assert layout.dynamic_config(stored(config='{"ttl":30}')) == ({"ttl": 30}, 7)
 
 
-def test_base_path_folds_slashes() -> None:
-    """Namespace and scope join to one clean path."""
-    assert layout.base_path("service", "demo") == "/service/demo"
-    assert layout.base_path("//a/b/", "/demo") == "/a/b/demo"
-
-
 @given(st.floats(min_value=0, max_value=4e9))
 def test_times_survive_the_round_trip(epoch: float) -> None:
     """A moment written as ISO text is read back to the microsecond."""
