@@ -1,0 +1,1 @@
+"""Adapters to the distributed configuration stores, all behind the one interface in `base`."""

