@@ -1,0 +1,1 @@
+"""Tests, one folder for each layer; tests/support holds what several layers share."""

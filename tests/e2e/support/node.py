@@ -1,0 +1,194 @@
+"""One node of a cluster under test: its daemon, its PostgreSQL, its REST API.
+
+Belongs here: what is done to, or asked of, a single node. Must not: choose nodes or wait for the
+cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2's own spelling
+
+from tests.e2e.support.node_file import PASSWORDS, Place
+from tests.e2e.support.processes import MARK, send, state_of
+from tests.support.wait import wait_for
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the REST API answered: the status code and the document, if it was JSON."""
+
+    status: int
+    document: dict[str, Any]
+
+
+class Node:
+    """A daemon with its PostgreSQL, started from its own YAML."""
+
+    def __init__(self, place: Place, command: list[str], environment: dict[str, str], mark: str):
+        self.place = place
+        self.name = place.name
+        self._command = command
+        self._environment = {**os.environ, **environment, MARK: mark, "PYTHONUNBUFFERED": "1"}
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    # ------------------------------------------------------------ the daemon
+
+    def start_daemon(self) -> None:
+        """Start the daemon; it must not be running."""
+        assert not self.daemon_runs(), f"{self.name}'s daemon already runs"
+        with self.place.log.open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [*self._command, str(self.place.file)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                cwd=self.place.folder,
+                start_new_session=True,
+            )
+
+    def daemon_runs(self) -> bool:
+        """Whether the daemon started last is still there."""
+        return self._daemon is not None and self._daemon.poll() is None
+
+    @property
+    def daemon_pid(self) -> int:
+        """The process id of the daemon; AssertionError when none was started."""
+        assert self._daemon is not None, f"{self.name}'s daemon was not started"
+        return self._daemon.pid
+
+    def wait_daemon(self, timeout_seconds: float = 60) -> int:
+        """Wait for the daemon to end by itself and return its exit code."""
+        assert self._daemon is not None
+        return self._daemon.wait(timeout_seconds)
+
+    def kill_daemon(self, what: signal.Signals = signal.SIGKILL) -> None:
+        """Signal the daemon and wait until it is gone; PostgreSQL is left to its fate."""
+        if self._daemon is None:
+            return
+        send(self._daemon.pid, what)
+        send(self._daemon.pid, signal.SIGCONT)
+        self._daemon.wait(90)
+
+    def pause_daemon(self) -> None:
+        """SIGSTOP the daemon, and nothing else."""
+        send(self.daemon_pid, signal.SIGSTOP)
+        wait_for(lambda: state_of(self.daemon_pid) == "T", 5, f"{self.name}'s daemon to stop")
+
+    def continue_daemon(self) -> None:
+        """SIGCONT after `pause_daemon`."""
+        send(self.daemon_pid, signal.SIGCONT)
+
+    def restart_daemon(self) -> None:
+        """End the daemon with SIGTERM if it runs, and start it again."""
+        if self.daemon_runs():
+            self.kill_daemon(signal.SIGTERM)
+        self.start_daemon()
+
+    def log_text(self, last_bytes: int = 6000) -> str:
+        """Return the end of the daemon's log."""
+        try:
+            return self.place.log.read_bytes()[-last_bytes:].decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    # ------------------------------------------------------------ its PostgreSQL
+
+    def postmaster_pid(self) -> int | None:
+        """Return the postmaster's id when it lives and really works in our data directory."""
+        try:
+            first = (self.place.data_dir / "postmaster.pid").read_text().split("\n", 1)[0]
+            pid = int(first)
+            working = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - the text, not a path
+        except (OSError, ValueError):
+            return None
+        return pid if working == str(self.place.data_dir) else None
+
+    def kill_postmaster(self, what: signal.Signals = signal.SIGKILL) -> None:
+        """Signal the postmaster; AssertionError when there is none."""
+        pid = self.postmaster_pid()
+        assert pid is not None, f"{self.name} has no postmaster"
+        send(pid, what)
+
+    @contextlib.contextmanager
+    def connect(self, seconds: float = 3, database: str = "postgres") -> Iterator[Connection]:
+        """Open a connection as superuser with autocommit; closes it at the end."""
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.place.postgres_port,
+            user="postgres",
+            password=PASSWORDS["postgres"],
+            dbname=database,
+            connect_timeout=max(2, int(seconds)),
+            options=f"-c statement_timeout={int(seconds * 1000)}",
+            application_name="test",
+        )
+        try:
+            connection.autocommit = True
+            yield connection
+        finally:
+            connection.close()
+
+    def sql(self, text: str, *values: object, seconds: float = 5) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows; psycopg2.Error when that fails."""
+        with self.connect(seconds) as connection, connection.cursor() as cursor:
+            cursor.execute(text, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def try_sql(self, text: str) -> list[tuple[Any, ...]] | None:
+        """Run one statement; None when the server does not answer it."""
+        try:
+            return self.sql(text)
+        except psycopg2.Error:
+            return None
+
+    def is_writable(self) -> bool:
+        """Whether PostgreSQL answers and is out of recovery."""
+        return self.try_sql("select 1 where not pg_is_in_recovery()") == [(1,)]
+
+    def is_streaming(self) -> bool:
+        """Whether this standby's own WAL receiver streams, right now."""
+        return self.try_sql("select 1 from pg_stat_wal_receiver where status = 'streaming'") == [
+            (1,)
+        ]
+
+    # ------------------------------------------------------------ its REST API
+
+    def get(self, path: str = "/patroni", timeout_seconds: float = 2) -> Answer | None:
+        """GET a path; None when nothing answers in time."""
+        return self.call("GET", path, None, timeout_seconds)
+
+    def call(
+        self, method: str, path: str, body: object = None, timeout_seconds: float = 2
+    ) -> Answer | None:
+        """Send a request with a JSON body; None when nothing answers in time.
+
+        An answer that is no JSON object is returned as {"text": ...}.
+        """
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.place.api_port, timeout=timeout_seconds
+        )
+        with contextlib.closing(connection):
+            try:
+                connection.request(method, path, None if body is None else json.dumps(body))
+                response = connection.getresponse()
+                text = response.read().decode(errors="replace")
+            except (OSError, http.client.HTTPException):
+                return None
+        try:
+            parsed = json.loads(text) if text else {}
+        except ValueError:
+            parsed = None
+        document = parsed if isinstance(parsed, dict) else {"text": text}
+        return Answer(response.status, document)
