@@ -21,7 +21,7 @@ from shell.fence.guard import EXIT_READY, EXIT_TAKEN
 from shell.processes import ProcessId, identify, now, send_signal
 
 CALL_SECONDS = 0.3
-_HUNG_AFTER_CALLS = 10
+_HUNG_AFTER_CALLS = 5
 _SIGKILL = 9
 _STARTER = Path(__file__).with_name("__main__.py")
 
@@ -90,6 +90,7 @@ class Fence:
         self._connection: socket.socket | None = None
         self._starter: subprocess.Popen[bytes] | None = None
         self._unanswered = 0
+        self._guard: ProcessId | None = None
 
     def ensure_running(self) -> None:
         """Take over the running guard, or start one; returns once it answers."""
@@ -192,7 +193,8 @@ class Fence:
                 connection.connect(b"\0" + self._name.encode("ascii"))
             except BlockingIOError as error:  # its queue is full: it does not accept
                 raise TimeoutError from error
-            owner = _peer_of(connection)[1]
+            pid, owner = _peer_of(connection)
+            self._guard = identify(pid)
             if owner not in (0, os.geteuid()):
                 raise FenceUnavailable(
                     f"the fence's socket name of {self._directory} is taken by account number"
@@ -263,14 +265,8 @@ class Fence:
 
     def _end_hung_guard(self) -> None:
         """Make room for a new guard when the old one has not answered for many calls."""
-        try:
-            with self._connect(now() + CALL_SECONDS) as connection:
-                pid, _ = _peer_of(connection)
-            identity = identify(pid) if pid else None
-            if identity is not None:
-                send_signal(identity, _SIGKILL)
-        except OSError:
-            return
+        if self._guard is not None:
+            send_signal(self._guard, _SIGKILL)
         self._unanswered = 0
 
 

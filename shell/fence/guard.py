@@ -40,6 +40,7 @@ LONELY_SECONDS = 60.0
 
 EXIT_READY, EXIT_FAILED, EXIT_TAKEN = 0, 1, 3
 _ADDRESS_IN_USE = 98
+_PID_LIMIT = 1 << 22  # Linux's own upper bound
 
 
 class Guard:
@@ -160,6 +161,8 @@ class Guard:
             if not (0.0 <= kill_at < float("inf") and 0.0 <= grace < float("inf")):
                 return "error kill_at and grace must be finite and not negative"
             identity = ProcessId(int(words[1]), int(words[2]))
+            if not 0 <= identity.pid < _PID_LIMIT:
+                return f"error process number {identity.pid} is out of range"
             return self._watch.arm(identity if identity.pid else None, kill_at, grace)
         return f"error unknown request {' '.join(words)[:40]!r}"
 
@@ -193,7 +196,7 @@ def main(arguments: list[str]) -> None:
     guard = Guard(Watch(directory, state_file), listener)
     _set_signals(guard)
     # After the fork, so that SO_PEERCRED names the guard and not the process that started it.
-    listener.listen(8)
+    listener.listen(64)
     os.write(writable, b"1")
     os.close(writable)
     os.close(readable)
