@@ -103,12 +103,16 @@ class Cluster:
 
     def start(self, nodes: Iterable[Node] | None = None) -> None:
         """Write the files, start the store and the daemons of `nodes` (all)."""
+        self.prepare()
+        for node in self.nodes if nodes is None else nodes:
+            node.start_daemon()
+
+    def prepare(self) -> None:
+        """Write the files and start the store, but no daemon."""
         for node in self.nodes:
             self.write_node_file(node)
         if self.store is not None:
             self.store.start()
-        for node in self.nodes if nodes is None else nodes:
-            node.start_daemon()
 
     def close(self) -> None:
         """End everything that was started; never raises for what is already gone."""

@@ -39,10 +39,13 @@ class Writer:
     Several writers of one cluster take distinct `first` numbers, far apart.
     """
 
-    def __init__(self, dsn: str, rate_hz: float = 200, first: int = 1) -> None:
+    def __init__(
+        self, dsn: str, rate_hz: float = 200, first: int = 1, retry_seconds: float = 0.005
+    ) -> None:
         self._dsn = dsn
         self._period = 1 / rate_hz
         self._number = first
+        self._retry_seconds = retry_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self.acknowledged: list[Acknowledgement] = []
@@ -81,7 +84,7 @@ class Writer:
                 )
             except psycopg2.Error as error:
                 self.last_error = str(error)
-                self._ended.wait(0.005)
+                self._ended.wait(self._retry_seconds)
                 continue
             with contextlib.closing(connection):
                 try:

@@ -1,0 +1,192 @@
+"""Cases in which nothing happens, or only load: what the daemons cost, and false alarms."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.case import Case, Goal, Measures
+from bench.faults import ALLOW_LOW_TTL, LOWEST_TTL, pause
+from bench.watch import LeaderKey
+from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.processes import own_processes
+from tests.e2e.support.writer import Writer
+
+STEADY_SECONDS = 60.0
+ENDURANCE_MINUTES = float(os.environ.get("BENCH_ENDURANCE_MINUTES", "30"))
+NOT_THE_DAEMON = ("postgres", "etcd")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def steady(cluster: Cluster) -> Measures:
+    """An idle cluster for a minute; every value per node but the store's requests."""
+    assert cluster.store is not None
+    pause(3 * float(cluster.dynamic["loop_wait"]))
+    before = (_cpu_seconds(cluster), cluster.store.requests(), _statements(cluster))
+    started = time.monotonic()
+    pause(STEADY_SECONDS)
+    elapsed = time.monotonic() - started
+    after = (_cpu_seconds(cluster), cluster.store.requests(), _statements(cluster))
+    cpu, requests, statements = (b - a for a, b in zip(before, after, strict=True))
+    pss, rss = _memory_mib(cluster)
+    nodes = len(cluster.nodes)
+    return {
+        "pss": pss / nodes,
+        "rss": rss / nodes,
+        "cpu": cpu * 1000 / elapsed / nodes,
+        "requests": requests / elapsed,
+        "sql": statements / elapsed / nodes,
+        "processes": len(_daemons(cluster)) / nodes,
+    }
+
+
+def _daemons(cluster: Cluster) -> list[int]:
+    """Return the daemons and all their helpers, but neither PostgreSQL nor the store."""
+    return [
+        pid
+        for pid in own_processes(cluster.mark, cluster.folder)
+        if _program(pid) not in NOT_THE_DAEMON
+    ]
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except OSError:
+        return ""
+
+
+def _cpu_seconds(cluster: Cluster) -> float:
+    """Return the CPU time used so far, with that of helpers that ended meanwhile."""
+    ticks = 0
+    for pid in _daemons(cluster):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(value) for value in fields[11:15])
+    return ticks / TICKS_PER_SECOND
+
+
+def _memory_mib(cluster: Cluster) -> tuple[float, float]:
+    """Return the sums of PSS and RSS."""
+    totals = {"Pss": 0, "Rss": 0}
+    for pid in _daemons(cluster):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            for name in totals:
+                found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+                totals[name] += int(found[1]) if found else 0
+    return totals["Pss"] / 1024, totals["Rss"] / 1024
+
+
+def _statements(cluster: Cluster) -> int:
+    """Return the number of statements in the servers' logs so far."""
+    count = 0
+    for node in cluster.nodes:
+        for log in (node.place.data_dir / "log").glob("*.log"):
+            count += len(re.findall(rb"LOG:  (?:statement|execute )", log.read_bytes()))
+    return count
+
+
+def endurance(cluster: Cluster) -> Measures:
+    """Saturated cores and a busy disk at the lowest ttl: every change of the leader is a fault."""
+    assert cluster.store is not None
+    leader = cluster.leader()
+    with LeaderKey(cluster) as key, Writer(cluster.dsn()) as writer:
+        cluster.wait_for(lambda: writer.count() > 200, 30, "the writer's first rows")
+        started = time.monotonic()
+        with _load(cluster.folder):
+            pause(ENDURANCE_MINUTES * 60)
+        pause(5)
+        timeline = int(leader.sql("select timeline_id from pg_control_checkpoint()")[0][0])
+        others = [name for name in key.holders() if name != leader.name]
+        gap = writer.longest_gap(started)
+    lost = len(writer.lost(cluster.wait_healthy()))
+    return {
+        "failovers": float(max(len(others), timeline - 1)),
+        "gap": gap,
+        "lost": lost,
+        "minutes": ENDURANCE_MINUTES,
+    }
+
+
+@contextlib.contextmanager
+def _load(folder: Path) -> Iterator[None]:
+    """Keep every core busy, and one disk, until the block ends."""
+    context = multiprocessing.get_context("spawn")
+    burners = [context.Process(target=_burn, daemon=True) for _ in range(os.cpu_count() or 2)]
+    burners.append(context.Process(target=_write_disk, args=(folder / "load",), daemon=True))
+    for burner in burners:
+        burner.start()
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.join()
+        (folder / "load").unlink(missing_ok=True)
+
+
+def _burn() -> None:
+    while True:
+        sum(range(100_000))
+
+
+def _write_disk(path: Path) -> None:
+    block = os.urandom(4 * 1024 * 1024)
+    while True:
+        with path.open("wb") as file:
+            for _ in range(64):
+                file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+_LOG_STATEMENTS = {
+    "both": {
+        "postgresql": {
+            "parameters": {
+                "logging_collector": "on",
+                "log_directory": "log",
+                "log_statement": "all",
+                "log_min_messages": "warning",
+            }
+        }
+    }
+}
+
+CASES = (
+    Case(
+        "steady",
+        "idle for 60 s, per node",
+        steady,
+        (
+            Goal("pss", "memory of daemon and helpers (PSS)", unit="MiB", times=1.5),
+            Goal("rss", "the same as RSS", unit="MiB"),
+            Goal("cpu", "CPU", unit="ms/s", times=2.0),
+            Goal("requests", "store requests, all nodes", unit="1/s", times=1.0),
+            Goal("sql", "SQL statements", unit="1/s"),
+            Goal("processes", "processes", unit=""),
+        ),
+        node=_LOG_STATEMENTS,
+    ),
+    Case(
+        "endurance",
+        "lowest ttl, both cores saturated, disk busy",
+        endurance,
+        (
+            Goal("failovers", "false failovers", unit="", at_most=0),
+            Goal("gap", "longest gap between acknowledged writes"),
+            Goal("lost", "acknowledged rows lost", unit="rows", at_most=0),
+            Goal("minutes", "minutes", unit="min"),
+        ),
+        dynamic=LOWEST_TTL,
+        node=ALLOW_LOW_TTL,
+        only=("hae",),
+        in_all=False,
+    ),
+)
