@@ -124,13 +124,18 @@ def unpacked_environment(bin_dir: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(folders))}
 
 
+def found_lines() -> list[str]:
+    """Say which servers there are."""
+    lines = [f"PostgreSQL {install.version}: {install.bin_dir}" for install in find_postgres()]
+    return lines + [f"etcd {install.version}: {install.program}" for install in find_etcd()]
+
+
 def coverage_lines() -> list[str]:
     """Say which servers the tests use, and which wanted versions are not covered."""
-    postgres, etcd = find_postgres(), find_etcd()
-    lines = [f"PostgreSQL {install.version}: {install.bin_dir}" for install in postgres]
-    lines += [f"etcd {install.version}: {install.program}" for install in etcd]
-    missing = [f"PostgreSQL {v}" for v in POSTGRES_WANTED if v not in {i.version for i in postgres}]
-    missing += [f"etcd {v}" for v in ETCD_WANTED if v not in {i.version for i in etcd}]
+    lines = found_lines()
+    here = installed_versions()
+    missing = [f"PostgreSQL {v}" for v in POSTGRES_WANTED if f"postgres-{v}" not in here]
+    missing += [f"etcd {v}" for v in ETCD_WANTED if f"etcd-{v}" not in here]
     if missing:
         lines.append(f"NOT COVERED here: {', '.join(missing)} (`make servers` may add them)")
     return lines
@@ -230,5 +235,8 @@ def unpack_as_user() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["install"]:
+        # Those from PyPI may only come with .venv, so nothing is called missing here.
         install()
-    print("\n".join(coverage_lines()))
+        print("\n".join(found_lines()))
+    else:
+        print("\n".join(coverage_lines()))
