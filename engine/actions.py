@@ -56,7 +56,6 @@ class PublishMember:
     """Write `members/<me>` with the TTL; an unchanged document only prolongs the TTL."""
 
     document: Mapping[str, Any]
-    digest: str
     lane: ClassVar[Lane] = "store"
 
 
@@ -110,9 +109,13 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class WriteHistory:
-    """Write `history`: every finished timeline, oldest first."""
+    """Write `history`: every finished timeline, oldest first.
+
+    A line without a timestamp gets that of `epoch` (seconds since 1970).
+    """
 
     lines: tuple[HistoryLine, ...]
+    epoch: float
     lane: ClassVar[Lane] = "store"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -318,6 +318,7 @@ class RequestKind(StrEnum):
 
     RESTART = "restart"
     RELOAD = "reload"
+    CANCEL_RESTART = "cancel restart"
     REINITIALIZE = "reinitialize"
 
 
@@ -419,6 +420,7 @@ class Memory:
     """What the engine wants to know again next cycle; changed only by the `Remember` action."""
 
     bootstrapping: bool = False  # this node created `initialize` and fills the data directory
+    bootstrap_failed: str = ""  # why a step of it failed
     roles_created: bool = False  # bootstrap: the SQL part is done
     primary_down_since: float | None = None  # our PostgreSQL died while we held the lock
     lock_free_since: float | None = None
@@ -434,8 +436,9 @@ class Memory:
     reinitialize: bool = False
     reinit_from_leader: bool = False
     announced_role: str = ""  # the role that the callbacks were last told
+    announced_up: bool = False  # and whether they know that PostgreSQL runs
     status_at: float = 0.0  # when `status` was last written
-    member_seen: Mapping[str, float] = NO_TIMES  # vanished members whose slots are still kept
+    unclaimed_since: Mapping[str, float] = NO_TIMES  # slots that no member claims any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +457,7 @@ class Snapshot:
     job: Job | None = None
     last_job: JobResult | None = None
     store_busy_since: float | None = None  # a store request is still under way
-    published: str = ""  # digest of the member document in the store
+    published: Mapping[str, Any] | None = None  # the member document in the store
     published_at: float | None = None
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None

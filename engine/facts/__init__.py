@@ -1,0 +1,1 @@
+"""The questions that rules ask of a snapshot, each with what it looked at."""

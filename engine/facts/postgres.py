@@ -1,0 +1,224 @@
+"""Facts about the local PostgreSQL: its directory, its process, its answers, its jobs."""
+
+from engine import views
+from engine.rule import fact
+from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
+
+
+def _server(s: Snapshot) -> str:
+    if isinstance(s.postgres.server, Unknown):
+        if s.postgres.postmaster is None:
+            return "PostgreSQL is down"
+        return f"no answer for {s.now - s.postgres.server.since:.1f}s: {s.postgres.server.why}"
+    role = "standby" if s.postgres.server.value.in_recovery else "primary"
+    return f"runs as {role} on timeline {s.postgres.server.value.timeline}"
+
+
+def _directory(s: Snapshot) -> str:
+    directory = s.postgres.directory
+    state = f", {directory.control.state}" if directory.control else ""
+    problem = f": {directory.problem}" if directory.problem else ""
+    return f"data directory {directory.kind.value}{state}{problem}"
+
+
+def _job(s: Snapshot) -> str:
+    return f"{s.job.kind.value} for {s.now - s.job.since:.1f}s" if s.job else "no job"
+
+
+@fact(_server)
+def postmaster_runs(s: Snapshot) -> bool:
+    """A postmaster process of our data directory exists."""
+    return s.postgres.postmaster is not None
+
+
+@fact(_server)
+def may_accept_writes(s: Snapshot) -> bool:
+    """PostgreSQL may be writable.
+
+    No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
+    first write.  A start as primary counts from its first moment.
+    """
+    if s.postgres.postmaster is None:
+        return False
+    here = views.server(s)
+    if here is not None:
+        return not here.in_recovery
+    return not s.postgres.directory.standby_signal
+
+
+@fact(_server)
+def runs_as_primary(s: Snapshot) -> bool:
+    """PostgreSQL answered that it is not in recovery; no answer counts as no."""
+    here = views.server(s)
+    return here is not None and s.postgres.postmaster is not None and not here.in_recovery
+
+
+@fact(_server)
+def runs_as_standby(s: Snapshot) -> bool:
+    """PostgreSQL answered that it is in recovery; no answer counts as no."""
+    here = views.server(s)
+    return here is not None and s.postgres.postmaster is not None and here.in_recovery
+
+
+@fact(_server)
+def server_is_silent(s: Snapshot) -> bool:
+    """A postmaster exists but gives no answer."""
+    return s.postgres.postmaster is not None and isinstance(s.postgres.server, Unknown)
+
+
+@fact(_server)
+def still_starting(s: Snapshot) -> bool:
+    """The postmaster says that it is starting up."""
+    return s.postgres.starting
+
+
+@fact(lambda s: f"{_server(s)}, {s.policy.retry_timeout_seconds:g}s allowed")
+def frozen_too_long(s: Snapshot) -> bool:
+    """The postmaster is stopped by a signal, and has not answered for retry_timeout."""
+    postmaster, answers = s.postgres.postmaster, s.postgres.server
+    if postmaster is None or not postmaster.frozen or isinstance(answers, Known):
+        return False
+    return s.now - answers.since >= s.policy.retry_timeout_seconds
+
+
+@fact(_directory)
+def directory_is_empty(s: Snapshot) -> bool:
+    """The data directory is absent or empty."""
+    return s.postgres.directory.kind is DirectoryKind.EMPTY
+
+
+@fact(_directory)
+def directory_is_valid(s: Snapshot) -> bool:
+    """The data directory belongs to a PostgreSQL that we can run."""
+    return s.postgres.directory.kind is DirectoryKind.VALID
+
+
+@fact(_directory)
+def directory_was_standby(s: Snapshot) -> bool:
+    """The server that ran here last was a standby."""
+    directory = s.postgres.directory
+    if directory.standby_signal:
+        return True
+    return directory.control is not None and "recovery" in directory.control.state
+
+
+@fact(_directory)
+def shut_down_cleanly(s: Snapshot) -> bool:
+    """The control file tells of a clean shutdown."""
+    control = s.postgres.directory.control
+    return control is not None and control.state in {"shut down", "shut down in recovery"}
+
+
+@fact(_directory)
+def crashed_as_primary(s: Snapshot) -> bool:
+    """The server that ran here last was writable and did not shut down; unknown counts as no."""
+    directory = s.postgres.directory
+    if directory.control is None or directory.standby_signal:
+        return False
+    return directory.control.state in {"in production", "in crash recovery", "shutting down"}
+
+
+def _system(s: Snapshot) -> str:
+    view, here = views.cluster(s), views.server(s)
+    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    return f"cluster={view.initialize if view else 'unknown'}, ours={ours or 'unknown'}"
+
+
+@fact(_system)
+def belongs_to_another_cluster(s: Snapshot) -> bool:
+    """Our system identifier differs from the cluster's; anything unknown counts as no."""
+    view, here = views.cluster(s), views.server(s)
+    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    return bool(view and view.initialize and ours and view.initialize != ours)
+
+
+@fact(_system)
+def initialize_is_missing(s: Snapshot) -> bool:
+    """The store is known and has no `initialize` key."""
+    view = views.cluster(s)
+    return view is not None and view.initialize is None
+
+
+@fact(_system)
+def initialize_is_empty(s: Snapshot) -> bool:
+    """A member is bootstrapping the cluster: `initialize` is there, without a value."""
+    view = views.cluster(s)
+    return view is not None and view.initialize == ""
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+@fact(_job)
+def a_job_runs(s: Snapshot) -> bool:
+    """Long work on PostgreSQL is under way."""
+    return s.job is not None
+
+
+@fact(_job)
+def stopping_at_once(s: Snapshot) -> bool:
+    """An immediate stop is under way."""
+    return s.job is not None and s.job.kind is JobKind.STOP and s.job.detail == "immediate"
+
+
+@fact(_job)
+def stop_runs(s: Snapshot) -> bool:
+    """A stop is under way."""
+    return s.job is not None and s.job.kind is JobKind.STOP
+
+
+@fact(_job)
+def filling_the_directory(s: Snapshot) -> bool:
+    """initdb, a clone, a rewind or a removal is under way: nothing that a stop could end."""
+    return s.job is not None and s.job.kind in {
+        JobKind.INITDB,
+        JobKind.CLONE,
+        JobKind.REWIND,
+        JobKind.CRASH_RECOVERY,
+        JobKind.REMOVE,
+    }
+
+
+def _last(s: Snapshot) -> str:
+    last = s.last_job
+    if last is None:
+        return "no job has ended"
+    return f"{last.kind.value} ended {'well' if last.ok else 'badly: ' + last.why}"
+
+
+@fact(_last)
+def a_job_failed(s: Snapshot) -> bool:
+    """The last job failed, and that has not been taken note of."""
+    last = s.last_job
+    return last is not None and not last.ok and last.finished > s.memory.job_seen
+
+
+@fact(_last)
+def a_job_ended_well(s: Snapshot) -> bool:
+    """The last job ended well, and that has not been taken note of."""
+    last = s.last_job
+    return last is not None and last.ok and last.finished > s.memory.job_seen
+
+
+@fact(_last)
+def rewind_failed_now(s: Snapshot) -> bool:
+    """The last job was a rewind that failed."""
+    return s.last_job is not None and s.last_job.kind is JobKind.REWIND and not s.last_job.ok
+
+
+@fact(_last)
+def promotion_failed_now(s: Snapshot) -> bool:
+    """The last job was a promotion that failed."""
+    return s.last_job is not None and s.last_job.kind is JobKind.PROMOTE and not s.last_job.ok
+
+
+@fact(lambda s: f"bootstrap failed: {s.memory.bootstrap_failed or 'no'}")
+def bootstrap_step_failed(s: Snapshot) -> bool:
+    """A step of our bootstrap failed."""
+    return bool(s.memory.bootstrap_failed)
+
+
+@fact(lambda s: f"{max(0.0, s.memory.retry_at - s.now):.1f}s until the next try")
+def waits_to_retry(s: Snapshot) -> bool:
+    """A job failed a moment ago; the next try waits."""
+    return s.now < s.memory.retry_at

@@ -1,0 +1,282 @@
+"""Facts about the leader race and about following the winner."""
+
+from engine import views
+from engine.rule import fact
+from engine.state import Known, PeerAnswer, Snapshot
+
+
+def _tags(s: Snapshot) -> str:
+    return f"nofailover={s.me.tags.nofailover}, failover_priority={s.me.tags.failover_priority}"
+
+
+@fact(_tags)
+def tagged_nofailover(s: Snapshot) -> bool:
+    """Our tags forbid that we lead."""
+    return s.me.tags.nofailover or s.me.tags.failover_priority <= 0
+
+
+@fact(lambda s: f"{max(0.0, s.memory.race_barred_until - s.now):.1f}s left")
+def barred_from_the_race(s: Snapshot) -> bool:
+    """A promotion failed here; others go first for a while."""
+    return s.now < s.memory.race_barred_until
+
+
+def _sync(s: Snapshot) -> str:
+    view = views.cluster(s)
+    return f"synchronous_mode={s.policy.synchronous_mode}, sync={view.sync if view else None}"
+
+
+@fact(_sync)
+def may_miss_synchronous_commits(s: Snapshot) -> bool:
+    """Synchronous mode is on and `sync` does not name us."""
+    return not views.may_lead_in_sync_mode(s, s.me.name)
+
+
+def _lag(s: Snapshot) -> str:
+    limit = s.policy.maximum_lag_on_failover_bytes
+    return f"{views.lag_bytes(s)} bytes behind the last known position, {limit} allowed"
+
+
+@fact(_lag)
+def lags_too_far(s: Snapshot) -> bool:
+    """We are further behind than maximum_lag_on_failover; an unknown own position counts as yes."""
+    if views.position(views.server(s)) is None:
+        return True
+    lag = views.lag_bytes(s)
+    return lag is not None and lag > s.policy.maximum_lag_on_failover_bytes
+
+
+def _timeline(s: Snapshot) -> str:
+    here, wanted = views.server(s), views.cluster_timeline(views.cluster(s))
+    return f"timeline {here.timeline if here else None}, the cluster is on {wanted}"
+
+
+@fact(_timeline)
+def timeline_is_behind(s: Snapshot) -> bool:
+    """Our timeline is older than the cluster's; an unknown own timeline counts as yes."""
+    here, wanted = views.server(s), views.cluster_timeline(views.cluster(s))
+    if wanted is None:
+        return False
+    return here is None or here.timeline is None or here.timeline < wanted
+
+
+@fact(lambda s: f"check_timeline={s.policy.check_timeline}")
+def timeline_is_checked(s: Snapshot) -> bool:
+    """The configuration wants only members on the cluster's timeline to race."""
+    return s.policy.check_timeline
+
+
+def _answers(s: Snapshot) -> str:
+    said = [_said(a) for a in s.peers]
+    mine = views.lsn_text(views.position(views.server(s)))
+    return f"mine {mine}; {', '.join(said) or 'nobody was asked'}"
+
+
+def _said(a: PeerAnswer) -> str:
+    if not a.reachable:
+        return f"{a.name} silent"
+    return f"{a.name} {a.role} {views.lsn_text(a.lsn)} timeline {a.timeline}"
+
+
+@fact(_answers)
+def peers_were_asked(s: Snapshot) -> bool:
+    """Everybody was asked since the lock is free, and a moment ago."""
+    since = s.memory.lock_free_since
+    return since is not None and views.answers_since(s, since)
+
+
+@fact(_answers)
+def a_peer_is_writable(s: Snapshot) -> bool:
+    """A peer answered as primary.  Silence, and an answer from a hung loop, count as no."""
+    return any(_is_writable(a) for a in s.peers)
+
+
+def _is_writable(a: PeerAnswer) -> bool:
+    return a.reachable and not a.stale and a.state == "running" and a.role in {"primary", "master"}
+
+
+def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
+    if not a.reachable or a.stale or a.nofailover or a.failover_priority <= 0 or a.watchdog_failed:
+        return False
+    return a.lsn is not None and views.may_lead_in_sync_mode(s, a.name)
+
+
+def _compare(s: Snapshot, a: PeerAnswer) -> int:
+    """1: the peer has more than we, 0: the same, -1: less.  A newer timeline outweighs position."""
+    here = views.server(s)
+    mine = views.position(here)
+    if mine is None or a.lsn is None:
+        return 1 if mine is None else -1
+    if a.timeline and here and here.timeline and a.timeline != here.timeline:
+        return 1 if a.timeline > here.timeline else -1
+    return (a.lsn > mine) - (a.lsn < mine)
+
+
+@fact(_answers)
+def a_peer_is_ahead(s: Snapshot) -> bool:
+    """A peer that may lead has more WAL, or a newer timeline."""
+    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in s.peers)
+
+
+@fact(lambda s: f"{_tags(s)}; {', '.join(f'{a.name}={a.failover_priority}' for a in s.peers)}")
+def a_peer_is_preferred(s: Snapshot) -> bool:
+    """A peer at the same position has a higher failover_priority."""
+    mine = s.me.tags.failover_priority
+    return any(
+        _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in s.peers
+    )
+
+
+@fact(_answers)
+def the_named_candidate_can_lead(s: Snapshot) -> bool:
+    """The candidate that the `failover` key names answered and may lead."""
+    request = views.failover_request(s)
+    answer = views.answer_of(s, request.candidate) if request else None
+    return answer is not None and _may_lead(s, answer)
+
+
+@fact(_answers)
+def somebody_else_can_lead(s: Snapshot) -> bool:
+    """A peer within maximum_lag_on_failover answered and may lead."""
+    return bool(views.candidates(s))
+
+
+@fact(lambda s: f"lock free since {s.memory.lock_free_since}")
+def lock_was_free_before(s: Snapshot) -> bool:
+    """It is already remembered since when the lock is free."""
+    return s.memory.lock_free_since is not None
+
+
+# --- following ------------------------------------------------------------------------------------
+
+
+def _upstream(s: Snapshot) -> str:
+    wanted = views.wanted_upstream(s)
+    at = f"{wanted.host}:{wanted.port}" if wanted else None
+    return f"wanted upstream {at}, configured {s.postgres.configured_upstream}"
+
+
+@fact(_upstream)
+def upstream_is_known(s: Snapshot) -> bool:
+    """There is a leader with an address to stream from."""
+    return views.wanted_upstream(s) is not None
+
+
+@fact(_upstream)
+def upstream_differs(s: Snapshot) -> bool:
+    """The standby is configured for another upstream than it should follow."""
+    wanted = views.wanted_upstream(s)
+    return wanted is not None and s.postgres.configured_upstream != f"{wanted.host}:{wanted.port}"
+
+
+def _told(s: Snapshot) -> str:
+    told = views.told_timeline(s)
+    if told is None:
+        return f"leader's timeline unknown: {views.leader_silent_why(s)}"
+    return f"leader is on timeline {told.timeline}, checkpointed={told.checkpointed}"
+
+
+@fact(_told)
+def leader_told_its_timeline(s: Snapshot) -> bool:
+    """The present leader was asked for its timeline a moment ago, and answered."""
+    return views.told_timeline(s) is not None
+
+
+@fact(_told)
+def leader_can_be_rewound_to(s: Snapshot) -> bool:
+    """The leader is out of recovery and has checkpointed on its new timeline."""
+    told = views.told_timeline(s)
+    return told is not None and told.checkpointed and not told.in_recovery
+
+
+@fact(_told)
+def leader_is_in_recovery(s: Snapshot) -> bool:
+    """The leader answered that it is not promoted yet; unknown counts as no."""
+    told = views.told_timeline(s)
+    return told is not None and told.in_recovery
+
+
+def _published(s: Snapshot) -> str:
+    here, leader = views.server(s), views.leader_member(s)
+    return (
+        f"timeline {here.timeline if here else None}, "
+        f"the leader published {leader.timeline if leader else None}"
+    )
+
+
+@fact(_published)
+def leader_is_on_another_timeline(s: Snapshot) -> bool:
+    """The leader published another timeline than ours; unknown counts as no."""
+    here, leader = views.server(s), views.leader_member(s)
+    if here is None or leader is None or not here.timeline or not leader.timeline:
+        return False
+    return here.timeline != leader.timeline
+
+
+@fact(lambda s: views.divergence(s) or "no divergence is known")
+def has_diverged(s: Snapshot) -> bool:
+    """Our WAL is not a part of the leader's; unknown counts as no (see the rules that ask)."""
+    return bool(views.divergence(s))
+
+
+@fact(lambda s: f"use_pg_rewind={s.policy.use_pg_rewind}, {s.postgres.directory.control}")
+def may_rewind(s: Snapshot) -> bool:
+    """pg_rewind is allowed, possible (checksums or wal_log_hints), and has not failed here."""
+    control = s.postgres.directory.control
+    possible = control is not None and control.rewindable
+    return s.policy.use_pg_rewind and possible and not s.memory.rewind_failed
+
+
+@fact(lambda s: f"rewind failed: {s.memory.rewind_failed or 'no'}")
+def rewind_has_failed(s: Snapshot) -> bool:
+    """pg_rewind failed on this directory."""
+    return bool(s.memory.rewind_failed)
+
+
+@fact(lambda s: f"remove_on_rewind_failure={s.policy.remove_on_rewind_failure}")
+def may_remove_after_failed_rewind(s: Snapshot) -> bool:
+    """remove_data_directory_on_rewind_failure is on."""
+    return s.policy.remove_on_rewind_failure
+
+
+@fact(lambda s: f"remove_on_diverged={s.policy.remove_on_diverged}")
+def may_remove_diverged(s: Snapshot) -> bool:
+    """remove_data_directory_on_diverged_timelines is on."""
+    return s.policy.remove_on_diverged
+
+
+def _source(s: Snapshot) -> str:
+    source = views.clone_source(s)
+    return f"clone source: {source.name if source else None}"
+
+
+@fact(_source)
+def a_clone_source_exists(s: Snapshot) -> bool:
+    """A running member can be copied."""
+    return views.clone_source(s) is not None
+
+
+@fact(lambda s: f"PostgreSQL down since {s.memory.primary_down_since}")
+def primary_went_down(s: Snapshot) -> bool:
+    """It is remembered since when our primary is down."""
+    return s.memory.primary_down_since is not None
+
+
+def _down(s: Snapshot) -> str:
+    since = s.memory.primary_down_since
+    down = "not down" if since is None else f"down for {s.now - since:.1f}s"
+    return f"{down}, primary_start_timeout={s.policy.primary_start_timeout_seconds:g}s"
+
+
+@fact(_down)
+def start_timeout_is_over(s: Snapshot) -> bool:
+    """Our primary has been down for primary_start_timeout (0: at once)."""
+    since = s.memory.primary_down_since
+    return since is not None and s.now - since >= s.policy.primary_start_timeout_seconds
+
+
+@fact(_answers)
+def own_position_is_fresh(s: Snapshot) -> bool:
+    """Our own position was observed since the lock is free."""
+    since, here = s.memory.lock_free_since, s.postgres.server
+    return since is not None and isinstance(here, Known) and here.when >= since

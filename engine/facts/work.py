@@ -1,0 +1,272 @@
+"""Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
+
+from engine import views
+from engine.rule import fact
+from engine.state import RequestKind, Snapshot
+
+
+@fact(lambda s: f"pause={s.policy.pause}")
+def paused(s: Snapshot) -> bool:
+    """The cluster is in maintenance mode."""
+    return s.policy.pause
+
+
+@fact(lambda s: f"stopping={s.stopping}")
+def daemon_is_stopping(s: Snapshot) -> bool:
+    """The daemon was told to end."""
+    return s.stopping
+
+
+@fact(lambda s: f"bootstrapping={s.memory.bootstrapping}")
+def bootstrapping(s: Snapshot) -> bool:
+    """This node creates the cluster."""
+    return s.memory.bootstrapping
+
+
+@fact(lambda s: f"roles_created={s.memory.roles_created}")
+def roles_are_created(s: Snapshot) -> bool:
+    """The bootstrap's SQL part is done."""
+    return s.memory.roles_created
+
+
+@fact(lambda s: f"bootstrap section: {s.policy.may_bootstrap}, nofailover={s.me.tags.nofailover}")
+def may_bootstrap(s: Snapshot) -> bool:
+    """The configuration allows this node to create the cluster."""
+    return s.policy.may_bootstrap and not s.me.tags.nofailover
+
+
+@fact(lambda s: f"reinitialize={s.memory.reinitialize}")
+def must_reinitialize(s: Snapshot) -> bool:
+    """An operator asked for a new copy of the data directory."""
+    return s.memory.reinitialize
+
+
+# --- restarts and other requests ------------------------------------------------------------------
+
+
+@fact(lambda s: f"restarting_since={s.memory.restarting_since}")
+def restarting(s: Snapshot) -> bool:
+    """PostgreSQL was stopped to be started again."""
+    return s.memory.restarting_since is not None
+
+
+def _first(s: Snapshot) -> str:
+    return f"request: {s.requests[0].kind.value}" if s.requests else "no request"
+
+
+@fact(_first)
+def nothing_is_requested(s: Snapshot) -> bool:
+    """No operator waits for an answer, apart from the one whose restart is under way."""
+    return not any(r.id != s.memory.restarting_for for r in s.requests)
+
+
+def _is(s: Snapshot, kind: RequestKind) -> bool:
+    waiting = [r for r in s.requests if r.id != s.memory.restarting_for]
+    return bool(waiting) and waiting[0].kind is kind
+
+
+@fact(_first)
+def reload_is_requested(s: Snapshot) -> bool:
+    """The oldest waiting request is a reload."""
+    return _is(s, RequestKind.RELOAD)
+
+
+@fact(_first)
+def restart_is_requested(s: Snapshot) -> bool:
+    """The oldest waiting request is a restart."""
+    return _is(s, RequestKind.RESTART)
+
+
+@fact(_first)
+def cancel_is_requested(s: Snapshot) -> bool:
+    """The oldest waiting request takes a scheduled restart back."""
+    return _is(s, RequestKind.CANCEL_RESTART)
+
+
+@fact(_first)
+def reinitialize_is_requested(s: Snapshot) -> bool:
+    """The oldest waiting request is a reinitialize."""
+    return _is(s, RequestKind.REINITIALIZE)
+
+
+@fact(lambda s: f"force={s.requests[0].force if s.requests else False}")
+def request_is_forced(s: Snapshot) -> bool:
+    """The oldest request may cancel what is under way."""
+    return bool(s.requests) and s.requests[0].force
+
+
+@fact(lambda s: f"schedule={s.requests[0].condition.scheduled_epoch if s.requests else None}")
+def request_is_for_later(s: Snapshot) -> bool:
+    """The oldest request names a time."""
+    return bool(s.requests) and s.requests[0].condition.scheduled_epoch is not None
+
+
+@fact(lambda s: f"scheduled={s.memory.scheduled_restart}")
+def restart_is_scheduled(s: Snapshot) -> bool:
+    """A restart waits for its time."""
+    return s.memory.scheduled_restart is not None
+
+
+@fact(lambda s: f"scheduled={s.memory.scheduled_restart}, wall={s.wall:.0f}")
+def scheduled_restart_is_due(s: Snapshot) -> bool:
+    """The time of the scheduled restart has come."""
+    wanted = s.memory.scheduled_restart
+    return wanted is not None and s.wall >= (wanted.scheduled_epoch or 0.0)
+
+
+def _conditions(s: Snapshot) -> str:
+    here = views.server(s)
+    if here is None:
+        return "PostgreSQL does not answer"
+    role = "replica" if here.in_recovery else "primary"
+    return f"role={role}, version={here.server_version}, pending={len(here.pending)}"
+
+
+@fact(_conditions)
+def restart_condition_fails(s: Snapshot) -> bool:
+    """The restart that is due asks for another role, an older version or a pending restart.
+
+    No answer from PostgreSQL fails only a restart that has conditions.
+    """
+    condition = s.requests[0].condition if s.requests else s.memory.scheduled_restart
+    if condition is None:
+        return False
+    here = views.server(s)
+    if here is None:
+        wants = condition.pending_only or condition.role or condition.below_version
+        return bool(wants)
+    role = "replica" if here.in_recovery else "primary"
+    if condition.role and condition.role != role:
+        return True
+    if condition.below_version and here.server_version >= condition.below_version:
+        return True
+    return condition.pending_only and not here.pending
+
+
+# --- hand-over by hand ----------------------------------------------------------------------------
+
+
+def _request(s: Snapshot) -> str:
+    request = views.failover_request(s)
+    if request is None:
+        return "no failover key"
+    at = f" at {request.scheduled_epoch:.0f}" if request.scheduled_epoch else ""
+    return f"failover key: {request.leader or 'anybody'} to {request.candidate or 'anybody'}{at}"
+
+
+@fact(_request)
+def handover_is_requested(s: Snapshot) -> bool:
+    """The `failover` key is there."""
+    return views.failover_request(s) is not None
+
+
+@fact(_request)
+def handover_is_from_another(s: Snapshot) -> bool:
+    """The `failover` key names a leader that we are not."""
+    request = views.failover_request(s)
+    return request is not None and request.leader not in {None, s.me.name}
+
+
+@fact(_request)
+def handover_is_from_me(s: Snapshot) -> bool:
+    """The `failover` key names us as the leader to be replaced."""
+    request = views.failover_request(s)
+    return request is not None and request.leader == s.me.name
+
+
+@fact(_request)
+def handover_is_to_me(s: Snapshot) -> bool:
+    """The `failover` key names us as the candidate."""
+    request = views.failover_request(s)
+    return request is not None and request.candidate == s.me.name
+
+
+@fact(_request)
+def handover_is_to_another(s: Snapshot) -> bool:
+    """The `failover` key names a candidate that we are not."""
+    request = views.failover_request(s)
+    return request is not None and request.candidate not in {None, s.me.name}
+
+
+@fact(_request)
+def handover_names_nobody(s: Snapshot) -> bool:
+    """The `failover` key has no candidate."""
+    request = views.failover_request(s)
+    return request is not None and request.candidate is None
+
+
+@fact(_request)
+def handover_is_scheduled(s: Snapshot) -> bool:
+    """The `failover` key names a time."""
+    request = views.failover_request(s)
+    return request is not None and request.scheduled_epoch is not None
+
+
+@fact(lambda s: f"{_request(s)}, wall={s.wall:.0f}")
+def handover_is_due(s: Snapshot) -> bool:
+    """The `failover` key is there and its time, if it names one, has come."""
+    request = views.failover_request(s)
+    return request is not None and s.wall >= (request.scheduled_epoch or 0.0)
+
+
+@fact(lambda s: f"{_request(s)}, wall={s.wall:.0f}")
+def handover_is_late(s: Snapshot) -> bool:
+    """The scheduled time passed more than one and a half loops ago."""
+    request = views.failover_request(s)
+    if request is None or request.scheduled_epoch is None:
+        return False
+    return s.wall - request.scheduled_epoch > 1.5 * s.policy.loop_wait_seconds
+
+
+@fact(lambda s: f"standing_down_since={s.memory.standing_down_since}")
+def standing_down(s: Snapshot) -> bool:
+    """We have begun to hand the lock over."""
+    return s.memory.standing_down_since is not None
+
+
+def _candidates(s: Snapshot) -> str:
+    said = [views.refusal(s, a) or f"{a.name}: fit" for a in s.peers]
+    return "; ".join(said) or "nobody was asked"
+
+
+@fact(_candidates)
+def peers_answered(s: Snapshot) -> bool:
+    """Every member that can be asked was asked a moment ago."""
+    since = s.memory.standing_down_since or s.memory.primary_down_since or 0.0
+    return views.answers_since(s, since)
+
+
+@fact(_candidates)
+def somebody_can_take_over(s: Snapshot) -> bool:
+    """A member that answered is fit to lead; silence counts as no."""
+    return bool(views.candidates(s))
+
+
+@fact(_candidates)
+def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
+    """The named candidate, or anybody when none is named, is fit to lead."""
+    return bool(views.wanted_candidates(s))
+
+
+def _shutdown(s: Snapshot) -> str:
+    control = s.postgres.directory.control
+    at = views.lsn_text(control.checkpoint_lsn if control else None)
+    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in s.peers)
+    return f"shutdown checkpoint at {at}; {have or 'nobody was asked'}"
+
+
+@fact(_shutdown)
+def a_candidate_has_everything(s: Snapshot) -> bool:
+    """A wanted candidate received our shutdown checkpoint; silence counts as no."""
+    control = s.postgres.directory.control
+    if control is None:
+        return False
+    fit = views.wanted_candidates(s)
+    return any(a.lsn is not None and a.lsn > control.checkpoint_lsn for a in fit)
+
+
+@fact(lambda s: f"standing_down_since={s.memory.standing_down_since}, now={s.now:.1f}")
+def handover_takes_too_long(s: Snapshot) -> bool:
+    """Since PostgreSQL was told to stop, retry_timeout has passed."""
+    since = s.memory.standing_down_since
+    return since is not None and s.now - since >= s.policy.retry_timeout_seconds

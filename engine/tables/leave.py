@@ -1,0 +1,163 @@
+"""Ending the daemon, long work under way, and a PostgreSQL that gives no answer."""
+
+from engine import views
+from engine.actions import Action, Exit, Hold, ReleaseLock, Report, StopPostgres, WithdrawMember
+from engine.facts.lease import i_own_the_lock
+from engine.facts.postgres import (
+    a_job_runs,
+    belongs_to_another_cluster,
+    filling_the_directory,
+    postmaster_runs,
+    server_is_silent,
+    still_starting,
+    stop_runs,
+)
+from engine.facts.work import daemon_is_stopping, paused
+from engine.rule import Rule, Table
+from engine.state import Snapshot
+
+
+def final_lsn(s: Snapshot) -> int | None:
+    """The position that a server which was shut down leaves behind."""
+    control = s.postgres.directory.control
+    return control.checkpoint_lsn if control else None
+
+
+def job_name(s: Snapshot) -> str:
+    """The long work under way, for a sentence."""
+    return f"the {s.job.kind.value} to end" if s.job else "a job to end"
+
+
+def _release_and_exit(s: Snapshot) -> tuple[Action, ...]:
+    return (
+        ReleaseLock(final_lsn(s), "the daemon was told to end"),
+        WithdrawMember(),
+        Exit(0, "told to end"),
+    )
+
+
+STOP = Table(
+    "stop",
+    "The daemon was told to end: how?",
+    applies=(daemon_is_stopping,),
+    rules=(
+        Rule(
+            "stop.paused",
+            "Maintenance mode: leave PostgreSQL and the lock as they are",
+            when=(paused,),
+            then=lambda _: (Exit(0, "told to end, in maintenance mode"),),
+            why="In pause operators restart the daemon without touching the database.",
+            ends=True,
+        ),
+        Rule(
+            "stop.filling",
+            "The data directory is being filled: give that up",
+            when=(filling_the_directory,),
+            then=lambda _: (WithdrawMember(), Exit(0, "told to end")),
+            why="A copy that is not complete is made anew at the next start.",
+            ends=True,
+        ),
+        Rule(
+            "stop.waits",
+            "PostgreSQL is being stopped",
+            when=(stop_runs,),
+            then=lambda _: (Hold("PostgreSQL to stop"),),
+            why="The lock may be released only when nothing can be written any more.",
+        ),
+        Rule(
+            "stop.postgres",
+            "Stop PostgreSQL",
+            when=(postmaster_runs,),
+            then=lambda _: (StopPostgres("fast", "the daemon was told to end", True),),
+            why="A fast stop leaves a clean directory, and standbys receive the last record.",
+        ),
+        Rule(
+            "stop.release",
+            "PostgreSQL is down and we own the lock: release it",
+            when=(i_own_the_lock,),
+            then=_release_and_exit,
+            why="Everything is shut down, so another member may take over at once.",
+            ends=True,
+        ),
+        Rule(
+            "stop.exit",
+            "PostgreSQL is down: end",
+            when=(),
+            then=lambda _: (WithdrawMember(), Exit(0, "told to end")),
+            why="Nothing is left to be done.",
+            ends=True,
+        ),
+    ),
+)
+
+JOB = Table(
+    "job",
+    "Long work is under way: may it go on?",
+    applies=(~daemon_is_stopping, a_job_runs),
+    rules=(
+        Rule(
+            "job.runs",
+            "Wait for the job",
+            when=(),
+            then=lambda s: (Hold(job_name(s)),),
+            why="One piece of long work on PostgreSQL at a time; only safety cuts it short.",
+        ),
+    ),
+)
+
+SILENT = Table(
+    "silent",
+    "PostgreSQL gives no answer: what now?",
+    applies=(~daemon_is_stopping, ~a_job_runs, server_is_silent),
+    rules=(
+        Rule(
+            "silent.starting",
+            "PostgreSQL is starting up",
+            when=(still_starting,),
+            then=lambda s: (Hold("PostgreSQL to finish its start", s.now + 1.0),),
+            why="Recovery takes as long as there is WAL to replay.",
+        ),
+        Rule(
+            "silent.wait",
+            "A postmaster runs but does not answer: look again soon",
+            when=(),
+            then=lambda s: (Hold("PostgreSQL to answer", s.now + 1.0),),
+            why="A slow server is not a dead one; write.frozen ends only a frozen postmaster.",
+        ),
+    ),
+)
+
+
+def _foreign(s: Snapshot) -> str:
+    view, here = views.cluster(s), views.server(s)
+    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    return (
+        f"the data directory has system identifier {ours}, the cluster has "
+        f"{view.initialize if view else 'another one'}: this is another cluster's data. "
+        "Point postgresql.data_dir at the right directory, or empty it to clone the leader"
+    )
+
+
+IDENTITY = Table(
+    "identity",
+    "Does this data directory belong to the cluster?",
+    applies=(~daemon_is_stopping, belongs_to_another_cluster),
+    rules=(
+        Rule(
+            "identity.paused",
+            "Maintenance mode: a foreign data directory is only reported",
+            when=(paused,),
+            then=lambda s: (Report("warning", _foreign(s)), Hold("the operator")),
+            why="In pause nothing happens by itself.",
+            ends=True,
+        ),
+        Rule(
+            "identity.foreign",
+            "A foreign data directory: end without touching it",
+            when=(),
+            then=lambda s: (Exit(1, _foreign(s)),),
+            why="Following or leading with another cluster's data would destroy one of the two.",
+            ends=True,
+        ),
+    ),
+)

@@ -1,0 +1,221 @@
+"""What to remember of finished work, and keeping the leader lock."""
+
+from engine.actions import Action, Remember, RenewLock, Report
+from engine.facts.lease import (
+    another_owns_the_lock,
+    i_own_the_lock,
+    renewal_is_due,
+    store_answers,
+    store_is_busy,
+    store_names_me,
+)
+from engine.facts.postgres import (
+    a_job_ended_well,
+    a_job_failed,
+    postmaster_runs,
+    promotion_failed_now,
+    rewind_failed_now,
+    runs_as_primary,
+)
+from engine.facts.race import lock_was_free_before, primary_went_down
+from engine.facts.work import must_reinitialize, restarting, standing_down
+from engine.rule import Rule, Table, nothing
+from engine.state import JobKind, JobResult, Snapshot
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
+
+
+def _took_note(last: JobResult, **more: object) -> Remember:
+    return Remember({"job_seen": last.finished, **more})
+
+
+def _note_failure(s: Snapshot) -> tuple[Action, ...]:
+    last = s.last_job
+    assert last is not None
+    pause = RETRY_SECONDS[min(s.memory.failures, len(RETRY_SECONDS) - 1)]
+    failed = last.why or "no reason given" if s.memory.bootstrapping else ""
+    return (
+        Report("error", f"{last.kind.value} failed: {last.why}"),
+        _took_note(
+            last,
+            failures=s.memory.failures + 1,
+            retry_at=s.now + pause,
+            bootstrap_failed=failed,
+        ),
+    )
+
+
+def _note_failed_rewind(s: Snapshot) -> tuple[Action, ...]:
+    last = s.last_job
+    assert last is not None
+    return (
+        Report("error", f"pg_rewind failed: {last.why}"),
+        _took_note(last, rewind_failed=last.why or "no reason given"),
+    )
+
+
+def _note_failed_promotion(s: Snapshot) -> tuple[Action, ...]:
+    last = s.last_job
+    assert last is not None
+    return (
+        Report("error", f"promotion failed: {last.why}"),
+        _took_note(last, race_barred_until=s.now + s.policy.ttl_seconds),
+    )
+
+
+# What a finished job means for the memory; a job not named here only clears the failures.
+_AFTER: dict[JobKind, dict[str, object]] = {
+    JobKind.CREATE_ROLES: {"roles_created": True},
+    JobKind.CLONE: {"reinitialize": False, "reinit_from_leader": False, "rewind_failed": ""},
+    JobKind.REMOVE: {"rewind_failed": ""},
+    JobKind.PROMOTE: {"lock_free_since": None},
+    JobKind.STOP: {},
+}
+
+
+def _note_success(s: Snapshot) -> tuple[Action, ...]:
+    last = s.last_job
+    assert last is not None
+    return (_took_note(last, failures=0, retry_at=0.0, **_AFTER.get(last.kind, {})),)
+
+
+NOTE = Table(
+    "note",
+    "What of the last cycles must be remembered?",
+    applies=(),
+    rules=(
+        Rule(
+            "note.rewind_failed",
+            "A rewind failed: remember why",
+            when=(a_job_failed, rewind_failed_now),
+            then=_note_failed_rewind,
+            why="After a failed pg_rewind the directory may be half-made; it must not be started.",
+            ends=True,
+        ),
+        Rule(
+            "note.promotion_failed",
+            "A promotion failed: stay out of the race for one ttl",
+            when=(a_job_failed, promotion_failed_now),
+            then=_note_failed_promotion,
+            why="Another member should get the chance that this one could not use.",
+            ends=True,
+        ),
+        Rule(
+            "note.job_failed",
+            "A job failed: remember it and wait a little before the next try",
+            when=(a_job_failed,),
+            then=_note_failure,
+            why="Trying again at once, for ever, would fill the log and the machine.",
+            ends=True,
+        ),
+        Rule(
+            "note.job_ended",
+            "A job ended well: remember it",
+            when=(a_job_ended_well,),
+            then=_note_success,
+            why="What is done need not be done again.",
+            ends=True,
+        ),
+        Rule(
+            "note.primary_down",
+            "Our primary went down while we own the lock: remember since when",
+            when=(
+                i_own_the_lock,
+                ~postmaster_runs,
+                ~primary_went_down,
+                ~standing_down,
+                ~restarting,
+            ),
+            then=lambda s: (Remember({"primary_down_since": s.now}),),
+            why="primary_start_timeout counts from here.",
+            ends=True,
+        ),
+        Rule(
+            "note.primary_is_back",
+            "Our primary runs again, or is no longer ours: forget that it was down",
+            when=(primary_went_down, runs_as_primary),
+            then=lambda _: (Remember({"primary_down_since": None}),),
+            why="The next crash gets the whole primary_start_timeout again.",
+            ends=True,
+        ),
+        Rule(
+            "note.lock_lost_while_down",
+            "Another member took over while our primary was down: forget that it was down",
+            when=(primary_went_down, another_owns_the_lock),
+            then=lambda _: (Remember({"primary_down_since": None}),),
+            why="From here on this node is a replica like any other.",
+            ends=True,
+        ),
+        Rule(
+            "note.handed_over",
+            "The hand-over is done: another member owns the lock",
+            when=(standing_down, another_owns_the_lock),
+            then=lambda _: (Remember({"standing_down_since": None}),),
+            why="From here on this node is a replica like any other.",
+            ends=True,
+        ),
+        Rule(
+            "note.lock_taken",
+            "The lock has an owner again: the race is over",
+            when=(lock_was_free_before, another_owns_the_lock),
+            then=lambda _: (Remember({"lock_free_since": None}),),
+            why="Answers of peers count from the moment that the lock became free.",
+            ends=True,
+        ),
+        Rule(
+            "note.reinitialize_dropped",
+            "There is no leader to copy any more: forget the wish to reinitialize",
+            when=(must_reinitialize, store_answers, ~another_owns_the_lock),
+            then=lambda _: (
+                Report("warning", "reinitialize given up: there is no other leader to copy"),
+                Remember({"reinitialize": False, "reinit_from_leader": False}),
+            ),
+            why="This copy may be the best one that is left.",
+            ends=True,
+        ),
+        Rule(
+            "note.nothing",
+            "Nothing new to remember",
+            when=(),
+            then=nothing,
+            why="The memory is up to date.",
+        ),
+    ),
+)
+
+
+LOCK = Table(
+    "lock",
+    "Must the lease be renewed?",
+    applies=(),
+    rules=(
+        Rule(
+            "lock.store_busy",
+            "An earlier request to the store has not ended",
+            when=(store_is_busy,),
+            then=nothing,
+            why="Requests to the store go one after another, so that their order is certain.",
+        ),
+        Rule(
+            "lock.renew",
+            "We own the lock and a loop has passed: renew the lease",
+            when=(i_own_the_lock, renewal_is_due),
+            then=lambda _: (RenewLock(),),
+            why="A lease that is renewed every loop survives two slow or lost answers.",
+        ),
+        Rule(
+            "lock.resume",
+            "The store still names us, from before this daemon started or lost touch: renew",
+            when=(store_names_me, ~i_own_the_lock),
+            then=lambda _: (RenewLock(),),
+            why="A restarted daemon takes its lease up again instead of causing a failover.",
+        ),
+        Rule(
+            "lock.nothing",
+            "No lease to renew now",
+            when=(),
+            then=nothing,
+            why="Either the lock is not ours, or it was renewed a moment ago.",
+        ),
+    ),
+)

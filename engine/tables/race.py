@@ -1,0 +1,178 @@
+"""The lock is free: which standby may take it."""
+
+from engine import views
+from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
+from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
+from engine.facts.postgres import a_job_runs, runs_as_standby
+from engine.facts.race import (
+    a_peer_is_ahead,
+    a_peer_is_preferred,
+    a_peer_is_writable,
+    barred_from_the_race,
+    lags_too_far,
+    lock_was_free_before,
+    may_miss_synchronous_commits,
+    own_position_is_fresh,
+    peers_were_asked,
+    somebody_else_can_lead,
+    tagged_nofailover,
+    the_named_candidate_can_lead,
+    timeline_is_behind,
+    timeline_is_checked,
+)
+from engine.facts.work import (
+    daemon_is_stopping,
+    handover_is_from_me,
+    handover_is_to_another,
+    handover_is_to_me,
+    paused,
+)
+from engine.rule import Rule, Table
+from engine.state import Snapshot
+
+
+def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
+    return (Hold(waiting_for, s.now + views.ASK_AGAIN_SECONDS),)
+
+
+def _ask(s: Snapshot) -> tuple[Action, ...]:
+    names = views.peers_to_ask(s)
+    return (
+        AskPeers(names, views.PEER_TIMEOUT_SECONDS),
+        Hold("the peers' answers", s.now + views.ASK_AGAIN_SECONDS),
+    )
+
+
+RACE = Table(
+    "race",
+    "The lock is free: may this standby take it?",
+    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free),
+    rules=(
+        Rule(
+            "race.begin",
+            "The lock has become free: remember when",
+            when=(~lock_was_free_before,),
+            then=lambda s: (Remember({"lock_free_since": s.now}),),
+            why="Positions count only if they were seen after the old primary lost the lock.",
+        ),
+        Rule(
+            "race.paused",
+            "Maintenance mode: only the named candidate of a failover may lead",
+            when=(paused, ~handover_is_to_me),
+            then=lambda _: (Hold("the end of the maintenance mode, or a failover by hand"),),
+            why="In pause nothing happens by itself.",
+        ),
+        Rule(
+            "race.nofailover",
+            "Our tags forbid that we lead",
+            when=(tagged_nofailover,),
+            then=lambda _: (Hold("another member to lead: tagged nofailover"),),
+            why="The operator chose that this member never leads.",
+        ),
+        Rule(
+            "race.barred",
+            "A promotion failed here a moment ago",
+            when=(barred_from_the_race,),
+            then=lambda s: (Hold("another member to lead", s.memory.race_barred_until),),
+            why="Another member should get the chance that this one could not use.",
+        ),
+        Rule(
+            "race.no_fence",
+            "The fence that the configuration requires is missing",
+            when=(fence_is_missing,),
+            then=lambda s: _soon(s, f"the fence: {s.fence.why}"),
+            why="Without the fence a hung daemon could leave two primaries behind.",
+        ),
+        Rule(
+            "race.not_synchronous",
+            "Synchronous mode is on and we may miss acknowledged commits",
+            when=(may_miss_synchronous_commits,),
+            then=lambda _: (Hold("a synchronous standby to lead"),),
+            why="Only the members that `sync` names have every acknowledged commit.",
+        ),
+        Rule(
+            "race.store_busy",
+            "An earlier request to the store has not ended",
+            when=(store_is_busy,),
+            then=lambda s: _soon(s, "the store"),
+            why="Requests to the store go one after another.",
+        ),
+        Rule(
+            "race.ask",
+            "Ask everybody for role and position",
+            when=(~peers_were_asked,),
+            then=_ask,
+            why="Only the member with the most WAL may lead.",
+        ),
+        Rule(
+            "race.look",
+            "Our own position is from before the lock became free: look again",
+            when=(~own_position_is_fresh,),
+            then=lambda s: (Hold("our own position", s.now),),
+            why="A comparison with an old position of ours could let the wrong member win.",
+        ),
+        Rule(
+            "race.peer_writable",
+            "A reachable member still runs as primary",
+            when=(a_peer_is_writable,),
+            then=lambda s: _soon(s, "the old primary to stop or to take the lock"),
+            why="Two primaries would diverge.",
+        ),
+        Rule(
+            "race.named",
+            "A failover by hand names us: take the lock",
+            when=(handover_is_to_me,),
+            then=lambda _: (AcquireLock(),),
+            why="The operator chose this member, with its lag.",
+        ),
+        Rule(
+            "race.give_way_to_named",
+            "A failover by hand names another member that can lead: give way",
+            when=(handover_is_to_another, the_named_candidate_can_lead),
+            then=lambda s: _soon(s, "the named candidate to take the lock"),
+            why="The operator chose that member.",
+        ),
+        Rule(
+            "race.give_way_after_handover",
+            "We were asked to hand over, and somebody can lead: give way",
+            when=(handover_is_from_me, somebody_else_can_lead),
+            then=lambda s: _soon(s, "another member to take the lock"),
+            why="The former leader takes the lock back only if nobody else can.",
+        ),
+        Rule(
+            "race.lagging",
+            "We are too far behind the last known position",
+            when=(lags_too_far,),
+            then=lambda s: _soon(s, "a member within maximum_lag_on_failover"),
+            why="maximum_lag_on_failover bounds what a failover may lose.",
+        ),
+        Rule(
+            "race.old_timeline",
+            "We are on an older timeline than the cluster",
+            when=(timeline_is_checked, timeline_is_behind),
+            then=lambda s: _soon(s, "a member on the cluster's timeline"),
+            why="check_timeline is on: commits of the newer timeline would be lost.",
+        ),
+        Rule(
+            "race.peer_ahead",
+            "A member has more WAL",
+            when=(a_peer_is_ahead,),
+            then=lambda s: _soon(s, "the member that is ahead to take the lock"),
+            why="The member with the most WAL loses least.",
+        ),
+        Rule(
+            "race.peer_preferred",
+            "A member at the same position has a higher failover_priority",
+            when=(a_peer_is_preferred,),
+            then=lambda s: _soon(s, "the preferred member to take the lock"),
+            why="The operator chose the order.",
+        ),
+        Rule(
+            "race.acquire",
+            "Nobody is ahead: take the lock",
+            when=(),
+            then=lambda _: (AcquireLock(),),
+            why="The leader key is created only if it is absent, so exactly one member wins.",
+        ),
+    ),
+)

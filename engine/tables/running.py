@@ -1,0 +1,367 @@
+"""PostgreSQL runs and answers: what a primary does (`primary`), and what a standby (`standby`)."""
+
+from engine import views
+from engine.actions import (
+    AcquireLock,
+    Action,
+    ClearFailover,
+    CreateInitialize,
+    CreateRoles,
+    Exit,
+    Follow,
+    Hold,
+    Promote,
+    ReleaseLock,
+    Remember,
+    Report,
+    StopPostgres,
+    WriteConfig,
+    WriteInitialize,
+)
+from engine.facts.lease import (
+    another_owns_the_lock,
+    fence_is_missing,
+    i_own_the_lock,
+    lock_is_free,
+    store_answers,
+    time_is_short,
+)
+from engine.facts.postgres import (
+    a_job_runs,
+    bootstrap_step_failed,
+    initialize_is_missing,
+    runs_as_primary,
+    runs_as_standby,
+    waits_to_retry,
+)
+from engine.facts.race import (
+    barred_from_the_race,
+    has_diverged,
+    leader_is_on_another_timeline,
+    leader_told_its_timeline,
+    timeline_is_behind,
+    upstream_differs,
+    upstream_is_known,
+)
+from engine.facts.work import (
+    a_wanted_candidate_is_fit,
+    bootstrapping,
+    daemon_is_stopping,
+    handover_is_due,
+    handover_is_from_another,
+    handover_is_late,
+    handover_is_requested,
+    handover_is_scheduled,
+    handover_is_to_me,
+    paused,
+    peers_answered,
+    roles_are_created,
+    standing_down,
+)
+from engine.rule import Rule, Table
+from engine.state import Snapshot
+from engine.tables.directory import ask, ask_leader
+from engine.tables.safety import arm
+
+FALLBACK_PROMOTE_SECONDS = 300.0
+
+
+def _clear(s: Snapshot, why: str) -> tuple[Action, ...]:
+    request = views.failover_request(s)
+    assert request is not None
+    return (Report("info", f"failover key cleared: {why}"), ClearFailover(request.revision, why))
+
+
+def _nobody_fits(s: Snapshot) -> str:
+    request = views.failover_request(s)
+    named = request.candidate if request else None
+    reasons = [views.refusal(s, a) for a in s.peers if named in {None, a.name}]
+    reasons = [reason for reason in reasons if reason]
+    if named and not reasons:
+        return f"the candidate {named} has no member key"
+    return "; ".join(reasons) or "there is no other member"
+
+
+def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
+    here = views.server(s)
+    assert here is not None
+    return (
+        WriteInitialize(here.system_identifier),
+        WriteConfig(s.policy.dcs_config),
+        AcquireLock(),
+        Remember({"bootstrapping": False, "roles_created": False}),
+    )
+
+
+def _adopt(s: Snapshot) -> tuple[Action, ...]:
+    here = views.server(s)
+    assert here is not None
+    return (CreateInitialize(here.system_identifier),)
+
+
+def _stand_down(s: Snapshot) -> tuple[Action, ...]:
+    names = ", ".join(a.name for a in views.wanted_candidates(s))
+    return (
+        Report("info", f"handing over to {names}"),
+        Remember({"standing_down_since": s.now}),
+        StopPostgres("fast", f"hand-over to {names}", checkpoint_first=True),
+    )
+
+
+PRIMARY = Table(
+    "primary",
+    "PostgreSQL runs as primary: what now?",
+    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_primary),
+    rules=(
+        Rule(
+            "primary.bootstrap_failed",
+            "A step of the bootstrap failed: stop, then set the directory aside",
+            when=(bootstrap_step_failed,),
+            then=lambda _: (StopPostgres("immediate", "the bootstrap failed"),),
+            why="A cluster without its roles can't be used.",
+        ),
+        Rule(
+            "primary.create_roles",
+            "The new cluster runs: create its roles",
+            when=(bootstrapping, ~roles_are_created),
+            then=lambda _: (CreateRoles(),),
+            why="Replicas need the replication role before they can be cloned.",
+        ),
+        Rule(
+            "primary.finish_bootstrap",
+            "The new cluster is ready: publish its identity and configuration, take the lock",
+            when=(bootstrapping,),
+            then=_finish_bootstrap,
+            why="From here on the others may clone it.",
+        ),
+        Rule(
+            "primary.adopt",
+            "A running primary and no cluster in the store: make it this cluster",
+            when=(initialize_is_missing,),
+            then=_adopt,
+            why="An existing server becomes the first member of its cluster, without a restart.",
+        ),
+        Rule(
+            "primary.behind",
+            "The lock is free, but the cluster has moved on to a newer timeline: stop at once",
+            when=(lock_is_free, timeline_is_behind, ~paused),
+            then=lambda _: (StopPostgres("immediate", "the cluster is on a newer timeline"),),
+            why="Another primary has written since; leading again would lose its commits.",
+            ends=True,
+        ),
+        Rule(
+            "primary.acquire",
+            "The lock is free and PostgreSQL is writable: take the lock",
+            when=(lock_is_free,),
+            then=lambda _: (AcquireLock(),),
+            why="A running primary has every commit, so it need not ask anybody.",
+        ),
+        Rule(
+            "primary.second",
+            "Maintenance mode, and another member owns the lock: only a warning",
+            when=(another_owns_the_lock, paused),
+            then=lambda s: (
+                Report("warning", f"PostgreSQL runs as primary while {views.leader_name(s)} leads"),
+                Hold("the operator"),
+            ),
+            why="In pause nothing happens by itself; at its end this node is stopped.",
+        ),
+        Rule(
+            "primary.store_silent",
+            "The store does not answer: the lease decides how long this may last",
+            when=(~store_answers,),
+            then=lambda s: (Hold("the store to answer", s.now + 1.0),),
+            why="The table `write` stops PostgreSQL before the lease ends.",
+        ),
+        Rule(
+            "primary.handover_done",
+            "The failover key is for another leader, or names us: its work is done",
+            when=(i_own_the_lock, handover_is_from_another),
+            then=lambda s: _clear(s, "the leader has changed"),
+            why="A request is kept only until the lock has changed.",
+        ),
+        Rule(
+            "primary.handover_reached",
+            "The failover key names us as the candidate, and we lead: its work is done",
+            when=(i_own_the_lock, handover_is_to_me),
+            then=lambda s: _clear(s, "the candidate leads"),
+            why="A request is kept only until the lock has changed.",
+        ),
+        Rule(
+            "primary.handover_paused",
+            "Maintenance mode: a scheduled hand-over is dropped",
+            when=(i_own_the_lock, handover_is_scheduled, handover_is_due, paused),
+            then=lambda s: _clear(s, "scheduled hand-overs are not done in maintenance mode"),
+            why="In pause nothing happens by itself.",
+        ),
+        Rule(
+            "primary.handover_late",
+            "The scheduled hand-over is late by more than one and a half loops: drop it",
+            when=(i_own_the_lock, handover_is_late),
+            then=lambda s: _clear(s, "its time passed while nobody could act"),
+            why="An operator chose that time; another time may do harm.",
+        ),
+        Rule(
+            "primary.handover_ask",
+            "A hand-over is due: ask who could take over",
+            when=(i_own_the_lock, handover_is_due, ~peers_answered),
+            then=ask,
+            why="PostgreSQL is stopped only when somebody can take its place.",
+        ),
+        Rule(
+            "primary.handover_refused",
+            "A hand-over is due, but nobody fits: drop it and say why",
+            when=(i_own_the_lock, handover_is_due, ~a_wanted_candidate_is_fit),
+            then=lambda s: _clear(s, _nobody_fits(s)),
+            why="A switchover without a successor would be an outage.",
+        ),
+        Rule(
+            "primary.handover",
+            "A hand-over is due and a candidate is fit: checkpoint, then stop",
+            when=(i_own_the_lock, handover_is_due),
+            then=_stand_down,
+            why="After a clean stop the candidate has everything and no rewind is needed.",
+        ),
+        Rule(
+            "primary.handover_over",
+            "We stood down, took the lead again, and the request is gone",
+            when=(i_own_the_lock, standing_down, ~handover_is_requested),
+            then=lambda _: (Remember({"standing_down_since": None}),),
+            why="The next hand-over begins anew.",
+        ),
+        Rule(
+            "primary.leads",
+            "The leader, with the lock",
+            when=(),
+            then=lambda _: (Hold("a change"),),
+            why="Nothing is asked of this primary but to serve.",
+        ),
+    ),
+)
+
+
+def _promote(s: Snapshot) -> tuple[Action, ...]:
+    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_PROMOTE_SECONDS
+    return (*arm(s), Promote(timeout))
+
+
+def _follow(s: Snapshot) -> tuple[Action, ...]:
+    return (Follow(views.wanted_upstream(s)),)
+
+
+STANDBY = Table(
+    "standby",
+    "PostgreSQL runs as standby and the lock has an owner, or the store is silent: what now?",
+    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, ~lock_is_free),
+    rules=(
+        Rule(
+            "standby.paused_lock",
+            "Maintenance mode, and we own the lock as a standby: release it",
+            when=(paused, i_own_the_lock, ~handover_is_to_me),
+            then=lambda _: (ReleaseLock(None, "a standby in maintenance mode"),),
+            why="In pause the lock follows the primary that the operator runs.",
+        ),
+        Rule(
+            "standby.no_fence",
+            "We own the lock, but the fence that the configuration requires is missing: release it",
+            when=(i_own_the_lock, fence_is_missing),
+            then=lambda s: (ReleaseLock(None, f"no fence: {s.fence.why}"),),
+            why="Without the fence a hung daemon could leave two primaries behind.",
+        ),
+        Rule(
+            "standby.promotion_failed",
+            "We own the lock, but our promotion failed: release it",
+            when=(i_own_the_lock, barred_from_the_race),
+            then=lambda _: (ReleaseLock(None, "the promotion failed"),),
+            why="Another member should get the chance that this one could not use.",
+        ),
+        Rule(
+            "standby.too_late",
+            "We own the lock, but too little of the lease is left to promote",
+            when=(i_own_the_lock, time_is_short),
+            then=lambda s: (Hold("the lease to be renewed", s.now + 1.0),),
+            why="A promotion is begun only with time to undo it before the lease ends.",
+        ),
+        Rule(
+            "standby.promote",
+            "We own the lock: promote",
+            when=(i_own_the_lock,),
+            then=_promote,
+            why="The owner of the lock is the only one that may be writable.",
+        ),
+        Rule(
+            "standby.store_silent",
+            "The store does not answer: go on as we are",
+            when=(~store_answers,),
+            then=lambda s: (Hold("the store to answer", s.now + 1.0),),
+            why="A standby does no harm, and may go on serving reads.",
+        ),
+        Rule(
+            "standby.no_address",
+            "The leader has no member key: nobody to follow yet",
+            when=(~upstream_is_known,),
+            then=lambda _: (Hold("the leader's member key"),),
+            why="The address of the leader is in its member key.",
+        ),
+        Rule(
+            "standby.ask_leader",
+            "The leader is on another timeline: ask for its history",
+            when=(leader_is_on_another_timeline, ~leader_told_its_timeline),
+            then=ask_leader,
+            why="Only the history tells whether our WAL is a part of the leader's.",
+        ),
+        Rule(
+            "standby.diverged",
+            "Our WAL is not a part of the leader's: stop, so that it can be repaired",
+            when=(has_diverged, ~waits_to_retry),
+            then=lambda s: (
+                Report("warning", f"diverged: {views.divergence(s)}"),
+                StopPostgres("fast", "diverged from the leader"),
+            ),
+            why="A diverged standby would wait for ever, or serve what the cluster does not have.",
+        ),
+        Rule(
+            "standby.follow",
+            "Configured for another upstream: follow the right one",
+            when=(upstream_differs,),
+            then=_follow,
+            why="Everybody streams from the leader, or from the member that replicatefrom names.",
+        ),
+        Rule(
+            "standby.follows",
+            "A replica of the leader",
+            when=(),
+            then=lambda _: (Hold("a change"),),
+            why="Nothing is asked of this standby but to follow.",
+        ),
+    ),
+)
+
+ORPHAN = Table(
+    "orphan",
+    "A standby, but the store knows no cluster: what now?",
+    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free, ~paused),
+    rules=(
+        Rule(
+            "orphan.end",
+            "A replica without a cluster: end, leaving PostgreSQL as it is",
+            when=(initialize_is_missing,),
+            then=lambda _: (
+                Exit(
+                    1,
+                    "this is a replica, but the store has no `initialize` key for the scope: "
+                    "check scope and namespace, or start the former primary first",
+                ),
+            ),
+            why="A lone replica must not make itself a cluster under a mistyped name.",
+            ends=True,
+        ),
+        Rule(
+            "orphan.no",
+            "The cluster exists",
+            when=(),
+            then=lambda _: (),
+            why="The race decides who leads it.",
+        ),
+    ),
+)

@@ -1,0 +1,159 @@
+"""Safety first: the fence's deadline, and whether PostgreSQL may stay writable.
+
+Conflicts are resolved here: a rule that stops PostgreSQL ends the cycle, so nothing below can ask
+for more writing.
+"""
+
+from engine import views
+from engine.actions import Action, ArmFence, DisarmFence, Hold, StopPostgres
+from engine.facts.lease import (
+    another_owns_the_lock,
+    fence_deadline_differs,
+    fence_is_armed,
+    i_own_the_lock,
+    lease_is_known,
+    no_time_left,
+    renewal_was_refused,
+    store_answers,
+    time_is_short,
+)
+from engine.facts.postgres import (
+    a_job_runs,
+    frozen_too_long,
+    may_accept_writes,
+    stop_runs,
+    stopping_at_once,
+)
+from engine.facts.work import paused
+from engine.rule import Rule, Table, nothing
+from engine.state import Snapshot
+
+
+def arm(s: Snapshot) -> tuple[Action, ...]:
+    """Tell the fence the process and the moment; nothing without both."""
+    postmaster, kill_at = s.postgres.postmaster, views.fence_kills_at(s)
+    if postmaster is None or kill_at is None:
+        return ()
+    grace, required = views.fence_grace_seconds(s), s.policy.fence_required
+    return (ArmFence(postmaster.pid, postmaster.start_ticks, kill_at, grace, required),)
+
+
+FENCE = Table(
+    "fence",
+    "Does the fence know when PostgreSQL must be gone?",
+    applies=(),
+    rules=(
+        Rule(
+            "fence.paused",
+            "Maintenance mode: no deadline",
+            when=(paused, fence_is_armed),
+            then=lambda _: (DisarmFence(),),
+            why="In pause nothing happens by itself, and the fence must not act either.",
+        ),
+        Rule(
+            "fence.arm",
+            "PostgreSQL may be writable: give the fence its process and the end of the lease",
+            when=(~paused, may_accept_writes, lease_is_known, fence_deadline_differs),
+            then=arm,
+            why="If this daemon hangs or dies, the fence ends PostgreSQL before the lease ends.",
+        ),
+        Rule(
+            "fence.disarm",
+            "PostgreSQL is not writable: no deadline",
+            when=(fence_is_armed, ~may_accept_writes, ~a_job_runs),
+            then=lambda _: (DisarmFence(),),
+            why="A standby may run without a lease.",
+        ),
+        Rule(
+            "fence.unchanged",
+            "Nothing to tell the fence",
+            when=(),
+            then=nothing,
+            why="The deadline is the one that it should be.",
+        ),
+    ),
+)
+
+
+def _stop_now(why: str) -> tuple[Action, ...]:
+    return (StopPostgres("immediate", why),)
+
+
+WRITE = Table(
+    "write",
+    "May PostgreSQL stay writable?",
+    applies=(may_accept_writes, ~paused),
+    rules=(
+        Rule(
+            "write.stopping_at_once",
+            "An immediate stop is under way",
+            when=(stopping_at_once,),
+            then=lambda _: (Hold("the immediate stop to end"),),
+            why="Nothing is more urgent than the end of that stop.",
+            ends=True,
+        ),
+        Rule(
+            "write.refused",
+            "The store says that the lock is no longer ours: stop at once",
+            when=(renewal_was_refused, ~i_own_the_lock),
+            then=lambda _: _stop_now("the renewal of the leader lock was refused"),
+            why="Another node may be promoted already; every further commit here would be lost.",
+            ends=True,
+        ),
+        Rule(
+            "write.lock_taken",
+            "Another member owns the lock: stop at once",
+            when=(another_owns_the_lock,),
+            then=lambda s: _stop_now(f"{views.leader_name(s)} owns the leader lock"),
+            why="Two primaries would diverge; the one without the lock gives way.",
+            ends=True,
+        ),
+        Rule(
+            "write.no_time_left",
+            "No time left on the lease: stop at once",
+            when=(no_time_left,),
+            then=lambda _: _stop_now("the lease is about to end"),
+            why="When the lease ends another node may promote; we must be down before that.",
+            ends=True,
+        ),
+        Rule(
+            "write.stopping",
+            "A stop is under way and there is time for it",
+            when=(stop_runs,),
+            then=nothing,
+            why="The stop that runs is the orderly one; the rules above cut it short in need.",
+        ),
+        Rule(
+            "write.time_is_short",
+            "The lease could not be renewed for long: stop while an orderly stop is possible",
+            when=(time_is_short,),
+            then=lambda _: (StopPostgres("fast", "the leader lock could not be renewed"),),
+            why="A fast stop keeps every commit and lets this node return without a rewind.",
+            ends=True,
+        ),
+        Rule(
+            "write.frozen",
+            "The postmaster is frozen by a signal: end it, then restart or fail over",
+            when=(frozen_too_long,),
+            then=lambda _: _stop_now("the postmaster is frozen"),
+            why="No client can connect to a frozen postmaster, while its lease keeps others out.",
+            ends=True,
+        ),
+        Rule(
+            "write.unproven",
+            "The store does not answer and this daemon never held the lease: wait for the store",
+            when=(~store_answers, ~lease_is_known),
+            then=lambda _: (Hold("the store to answer"),),
+            why="A daemon that has just started knows nothing yet; the fence of the former daemon "
+            "keeps the old deadline.",
+            ends=True,
+        ),
+        Rule(
+            "write.allowed",
+            "The lease is certain, or is about to be",
+            when=(),
+            then=nothing,
+            why="No other node can own the lock at this moment.",
+        ),
+    ),
+)

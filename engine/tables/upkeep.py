@@ -1,0 +1,321 @@
+"""What is kept in order beside the role: files, slots, callbacks, and what the store is told."""
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from engine import views
+from engine.actions import (
+    Action,
+    AdvanceSlots,
+    ApplyConfiguration,
+    CreateSlots,
+    DropSlots,
+    PublishMember,
+    Remember,
+    Report,
+    RunCallback,
+    RunCheckpoint,
+    WriteConfig,
+    WriteHistory,
+    WriteStatus,
+)
+from engine.document import member_document, role_text
+from engine.facts.lease import i_own_the_lock, store_answers, store_is_busy
+from engine.facts.postgres import (
+    a_job_runs,
+    initialize_is_missing,
+    postmaster_runs,
+    runs_as_primary,
+    server_is_silent,
+)
+from engine.facts.upkeep import (
+    a_slot_can_go,
+    a_slot_is_missing,
+    a_slot_lags,
+    announced_role_differs,
+    announced_up,
+    asks_for_what_is_not_built,
+    checkpoint_runs,
+    config_key_is_missing,
+    configuration_differs,
+    first_checkpoint_is_missing,
+    history_is_behind,
+    member_key_is_due,
+    member_key_is_outdated,
+    merged_history,
+    missing_slots,
+    role_was_announced,
+    slot_positions,
+    slots_are_used,
+    slots_to_advance,
+    slots_to_drop,
+    status_is_due,
+    unclaimed_slots,
+    unclaimed_slots_are_noted,
+)
+from engine.facts.work import bootstrapping, paused, restarting
+from engine.rule import Rule, Table, nothing
+from engine.state import Snapshot
+
+Callback: TypeAlias = Literal["on_start", "on_stop", "on_restart", "on_reload", "on_role_change"]
+
+
+def callback(s: Snapshot, name: Callback, role: str = "") -> tuple[Action, ...]:
+    """Run that callback if the configuration has it."""
+    return (RunCallback(name, role or role_text(s)),) if name in s.policy.callbacks else ()
+
+
+def _apply(s: Snapshot) -> tuple[Action, ...]:
+    return (ApplyConfiguration(s.postgres.wanted_config), *callback(s, "on_reload"))
+
+
+FILES = Table(
+    "files",
+    "Is the configuration in force the one that should be?",
+    applies=(postmaster_runs, ~server_is_silent, ~a_job_runs),
+    rules=(
+        Rule(
+            "files.apply",
+            "The configuration has changed: write it and reload",
+            when=(configuration_differs, ~bootstrapping),
+            then=_apply,
+            why="What can change without a restart takes effect at once.",
+        ),
+        Rule(
+            "files.checkpoint",
+            "Promoted, but not checkpointed yet: checkpoint in the background",
+            when=(runs_as_primary, first_checkpoint_is_missing, ~checkpoint_runs),
+            then=lambda _: (RunCheckpoint(),),
+            why="The former primary can be rewound only to a leader that has checkpointed.",
+        ),
+        Rule(
+            "files.same",
+            "The configuration is in force",
+            when=(),
+            then=nothing,
+            why="There is nothing to write.",
+        ),
+    ),
+)
+
+
+def _announce(name: Callback) -> Callable[[Snapshot], tuple[Action, ...]]:
+    def actions(s: Snapshot) -> tuple[Action, ...]:
+        told = Remember({"announced_role": role_text(s), "announced_up": True})
+        return (*callback(s, name), told)
+
+    return actions
+
+
+CALLBACKS = Table(
+    "callback",
+    "What must the operator's callbacks be told?",
+    applies=(~bootstrapping, ~restarting),
+    rules=(
+        Rule(
+            "callback.stop",
+            "PostgreSQL is down: on_stop",
+            when=(announced_up, ~postmaster_runs),
+            then=lambda s: (
+                *callback(s, "on_stop", s.memory.announced_role),
+                Remember({"announced_up": False}),
+            ),
+            why="Scripts that move addresses must hear of every stop.",
+        ),
+        Rule(
+            "callback.silent",
+            "PostgreSQL is down, or its role is unknown: nothing to announce",
+            when=(~postmaster_runs,),
+            then=nothing,
+            why="Only a server that answers has a role.",
+        ),
+        Rule(
+            "callback.unknown",
+            "PostgreSQL does not answer: nothing to announce",
+            when=(server_is_silent,),
+            then=nothing,
+            why="Only a server that answers has a role.",
+        ),
+        Rule(
+            "callback.role_change",
+            "The role has changed: on_role_change",
+            when=(role_was_announced, announced_role_differs),
+            then=_announce("on_role_change"),
+            why="It takes the place of on_start when the role changed.",
+        ),
+        Rule(
+            "callback.start",
+            "PostgreSQL runs: on_start",
+            when=(~announced_up,),
+            then=_announce("on_start"),
+            why="Scripts that move addresses must hear of every start.",
+        ),
+        Rule(
+            "callback.told",
+            "The callbacks know",
+            when=(),
+            then=nothing,
+            why="Nothing has changed.",
+        ),
+    ),
+)
+
+
+def _note_unclaimed(s: Snapshot) -> tuple[Action, ...]:
+    since = s.memory.unclaimed_since
+    return (Remember({"unclaimed_since": {n: since.get(n, s.now) for n in unclaimed_slots(s)}}),)
+
+
+SLOTS = Table(
+    "slots",
+    "Are the replication slots as they should be?",
+    applies=(
+        slots_are_used,
+        store_answers,
+        postmaster_runs,
+        ~server_is_silent,
+        ~a_job_runs,
+        ~bootstrapping,
+        ~initialize_is_missing,
+    ),
+    rules=(
+        Rule(
+            "slots.create",
+            "A member has no slot here: create it",
+            when=(a_slot_is_missing,),
+            then=lambda s: (CreateSlots(missing_slots(s)),),
+            why="The slot keeps the WAL that the member still needs, also after a failover.",
+        ),
+        Rule(
+            "slots.note",
+            "Nobody claims a slot: remember since when",
+            when=(~unclaimed_slots_are_noted,),
+            then=_note_unclaimed,
+            why="A member that restarts should find its slot again.",
+        ),
+        Rule(
+            "slots.drop",
+            "A slot was unclaimed for member_slots_ttl, or lost its WAL: drop it",
+            when=(a_slot_can_go, ~paused),
+            then=lambda s: (DropSlots(slots_to_drop(s)),),
+            why="A slot that nobody uses fills the disk with WAL.",
+        ),
+        Rule(
+            "slots.advance",
+            "The leader's slots have moved on: follow them on this standby",
+            when=(a_slot_lags,),
+            then=lambda s: (AdvanceSlots(slots_to_advance(s)),),
+            why="Otherwise this standby keeps WAL that nobody needs.",
+        ),
+        Rule(
+            "slots.right",
+            "The slots are as they should be",
+            when=(),
+            then=nothing,
+            why="Every member has its slot.",
+        ),
+    ),
+)
+
+
+def _publish(s: Snapshot) -> tuple[Action, ...]:
+    return (PublishMember(member_document(s)),)
+
+
+PUBLISH = Table(
+    "publish",
+    "Does the store know this member as it is?",
+    applies=(~store_is_busy,),
+    rules=(
+        Rule(
+            "publish.changed",
+            "Something about this member has changed: publish it",
+            when=(member_key_is_outdated,),
+            then=_publish,
+            why="Others decide by what this member publishes.",
+        ),
+        Rule(
+            "publish.due",
+            "A loop has passed: publish the positions and prolong the member key",
+            when=(member_key_is_due,),
+            then=_publish,
+            why="A member key that is not prolonged vanishes after ttl.",
+        ),
+        Rule(
+            "publish.same",
+            "The member key is up to date",
+            when=(),
+            then=nothing,
+            why="A request less for the store.",
+        ),
+    ),
+)
+
+
+def _status(s: Snapshot) -> tuple[Action, ...]:
+    here = views.server(s)
+    assert here is not None
+    assert here.write_lsn is not None
+    kept = tuple(sorted(s.memory.unclaimed_since))
+    return (
+        WriteStatus(here.write_lsn, slot_positions(s), kept),
+        Remember({"status_at": s.now}),
+    )
+
+
+LEADER = Table(
+    "leader",
+    "Does the store know what only the leader can tell?",
+    applies=(~store_is_busy, store_answers, i_own_the_lock, runs_as_primary, ~a_job_runs),
+    rules=(
+        Rule(
+            "leader.config",
+            "The dynamic configuration is missing: write it again",
+            when=(config_key_is_missing,),
+            then=lambda s: (WriteConfig(s.policy.dcs_config),),
+            why="The leader keeps a copy of the last one.",
+        ),
+        Rule(
+            "leader.history",
+            "The history does not lead to our timeline: write it",
+            when=(history_is_behind,),
+            then=lambda s: (WriteHistory(merged_history(s), s.wall),),
+            why="Members compare their timeline with it before they race.",
+        ),
+        Rule(
+            "leader.status",
+            "A loop has passed: write our position and those of the slots",
+            when=(status_is_due,),
+            then=_status,
+            why="After our death, lag is counted from this position.",
+        ),
+        Rule(
+            "leader.told",
+            "The store knows",
+            when=(),
+            then=nothing,
+            why="A request less for the store.",
+        ),
+    ),
+)
+
+LIMITS = Table(
+    "limits",
+    "Does the configuration ask for something that this version does not do?",
+    applies=(asks_for_what_is_not_built,),
+    rules=(
+        Rule(
+            "limits.warn",
+            "Say so",
+            when=(),
+            then=lambda _: (
+                Report(
+                    "error",
+                    "synchronous_mode and failsafe_mode are not carried out by this version: "
+                    "synchronous_standby_names is not managed, and a silent store demotes",
+                ),
+            ),
+            why="A promise that is not kept must not look like one that is.",
+        ),
+    ),
+)
