@@ -11,16 +11,11 @@ LSNs are integers (bytes), timelines are integers from 1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
-
-NOTHING: Mapping[str, int] = MappingProxyType({})
-NO_TIMES: Mapping[str, float] = MappingProxyType({})
-NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ class Tags:
     replicatefrom: str | None = None
     failover_priority: int = 1
     sync_priority: int = 1
-    other: Mapping[str, str] = NO_TEXT
+    other: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,7 @@ class Cluster:
     members: tuple[Member, ...] = ()
     config_present: bool = False
     optime: int | None = None
-    slots: Mapping[str, int] = NOTHING
+    slots: Mapping[str, int] = field(default_factory=dict)
     retain_slots: tuple[str, ...] = ()
     failover: FailoverRequest | None = None
     history: tuple[HistoryLine, ...] | None = None
@@ -438,7 +433,9 @@ class Memory:
     announced_role: str = ""  # the role that the callbacks were last told
     announced_up: bool = False  # and whether they know that PostgreSQL runs
     status_at: float = 0.0  # when `status` was last written
-    unclaimed_since: Mapping[str, float] = NO_TIMES  # slots that no member claims any more
+    unclaimed_since: Mapping[str, float] = field(
+        default_factory=dict
+    )  # slots that no member claims any more
 
 
 @dataclass(frozen=True, slots=True)
