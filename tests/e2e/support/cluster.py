@@ -85,7 +85,7 @@ class Cluster:
     def _make_node(self, name: str, implementation: str) -> Node:
         place = Place(name, free_port(), free_port(), self.folder / name)
         command = daemon_command(implementation)
-        return Node(place, command, self.postgres.environment, self.mark)
+        return Node(place, command, self.mark)
 
     def write_node_file(self, node: Node, changes: Document | None = None) -> None:
         """(Re)write the node's YAML with `changes` merged in."""

@@ -35,11 +35,11 @@ class Answer:
 class Node:
     """A daemon with its PostgreSQL, started from its own YAML."""
 
-    def __init__(self, place: Place, command: list[str], environment: dict[str, str], mark: str):
+    def __init__(self, place: Place, command: list[str], mark: str):
         self.place = place
         self.name = place.name
         self._command = command
-        self._environment = {**os.environ, **environment, MARK: mark, "PYTHONUNBUFFERED": "1"}
+        self._environment = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
         self._daemon: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ the daemon
