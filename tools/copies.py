@@ -126,13 +126,15 @@ def unpack(stream: IO[bytes], target: Path) -> None:
         archive.extraction_filter = lambda member, _path: member
         for member in archive:
             path = target / member.name
-            if member.name != ".copied" and path.is_dir() and not path.is_symlink():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.is_symlink() or path.is_file():
                 path.unlink()
             archive.extract(member, target, set_attrs=True)
-    for name in sorted(before - read_names(record), reverse=True):
-        remove(target, PurePosixPath(name))
+            if member.name == ".copied":
+                # At once, because a vanished file may have become a folder.
+                for name in sorted(before - read_names(record), reverse=True):
+                    remove(target, PurePosixPath(name))
 
 
 def read_names(record: Path) -> set[str]:
