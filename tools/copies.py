@@ -33,6 +33,9 @@ def checkout_files(checkout: Path) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return sorted(walk(checkout, NEVER_COPIED))
     names = {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
+    if "Makefile" not in names:
+        # Not a repository of its own, but a folder that a repository around it may even ignore.
+        return sorted(walk(checkout, NEVER_COPIED))
     return sorted(name for name in names if os.path.lexists(checkout / name))
 
 
