@@ -1,0 +1,366 @@
+"""The door to PostgreSQL control: one object for the local server of this node.
+
+It holds the settings and what is remembered between calls; each method carries out one action of
+the engine with plain values and may be called from any thread.  Not here: decisions.  Errors are
+PostgresError with a text for the operator; long operations end soon after `cancel` is set.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from engine.actions import Upstream
+from engine.state import LeaderTimeline, Postgres
+from shell.config.parameters import on_command_line
+from shell.config.settings import Settings
+from shell.postgres import bootstrap, cleaning, configuration, pgpass, plans, slots
+from shell.postgres import clone as cloning
+from shell.postgres import promote as promotion
+from shell.postgres import rewind as rewinding
+from shell.postgres import start as starting
+from shell.postgres import stop as stopping
+from shell.postgres.binaries import Binaries
+from shell.postgres.callbacks import CallbackRunner, run_before_stop, run_pre_promote
+from shell.postgres.configuration import FilesPlan
+from shell.postgres.controldata import ControlReader
+from shell.postgres.errors import Cancelled, PostgresError
+from shell.postgres.observe import Observer
+from shell.postgres.session import CONNECT_SECONDS, Session
+from shell.postgres.unfinished import is_unfinished
+from shell.postgres.waiting import NEVER
+from shell.processes import now, read_postmaster, send_signal
+
+SQL_SECONDS = 5.0
+CHECKPOINT_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
+
+
+class Instance:
+    """The local PostgreSQL server."""
+
+    def __init__(self, settings: Settings, *, inherit_output: bool = False) -> None:
+        """`inherit_output`: the server writes to our standard error instead of a file."""
+        self._inherit_output = inherit_output
+        self._child = starting.Child()
+        self._control = ControlReader()
+        self._callbacks = CallbackRunner()
+        self._files_lock = threading.RLock()
+        self._observer = Observer(self._connect_observing)
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on; nothing is written or reloaded by this."""
+        postgresql = settings.postgresql
+        with self._files_lock:
+            self._settings = settings
+            self._binaries = Binaries(postgresql.bin_dir, postgresql.bin_name)
+            self._plan: FilesPlan | None = None
+            self._digest_key: object = None
+            self._digests = ("", "", "")
+            self._loaded = True
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+        return Path(self._settings.postgresql.data_dir)
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the server's own output goes; None: where the daemon's goes."""
+        if self._inherit_output:
+            return None
+        return self.data_dir.with_name(f"{self.data_dir.name}.log")
+
+    @property
+    def statements_sent(self) -> int:
+        """How many SQL statements observations have sent so far."""
+        return self._observer.statements_sent
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def observe(self, timeout_seconds: float = 5.0) -> Postgres:
+        """Look at the directory, the process and the server; takes little more than the timeout."""
+        self._child.reap()
+        self._callbacks.reap()
+        wanted, applied, upstream = self._compare()
+        seen = self._observer.observe(
+            self.data_dir,
+            self._binaries,
+            self._control,
+            self._settings.postgresql.command_line_parameters,
+            now() + timeout_seconds,
+        )
+        return Postgres(
+            directory=seen.directory,
+            postmaster=seen.postmaster,
+            server=seen.server,
+            starting=seen.starting,
+            wanted_config=wanted,
+            applied_config=applied,
+            configured_upstream=upstream or None,
+        )
+
+    def leader_timeline(self, leader: Upstream, timeout_seconds: float = 5.0) -> LeaderTimeline:
+        """Ask another server for its timeline and history."""
+        return rewinding.leader_timeline(self._settings, leader, now() + timeout_seconds)
+
+    # --- start, stop, promote ---------------------------------------------------------------------
+
+    def start(
+        self,
+        role: Literal["primary", "standby"],
+        upstream: Upstream | None,
+        timeout_seconds: float,
+        cancel: threading.Event = NEVER,
+    ) -> bool:
+        """Write the configuration and start; False when it still starts at the timeout."""
+        self.write_configuration(role, upstream)
+        plan = starting.StartPlan(
+            program=self._binaries.path("postgres"),
+            data_dir=self.data_dir,
+            config_file=self._files().main,
+            parameters=self._command_line(role),
+            log_file=self.log_file,
+        )
+        accepts = starting.start(plan, self._child, timeout_seconds, cancel)
+        if accepts:
+            self._loaded = True
+            self._back_up()
+        return accepts
+
+    def stop(
+        self,
+        mode: stopping.StopMode,
+        cancel: threading.Event = NEVER,
+        *,
+        checkpoint_first: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Stop; an immediate one ends with SIGKILL if it must.  Nothing running is fine."""
+        seconds = timeout_seconds or self._settings.postgresql.pg_ctl_timeout_seconds
+        if mode == "fast" and read_postmaster(self.data_dir) is not None:
+            run_before_stop(self._settings.postgresql.before_stop, cancel)
+            if checkpoint_first:
+                self._checkpoint_if_possible(seconds, cancel)
+        stopping.stop(self.data_dir, mode, seconds, cancel)
+        self._observer.close()
+        self._child.reap()
+
+    def promote(self, timeout_seconds: float, cancel: threading.Event = NEVER) -> None:
+        """Promote the running standby; returns when it accepts writes."""
+        run_pre_promote(self._settings.postgresql.pre_promote, cancel)
+        promotion.promote(
+            self.data_dir,
+            lambda: self._connect(promotion.STATEMENT_SECONDS, cancel),
+            timeout_seconds,
+            cancel,
+        )
+
+    def checkpoint(
+        self, cancel: threading.Event = NEVER, *, timeout_seconds: float = CHECKPOINT_SECONDS
+    ) -> None:
+        """Run CHECKPOINT and wait for its end."""
+        with self._connect(timeout_seconds, cancel) as session:
+            session.execute(
+                "CHECKPOINT", deadline=now() + timeout_seconds, cancel=cancel, what="CHECKPOINT"
+            )
+
+    def reload(self) -> bool:
+        """Let a running server read its files again; False when none runs."""
+        postmaster = read_postmaster(self.data_dir)
+        sent = postmaster is not None and send_signal(postmaster, signal.SIGHUP)
+        self._loaded = True
+        return sent
+
+    # --- configuration ----------------------------------------------------------------------------
+
+    def write_configuration(
+        self, role: Literal["primary", "standby"], upstream: Upstream | None
+    ) -> None:
+        """Write all files for that role, and the password file; nothing is reloaded."""
+        with self._files_lock:
+            recovery = None
+            if role == "standby":
+                recovery = self._recovery(upstream)
+                entries = plans.replication_entries(self._settings, upstream) if upstream else []
+                if entries:
+                    pgpass.write(Path(self._settings.postgresql.pgpass), entries)
+            configuration.write(self._files(), recovery)
+
+    def apply_configuration(self) -> str:
+        """Write the files for the current role and upstream, reload; return their digest."""
+        with self._files_lock:
+            self._loaded = False
+            written = configuration.recovery_of(self._files())
+            role: Literal["primary", "standby"] = "primary" if written is None else "standby"
+            self.write_configuration(role, plans.upstream_of(written))
+            self.reload()
+            return self._compare()[0]
+
+    def follow(self, upstream: Upstream | None) -> None:
+        """Point the running standby at that upstream by a reload."""
+        self.write_configuration("standby", upstream)
+        self.reload()
+
+    # --- making and unmaking the data directory ---------------------------------------------------
+
+    def initdb(self, cancel: threading.Event = NEVER) -> None:
+        """Create a new cluster by initdb or the operator's own method."""
+        if is_unfinished(self.data_dir):
+            cleaning.empty_directory(self.data_dir, cancel)
+        if self._settings.bootstrap.custom is not None:
+            bootstrap.custom(self._settings, cancel)
+        else:
+            bootstrap.initdb(self._settings, self._binaries, cancel)
+        configuration.append_hba(self._files(), self._settings.bootstrap.pg_hba)
+
+    def create_roles(self, cancel: threading.Event = NEVER) -> None:
+        """Create the roles in the new cluster, then run post_bootstrap."""
+        bootstrap.create_roles(self._settings, cancel)
+        bootstrap.post_bootstrap(self._settings, cancel)
+
+    def clone(
+        self,
+        source: Upstream | None,
+        cancel: threading.Event = NEVER,
+        *,
+        from_leader: bool = False,
+    ) -> None:
+        """Fill the empty data directory; it is a standby's afterwards."""
+        cloning.clone(
+            self._settings, self._binaries, source, from_leader=from_leader, cancel=cancel
+        )
+        with self._files_lock:
+            configuration.restore_missing(self._files())
+            # Until it is started this directory must not look like a primary's.
+            configuration.write_signal(self._files(), standby=True)
+
+    def recover_from_crash(self, cancel: threading.Event = NEVER) -> None:
+        """Run single-user recovery."""
+        with self._files_lock:
+            standby = configuration.recovery_of(self._files()) is not None
+            if not standby:
+                configuration.write(self._files(), None)
+        rewinding.recover_from_crash(
+            self._binaries, self._files(), self._command_line("standby"), cancel
+        )
+
+    def rewind(self, source: Upstream, cancel: threading.Event = NEVER) -> None:
+        """Run pg_rewind against that server."""
+        # pg_rewind takes restore_command from the files.
+        self.write_configuration("standby", source)
+        rewinding.rewind(self._settings, self._binaries, self._files(), source, cancel)
+
+    def remove_data_directory(self, cancel: threading.Event = NEVER) -> None:
+        """Empty the data directory."""
+        cleaning.empty_directory(self.data_dir, cancel)
+
+    def move_data_directory(self) -> Path | None:
+        """Set the data directory aside as `<data_dir>.failed`; return its new place."""
+        return cleaning.move_aside(self.data_dir)
+
+    # --- slots, callbacks -------------------------------------------------------------------------
+
+    def create_slots(self, names: tuple[str, ...]) -> None:
+        """Create physical slots."""
+        with self._connect(SQL_SECONDS) as session:
+            slots.create(session, names, now() + SQL_SECONDS)
+
+    def drop_slots(self, names: tuple[str, ...]) -> None:
+        """Drop slots, each only while inactive."""
+        with self._connect(SQL_SECONDS) as session:
+            slots.drop(session, names, now() + SQL_SECONDS)
+
+    def advance_slots(self, positions: Mapping[str, int]) -> None:
+        """Move slots of this standby forward."""
+        with self._connect(SQL_SECONDS) as session:
+            slots.advance(session, positions, now() + SQL_SECONDS)
+
+    def run_callback(self, action: str, role: str) -> None:
+        """Start the operator's callback, if there is one."""
+        command = getattr(self._settings.postgresql.callbacks, action)
+        if command:
+            self._callbacks.call(command, action, role, self._settings.scope)
+
+    def close(self) -> None:
+        """Give the kept connection up; the server runs on."""
+        self._observer.close()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _connect(self, statement_seconds: float, cancel: threading.Event = NEVER) -> Session:
+        parameters = plans.local_superuser(self._settings.postgresql, int(statement_seconds * 1000))
+        return Session(parameters, now() + CONNECT_SECONDS, cancel=cancel)
+
+    def _connect_observing(self, deadline: float) -> Session:
+        return Session(plans.local_superuser(self._settings.postgresql, 2000), deadline)
+
+    def _files(self) -> FilesPlan:
+        with self._files_lock:
+            if self._plan is None:
+                parameters = plans.parameters_for(
+                    self._settings.postgresql, self._binaries.version()
+                )
+                unknown = [n for n in parameters if not self._binaries.knows_parameter(n)]
+                for name in unknown:
+                    _log.warning(
+                        "postgresql.parameters.%s is dropped: PostgreSQL %d has no such parameter",
+                        name,
+                        self._binaries.version(),
+                    )
+                    del parameters[name]
+                self._plan = plans.files_plan(self._settings.postgresql, parameters)
+            return self._plan
+
+    def _recovery(self, upstream: Upstream | None) -> dict[str, str]:
+        return plans.recovery_settings(self._settings, upstream, self._binaries.version())
+
+    def _command_line(self, role: Literal["primary", "standby"]) -> dict[str, str]:
+        """Controlled parameters; a standby must not have less than its primary had."""
+        parameters = on_command_line(self._files().parameters)
+        if role == "standby":
+            found = self._control.read(self._binaries, self.data_dir).settings
+            for name, least in found.items():
+                if name in parameters and int(parameters[name]) < least:
+                    _log.warning("%s is %d as on the primary until the next restart", name, least)
+                    parameters[name] = str(least)
+        return parameters
+
+    def _compare(self) -> tuple[str, str, str]:
+        """Digest wanted, digest applied, and "host:port" of the written upstream."""
+        with self._files_lock:
+            try:
+                plan = self._files()
+                key = (configuration.stamp(plan), self._loaded)
+                if key != self._digest_key:
+                    written = configuration.recovery_of(plan)
+                    upstream = plans.upstream_of(written)
+                    recovery = None if written is None else self._recovery(upstream)
+                    self._digests = (
+                        configuration.wanted_digest(plan, recovery),
+                        configuration.written_digest(plan) if self._loaded else "not loaded",
+                        f"{upstream.host}:{upstream.port}" if upstream else "",
+                    )
+                    self._digest_key = key
+            except PostgresError as error:
+                _log.debug("the configuration files cannot be compared: %s", error)
+                return "", "", ""
+            return self._digests
+
+    def _checkpoint_if_possible(self, timeout_seconds: float, cancel: threading.Event) -> None:
+        try:
+            self.checkpoint(cancel, timeout_seconds=timeout_seconds)
+        except Cancelled:
+            raise
+        except PostgresError as error:
+            _log.warning("the checkpoint before the stop failed: %s", error)
+
+    def _back_up(self) -> None:
+        try:
+            with self._files_lock:
+                configuration.back_up(self._files())
+        except PostgresError as error:
+            _log.warning("the configuration files could not be backed up: %s", error)

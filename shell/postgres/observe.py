@@ -1,0 +1,162 @@
+"""Observe the local server: directory, process, and what it answers, each within a bound.
+
+A kept connection and one statement for the facts; one fresh connection as proof that the
+postmaster still serves.  What cannot be learned is `Unknown` with the moment of the first failure.
+Not here: judging what was seen.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.state import DataDirectory, Known, Postmaster, Server, Unknown
+from shell.postgres import query
+from shell.postgres.binaries import Binaries
+from shell.postgres.controldata import ControlReader
+from shell.postgres.directory import look
+from shell.postgres.history import HistoryReader
+from shell.postgres.pidfile import PidFile, read_pidfile
+from shell.postgres.probe import accepts_connections
+from shell.postgres.session import CONNECT_SECONDS, Row, Session, SqlError
+from shell.processes import ProcessId, is_stopped, now, read_postmaster
+
+STATEMENT_SECONDS = 2.0
+PROBE_SECONDS = 1.0
+CANNOT_CONNECT_NOW = "57P03"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observation of everything that the server and its directory show."""
+
+    directory: DataDirectory
+    postmaster: Postmaster | None
+    server: Known[Server] | Unknown
+    starting: bool
+
+
+class Observer:
+    """Keeps what makes observing cheap: a connection, and files that were read before."""
+
+    def __init__(self, connect: Callable[[float], Session]) -> None:
+        """`connect(deadline)` opens a superuser connection to the local server."""
+        self.statements_sent = 0
+        self._connect = connect
+        self._session: Session | None = None
+        self._session_of: ProcessId | None = None
+        self._failing_since: float | None = None
+        self._history = HistoryReader()
+        self._lock = threading.Lock()
+
+    def observe(
+        self,
+        data_dir: Path,
+        binaries: Binaries,
+        control: ControlReader,
+        wanted: Mapping[str, str],
+        deadline: float,
+    ) -> Seen:
+        """Look at everything once.  Never raises for what it finds; ends soon after `deadline`."""
+        with self._lock:
+            identity = read_postmaster(data_dir)
+            directory = look(data_dir, binaries, control, running=identity is not None)
+            if identity is None:
+                self._drop()
+                return Seen(directory, None, self._unknown("PostgreSQL is not running"), False)
+            postmaster = Postmaster(identity.pid, identity.start_ticks, is_stopped(identity))
+            if postmaster.frozen:
+                server = self._unknown(f"postmaster {identity.pid} is suspended (SIGSTOP)")
+                return Seen(directory, postmaster, server, False)
+            return self._ask(data_dir, directory, postmaster, wanted, deadline)
+
+    def close(self) -> None:
+        """Give the kept connection up, so that a stop need not end it."""
+        with self._lock:
+            self._drop()
+
+    def _ask(
+        self,
+        data_dir: Path,
+        directory: DataDirectory,
+        postmaster: Postmaster,
+        wanted: Mapping[str, str],
+        deadline: float,
+    ) -> Seen:
+        pidfile = read_pidfile(data_dir)
+        if pidfile is None or pidfile.status == "starting":
+            server: Known[Server] | Unknown = self._unknown("the database system is starting up")
+            return Seen(directory, postmaster, server, True)
+        try:
+            value = self._server(
+                data_dir,
+                ProcessId(postmaster.pid, postmaster.start_ticks),
+                pidfile,
+                wanted,
+                deadline,
+            )
+        except SqlError as error:
+            # An end between the look and the question is no failure of its own.
+            starting = error.code == CANNOT_CONNECT_NOW
+            return Seen(directory, postmaster, self._unknown(str(error)), starting)
+        self._failing_since = None
+        return Seen(
+            replace(directory, system_identifier=value.system_identifier),
+            postmaster,
+            Known(value, now()),
+            False,
+        )
+
+    def _server(
+        self,
+        data_dir: Path,
+        identity: ProcessId,
+        pidfile: PidFile,
+        wanted: Mapping[str, str],
+        deadline: float,
+    ) -> Server:
+        if self._session is not None and not self._session.closed and self._session_of == identity:
+            # The facts come over an old connection, which says nothing about new ones.
+            trouble = accepts_connections(pidfile, min(deadline, now() + PROBE_SECONDS))
+            if trouble:
+                raise SqlError(trouble)
+        row = self._row(identity, wanted, deadline)
+        server, walfile = query.parse(row, wanted)
+        if server.in_recovery or server.timeline is None or not walfile:
+            return server
+        return replace(server, timeline_history=self._history.read(data_dir, server.timeline))
+
+    def _row(self, identity: ProcessId, wanted: Mapping[str, str], deadline: float) -> Row:
+        kept = self._session is not None and self._session_of == identity
+        try:
+            return self._execute(identity, wanted, deadline)
+        except SqlError:
+            # The kept connection may have been ended by anybody; a fresh one decides.
+            if not kept or now() >= deadline:
+                raise
+            return self._execute(identity, wanted, deadline)
+
+    def _execute(self, identity: ProcessId, wanted: Mapping[str, str], deadline: float) -> Row:
+        if self._session is None or self._session.closed or self._session_of != identity:
+            self._drop()
+            self._session = self._connect(min(deadline, now() + CONNECT_SECONDS))
+            self._session_of = identity
+        self.statements_sent += 1
+        rows = self._session.execute(
+            query.STATEMENT,
+            (list(wanted),),
+            deadline=min(deadline, now() + STATEMENT_SECONDS),
+            what="the observation",
+        )
+        return rows[0]
+
+    def _unknown(self, why: str) -> Unknown:
+        if self._failing_since is None:
+            self._failing_since = now()
+        return Unknown(self._failing_since, why)
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+        self._session_of = None

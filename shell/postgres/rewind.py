@@ -1,0 +1,166 @@
+"""Bring the directory of a former primary back: crash recovery, pg_rewind, and the question before.
+
+Not here: whether to rewind; the leader's answer goes to the engine, which compares.
+"""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.actions import Upstream
+from engine.state import HistoryLine, LeaderTimeline
+from shell.config.settings import Settings
+from shell.postgres import pgpass, plans
+from shell.postgres.binaries import Binaries
+from shell.postgres.commands import run_checked
+from shell.postgres.configuration import FilesPlan, write_signal
+from shell.postgres.errors import PostgresError
+from shell.postgres.history import parse_history
+from shell.postgres.session import Session
+from shell.postgres.start import clear_left_overs
+from shell.postgres.waiting import NEVER
+from shell.processes import now, read_postmaster
+
+RECOVERY_SECONDS = 24 * 3600.0  # replaying WAL takes what it takes; the caller may cancel
+
+
+def recover_from_crash(
+    binaries: Binaries,
+    plan: FilesPlan,
+    parameters: Mapping[str, str],
+    cancel: threading.Event,
+) -> None:
+    """Replay the WAL in single-user mode, so that the directory is cleanly shut down after it.
+
+    No archiver runs in this mode: segments that wait for archiving keep waiting.  Raises
+    PostgresError, Cancelled.
+    """
+    _check_stopped(plan.data_dir)
+    if (plan.data_dir / "backup_label").exists():
+        raise PostgresError(
+            f"{plan.data_dir}/backup_label exists: this is an unfinished base backup, which "
+            "single-user recovery would corrupt; start it as a standby or clone again"
+        )
+    clear_left_overs(plan.data_dir)
+    standby = (plan.data_dir / "standby.signal").exists()
+    # Single-user servers refuse to run with a signal file.
+    write_signal(plan, standby=False)
+    options = [f"--{name}={value}" for name, value in sorted(parameters.items())]
+    argv = [
+        binaries.path("postgres"),
+        "--single",
+        "-D",
+        str(plan.data_dir),
+        f"--config-file={plan.main}",
+        *options,
+        "template1",
+    ]
+    try:
+        run_checked(argv, "single-user recovery", cancel=cancel, timeout_seconds=RECOVERY_SECONDS)
+    finally:
+        if standby:
+            write_signal(plan, standby=True)
+
+
+def rewind(
+    settings: Settings,
+    binaries: Binaries,
+    plan: FilesPlan,
+    source: Upstream,
+    cancel: threading.Event,
+) -> None:
+    """Run pg_rewind against that server; the directory is a standby's afterwards.
+
+    Raises PostgresError with pg_rewind's last words, Cancelled; the directory may then be
+    unusable, and only a second run or a clone mends it.
+    """
+    _check_stopped(plan.data_dir)
+    clear_left_overs(plan.data_dir)
+    write_signal(plan, standby=False)
+    version = binaries.version()
+    options = list(settings.postgresql.rewind_options)
+    if settings.postgresql.recovery_conf.get("restore_command"):
+        options.append(("restore-target-wal", None))
+        if version >= 15 and plan.config_dir != plan.data_dir:
+            options.append(("config-file", str(plan.main)))
+    words = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options]
+    user = settings.postgresql.authentication.rewind
+    target = plans.rewind(settings, source, libpq=version)
+    entries = plans.rewind_entries(settings, source)
+    with pgpass.for_tool(target, entries, user.sslpassword) as (connection, environment):
+        run_checked(
+            [
+                binaries.path("pg_rewind"),
+                f"--target-pgdata={plan.data_dir}",
+                f"--source-server={connection}",
+                *words,
+            ],
+            f"pg_rewind from {source.host}:{source.port}",
+            cancel=cancel,
+            environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
+        )
+    # Until it is started again this directory must not look like a primary's.
+    write_signal(plan, standby=True)
+
+
+def leader_timeline(
+    settings: Settings,
+    leader: Upstream,
+    deadline: float,
+    cancel: threading.Event = NEVER,
+) -> LeaderTimeline:
+    """Ask a server for its timeline and history.  Raises PostgresError, Cancelled."""
+    asked_at = now()
+    users = settings.postgresql.authentication
+    normal = {
+        **plans.rewind(settings, leader, libpq=None),
+        **plans.secrets_of(users.rewind),
+        "application_name": "hae",
+    }
+    with Session(normal, deadline, cancel=cancel) as session:
+        rows = session.execute(
+            "SELECT pg_is_in_recovery(), timeline_id FROM pg_control_checkpoint()",
+            deadline=deadline,
+            cancel=cancel,
+            what="asking the leader",
+        )
+    in_recovery, checkpoint_timeline = rows[0]
+    timeline, history = _identify(settings, leader, deadline, cancel)
+    return LeaderTimeline(
+        leader=leader.name,
+        asked_at=asked_at,
+        timeline=timeline,
+        in_recovery=in_recovery,
+        checkpointed=not in_recovery and checkpoint_timeline == timeline,
+        history=history,
+    )
+
+
+def _identify(
+    settings: Settings, leader: Upstream, deadline: float, cancel: threading.Event
+) -> tuple[int, tuple[HistoryLine, ...]]:
+    parameters = {
+        **plans.replication(settings, leader, libpq=None),
+        **plans.secrets_of(settings.postgresql.authentication.replication),
+        "replication": "true",
+        "application_name": "hae",
+        # psycopg2 would otherwise send SET, which a replication connection does not understand.
+        "options": "-c datestyle=ISO",
+    }
+    with Session(parameters, deadline, cancel=cancel) as session:
+        what = "asking the leader for its timeline"
+        rows = session.execute("IDENTIFY_SYSTEM", deadline=deadline, cancel=cancel, what=what)
+        timeline = int(rows[0][1])
+        if timeline == 1:
+            return timeline, ()
+        rows = session.execute(
+            f"TIMELINE_HISTORY {timeline}", deadline=deadline, cancel=cancel, what=what
+        )
+        content = rows[0][1]
+        text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
+        return timeline, parse_history(text)
+
+
+def _check_stopped(data_dir: Path) -> None:
+    if read_postmaster(data_dir) is not None:
+        raise PostgresError(f"PostgreSQL runs in {data_dir}: stop it first")
