@@ -7,6 +7,7 @@ are not here but where the keys are used (`local`, `dynamic`, `effective`).
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,6 @@ from shell.config.problems import Problem, Severity, shown
 from shell.config.schema import BY_PATH, KEYS, ROOT, Node, build
 from shell.config.schema_node import CUSTOM_BOOTSTRAP
 from shell.config.schema_postgresql import REPLICA_METHOD
-from shell.config.slots import valid_slot_name
 
 Path = tuple[str, ...]
 
@@ -26,6 +26,11 @@ _METHODS = {
     "postgresql": (build(REPLICA_METHOD), "create_replica_methods", "create_replica_method"),
     "bootstrap": (build(CUSTOM_BOOTSTRAP), "method", "method"),
 }
+
+# What a free name may look like, by the section that it stands in.
+_SLOT_NAME = (re.compile(r"[a-z0-9_]{1,63}"), "up to 63 lower-case letters, digits and _")
+_GUC_NAME = (re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)*", re.ASCII), "a parameter's name")
+_FREE_NAMES = {"slots": _SLOT_NAME, "parameters": _GUC_NAME, "recovery_conf": _GUC_NAME}
 
 
 @dataclass(slots=True)
@@ -56,15 +61,26 @@ class Check:
             name = as_key(raw)
             child = node.children.get(name) or node.children.get("*")
             here = (*path, name)
-            method = _method_tree(node.path, name, value, data) if child is None else None
             if child is not None:
                 self._visit(child, here, value)
-            elif method is not None:
-                self._put(here, {})
-                self.walk(value, method, here)
-                self._require(method, value, here)
+            elif _is_method(node.path, name, value, data):
+                self._method(_METHODS[node.path][0], here, value)
             else:
-                self.report(here, "unknown key" + self._hint(node, name), self.unknown)
+                self._unknown(node, here, value)
+
+    def _unknown(self, node: Node, path: Path, value: Any) -> None:
+        hint = self._hint(node, path[-1])
+        self.report(path, "unknown key" + hint, self.unknown)
+        if not hint and node.path in _METHODS and isinstance(value, Mapping):
+            # It may be a method that only the other side lists; kept, it can do no harm.
+            self._method(_METHODS[node.path][0], path, value)
+
+    def _method(self, tree: Node, path: Path, value: Mapping[Any, Any]) -> None:
+        self._put(path, {})
+        self.walk(value, tree, path)
+        for key in tree.all_keys():
+            if key.required and value.get(key.path) is None:
+                self._missing(key, (*path, key.path))
 
     def _visit(self, node: Node, path: Path, value: Any) -> None:
         if value is None:
@@ -81,7 +97,8 @@ class Check:
                 self.values.setdefault(path[0], {})  # an empty section is present all the same
             self.walk(value, node, path)
         else:
-            self.report(path, f"found {shown(value)}, allowed: {_section(node)}")
+            secret = any(key.secret for key in node.all_keys())
+            self.report(path, f"found {shown(value, secret=secret)}, allowed: {_section(node)}")
 
     def _leaf(self, key: Key, path: Path, value: Any) -> None:
         try:
@@ -90,9 +107,9 @@ class Check:
             allowed = str(error) or key.kind.allowed
             self.report(path, f"found {shown(value, secret=key.secret)}, allowed: {allowed}")
             return
-        if key.path.endswith("slots.*") and not valid_slot_name(path[-1]):
-            allowed = "up to 63 lower-case letters, digits and _"
-            self.report(path, f"not a slot name; allowed: {allowed}")
+        pattern, allowed = _free_name(key)
+        if not pattern.fullmatch(path[-1]):
+            self.report(path, f"the name is not allowed here; allowed: {allowed}")
             return
         if key.renamed:
             target = tuple(path[-1] if p == "*" else p for p in key.renamed.split("."))
@@ -112,11 +129,6 @@ class Check:
         for key in KEYS:
             if key.required:
                 self._missing(key, tuple(key.path.split(".")))
-
-    def _require(self, tree: Node, data: Mapping[Any, Any], path: Path) -> None:
-        for key in tree.all_keys():
-            if key.required and data.get(key.path) is None:
-                self._missing(key, (*path, key.path))
 
     def _missing(self, key: Key, path: Path) -> None:
         reported = {problem.path for problem in self.problems if problem.severity == "error"}
@@ -145,12 +157,20 @@ def lookup(values: Mapping[str, Any], path: Iterable[str]) -> Any:
     return found
 
 
-def _method_tree(section: str, name: str, value: Any, data: Mapping[Any, Any]) -> Node | None:
+def _is_method(section: str, name: str, value: Any, data: Mapping[Any, Any]) -> bool:
     if section not in _METHODS or not isinstance(value, Mapping):
-        return None
-    tree, *lists = _METHODS[section]
-    listed = str([data.get(key) for key in lists])
-    return tree if "command" in value or f"'{name}'" in listed else None
+        return False
+    listed = " ".join(str(data.get(key)) for key in _METHODS[section][1:])
+    return "command" in value or name in re.findall(r"[\w.-]+", listed)
+
+
+def _free_name(key: Key) -> tuple[re.Pattern[str], str]:
+    section = key.path.removesuffix(".*").split(".")[-1]
+    if key.path.endswith(".*"):
+        for name, rule in _FREE_NAMES.items():
+            if section == name or section.startswith(f"{name}_") or section.endswith(f"_{name}"):
+                return rule
+    return re.compile(r"(?s).*"), "any"
 
 
 def _misplaced(side: Where) -> str:

@@ -45,8 +45,12 @@ def effective(config: LocalConfig, dynamic: Mapping[str, Any] | None) -> tuple[S
 
     `dynamic` is the content of the store's `config` key, None when there is none yet.
     """
-    dynamic = dynamic or {}
-    problems = check_dynamic(dynamic)
+    dynamic = {} if dynamic is None else dynamic
+    problems = []
+    if not isinstance(dynamic, Mapping):  # another program may have written anything there
+        message = "the store's configuration is not a JSON object; the defaults are used"
+        problems, dynamic = [Problem("", message, "warning")], {}
+    problems += check_dynamic(dynamic)
     check = Check("dcs")
     check.walk(dynamic)
     local, shared = config.values, check.values
@@ -81,13 +85,18 @@ def effective(config: LocalConfig, dynamic: Mapping[str, Any] | None) -> tuple[S
             max_bytes=node.get("recorder.max_bytes"),
         ),
     )
-    local_parameters = lookup(local, ("postgresql", "parameters")) or {}
-    problems += [
-        Problem(f"postgresql.parameters.{name}", text, "warning")
-        for name, text in guc.local_findings(local_parameters).items()
-    ]
-    problems += low_ttl_problems
+    problems += [*_local_findings(local, shared), *low_ttl_problems]
     return settings, [*adjusted, *tag_texts, *(str(problem) for problem in problems)]
+
+
+def _local_findings(local: Mapping[str, Any], shared: Mapping[str, Any]) -> list[Problem]:
+    parameters = lookup(local, ("postgresql", "parameters")) or {}
+    found = {f"parameters.{k}": text for k, text in guc.local_findings(parameters).items()}
+    for side in (local, shared):
+        for name in lookup(side, ("postgresql", "recovery_conf")) or {}:
+            if guc.is_own_recovery_setting(name):
+                found[f"recovery_conf.{name}"] = "ignored: hae sets it itself"
+    return [Problem(f"postgresql.{path}", text, "warning") for path, text in found.items()]
 
 
 def _low_ttl(local: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[bool, list[Problem]]:

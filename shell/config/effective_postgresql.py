@@ -65,7 +65,11 @@ def postgresql_settings(
         command_line_parameters=guc.on_command_line(parameters),
         pg_hba=_lines(both, "pg_hba"),
         pg_ident=_lines(both, "pg_ident"),
-        recovery_conf=both.section("postgresql.recovery_conf"),
+        recovery_conf={
+            name: value
+            for name, value in both.section("postgresql.recovery_conf").items()
+            if not guc.is_own_recovery_setting(name)
+        },
         pgpass=_absolute(both.text("postgresql.pgpass")),
         rewind_options=_options(both, "rewind"),
         create_replica_methods=_replica_methods(both),

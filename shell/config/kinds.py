@@ -68,31 +68,37 @@ def as_text(value: Any) -> str:
     """Return a scalar as text, as it was written."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Refused
-    return str(getattr(value, "text", value))
+    text = str(getattr(value, "text", value))
+    if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
+        raise Refused("text without NUL and without broken characters")
+    return text
 
 
 def as_setting(value: Any) -> str:
     """Return a PostgreSQL setting's value as text: booleans become on and off."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return as_text(value)
+    text = as_text(value).rstrip("\n")  # a YAML block ends with one
+    if "\n" in text:
+        raise Refused("one line of text: PostgreSQL's files know no other")
+    return text
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
-        raise Refused("YAML reads this word as a boolean: put it in quotes")
+        raise Refused("text; YAML reads this word as a boolean, so put it in quotes")
     text = as_text(value)
-    if not text.strip() or "\0" in text:
+    if not text.strip():
         raise Refused
     return text
 
 
 def _any_text(value: Any) -> str:
     if isinstance(value, bool):
-        raise Refused("YAML reads this word as a boolean: put it in quotes")
+        raise Refused("text; YAML reads this word as a boolean, so put it in quotes")
     text = as_text(value)
-    if "\0" in text or "\n" in text:
-        raise Refused("one line of text")
+    if "\n" in text:
+        raise Refused
     return text
 
 
@@ -267,3 +273,20 @@ def options(*refused: str) -> Kind:
         return result
 
     return Kind("a list of `name` or `name: value`, or a mapping", parse, "list")
+
+
+def basebackup_options() -> Kind:
+    """Return the kind of pg_basebackup's options; compression works only on the server's side."""
+    base = options(
+        *("pgdata", "format", "wal-method", "gzip", "version"),
+        *("dbname", "host", "port", "username", "password"),
+    )
+
+    def parse(value: Any) -> list[list[Any]]:
+        found: list[list[Any]] = base.parse(value)
+        for name, argument in found:
+            if name == "compress" and not str(argument or "").startswith("server"):
+                raise Refused("'compress' only with server-..., because the result is not a file")
+        return found
+
+    return Kind(base.allowed, parse, base.shape)

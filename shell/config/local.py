@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from shell.config.checking import Check, lookup
-from shell.config.dynamic import check_dynamic, clamp_timing
+from shell.config.dynamic import check_dynamic, clamp_timing, merge_patch
 from shell.config.environment import (
     load_variable,
     read_environment,
     whole_configuration,
 )
+from shell.config.kinds import split_address
 from shell.config.loading import Loaded, load_path, merge
 from shell.config.problems import ConfigError, Problem, Severity, has_errors
 from shell.config.schema import KEYS
@@ -39,7 +40,7 @@ class LocalConfig:
     @property
     def bootstrap_dcs(self) -> Mapping[str, Any]:
         """The dynamic configuration to write at the first initialization, as it was written."""
-        return lookup(self.values, ("bootstrap", "dcs")) or {}
+        return merge_patch({}, lookup(self.values, ("bootstrap", "dcs")) or {})
 
 
 def load_local(path: str | Path | None, environ: Mapping[str, str]) -> LocalConfig:
@@ -67,7 +68,7 @@ def read_local(
     check.walk(loaded.data)
     check.require()
     problems += check.problems
-    problems += _store_problems(check.values)
+    problems += _store_problems(check)
     problems += _identity_problems(check.values)
     problems += _bootstrap_problems(check.values, loaded, unknown)
     warnings = tuple(problem for problem in problems if problem.severity == "warning")
@@ -114,8 +115,8 @@ def _source(path: str | Path | None, environ: Mapping[str, str]) -> str:
     return f"environment {variable}" if variable else "environment"
 
 
-def _store_problems(values: Mapping[str, Any]) -> list[Problem]:
-    kinds = store_kinds(values)
+def _store_problems(check: Check) -> list[Problem]:
+    values, kinds = check.values, store_kinds(check.values)
     if not kinds:
         message = f"no store is configured; add one of the sections {', '.join(STORES)}"
         return [Problem("", message)]
@@ -123,7 +124,8 @@ def _store_problems(values: Mapping[str, Any]) -> list[Problem]:
         # Two members that use two stores elect two primaries: nothing may be guessed here.
         return [Problem("", f"several stores are configured ({', '.join(kinds)}); keep one")]
     needed = NEEDS_ONE_OF.get(kinds[0], ())
-    if needed and not any(values[kinds[0]].get(name) for name in needed):
+    reported = any(problem.path.startswith(f"{kinds[0]}.") for problem in check.problems)
+    if needed and not reported and not any(values[kinds[0]].get(name) for name in needed):
         return [Problem(kinds[0], f"needs one of {', '.join(needed)}")]
     return []
 
@@ -137,6 +139,9 @@ def _identity_problems(values: Mapping[str, Any]) -> list[Problem]:
         for key in ("name", "scope")
         if "/" in str(values.get(key, ""))
     ]
+    if _same_port(lookup(values, ("restapi", "listen")), lookup(values, ("postgresql", "listen"))):
+        message = "PostgreSQL listens on the same address and port; choose another port"
+        problems.append(Problem("restapi.listen", message))
     low_ttl = lookup(values, ("hae", "low_ttl"))
     if low_ttl and lookup(values, ("fence", "mode")) == "off":
         message = "needs the fence: set fence.mode to automatic or required, or remove low_ttl"
@@ -144,9 +149,20 @@ def _identity_problems(values: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def _same_port(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return False
+    (one_hosts, one_port), (other_hosts, other_port) = split_address(one), split_address(other)
+    return (one_hosts, one_port) == (other_hosts, other_port)
+
+
 def _bootstrap_problems(
     values: Mapping[str, Any], loaded: Loaded, unknown: Severity
 ) -> list[Problem]:
+    method = lookup(values, ("bootstrap", "method")) or "initdb"
+    if method != "initdb" and not lookup(values, ("bootstrap", method)):
+        message = f"found {method!r}, but there is no section bootstrap.{method} with a command"
+        return [Problem("bootstrap.method", message)]
     dcs = lookup(values, ("bootstrap", "dcs"))
     if not dcs:
         return []

@@ -104,6 +104,11 @@ def local_findings(parameters: Mapping[str, Any]) -> dict[str, str]:
     return findings
 
 
+def is_own_recovery_setting(name: str) -> bool:
+    """Say whether hae itself sets this one on a standby, so that `recovery_conf` cannot."""
+    return name.startswith("recovery_target") or name in ("primary_conninfo", "standby_mode")
+
+
 def merged(dynamic: Mapping[str, Any], local: Mapping[str, Any]) -> dict[str, str]:
     """Return all parameters for the server except those that come from `listen` and `scope`.
 

@@ -19,6 +19,7 @@ from shell.config.kinds import (
     text,
 )
 
+_LEVEL = choice("NOTSET", "DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
 _NOT_USED = "accepted for compatibility; it has no effect in hae"
 
 IDENTITY = (
@@ -31,8 +32,8 @@ IDENTITY = (
 
 LOG = (
     Key("log.type", choice("plain", "json"), "plain"),
-    Key("log.level", text, "INFO"),
-    Key("log.traceback_level", text, "ERROR"),
+    Key("log.level", _LEVEL, "INFO"),
+    Key("log.traceback_level", _LEVEL, "ERROR"),
     Key("log.format", anything, "%(asctime)s %(levelname)s: %(message)s"),
     Key("log.dateformat", text),
     Key("log.static_fields", mapping_of(anything), {}),
@@ -41,7 +42,7 @@ LOG = (
     Key("log.mode", file_mode),
     Key("log.file_num", integer(0), 4),
     Key("log.file_size", size(0), 25_000_000),
-    Key("log.loggers", mapping_of(text), {}),
+    Key("log.loggers", mapping_of(_LEVEL), {}),
     Key("log.deduplicate_heartbeat_logs", boolean, False),
 )
 

@@ -8,6 +8,7 @@ from shell.config.key import Key
 from shell.config.kinds import (
     Kind,
     address,
+    basebackup_options,
     boolean,
     list_of,
     options,
@@ -102,22 +103,7 @@ _BOTH = (
     _both(
         "create_replica_method", list_of(text, comma_text=True), renamed="create_replica_methods"
     ),
-    _both(
-        "basebackup",
-        options(
-            "pgdata",
-            "format",
-            "wal-method",
-            "gzip",
-            "version",
-            "dbname",
-            "host",
-            "port",
-            "username",
-            "password",
-        ),
-        [],
-    ),
+    _both("basebackup", basebackup_options(), []),
     _both("recovery_conf.*", setting),
     _both("custom_conf", text),
     *(_both(f"callbacks.{callback}", text) for callback in CALLBACKS),

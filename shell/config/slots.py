@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "cluster_type": ("primary", "standby"),
     "name": (),
 }
-_NAME = re.compile(r"^[a-z0-9_]{1,63}$")
 
 
 def _fields(value: Any, allowed: tuple[str, ...]) -> dict[str, str]:
@@ -55,11 +53,6 @@ def _matchers(value: Any) -> list[dict[str, str]]:
     if not isinstance(value, list):
         raise Refused
     return [_matcher(entry) for entry in value]
-
-
-def valid_slot_name(name: str) -> bool:
-    """Say whether PostgreSQL accepts `name` for a replication slot."""
-    return _NAME.match(name) is not None
 
 
 slot = Kind("a mapping with any of type, database, plugin, cluster_type", _slot)
