@@ -1,0 +1,99 @@
+"""Calls about this node: its status, liveness, readiness, failsafe, and what it decided last.
+
+Here belong answers from the last publication.  The only waiting is for a newer publication.
+"""
+
+from __future__ import annotations
+
+from shell.api import health
+from shell.api.messages import JSON, Call, Response, answer, json_answer
+from shell.api.metrics import metrics_text
+from shell.api.office import Office, Rendering, boottime, not_ready
+from shell.desk import FailsafeCall
+
+# A racing peer compares positions: one older than this is looked up again before it is told.
+FRESH_ENOUGH_SECONDS = 0.3
+FRESH_WAIT_SECONDS = 1.0
+# Anybody may send GETs: they must not make the main loop turn faster than this.
+BETWEEN_POKES_SECONDS = 0.3
+
+
+class NodeCalls:
+    """Handlers of one listener."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._poked_at = float("-inf")
+
+    async def patroni(self, _call: Call) -> Response:
+        """Answer `GET /patroni`, with a fresh look at PostgreSQL where others decide by it."""
+        rendering = self._office.rendering()
+        if rendering is None:
+            return not_ready()
+        if not self._good_enough(rendering):
+            rendering = await self._fresher(rendering)
+        return Response(200, rendering.body(boottime()), JSON)
+
+    def _good_enough(self, rendering: Rendering) -> bool:
+        now, facts = boottime(), rendering.facts
+        if now < facts.primary_until:
+            return True
+        looked_at = facts.published_at if facts.observed_at is None else facts.observed_at
+        return now - looked_at <= FRESH_ENOUGH_SECONDS
+
+    async def _fresher(self, rendering: Rendering) -> Rendering:
+        now = boottime()
+        if now - self._poked_at >= BETWEEN_POKES_SECONDS:
+            self._poked_at = now
+            self._office.desk.poke("a fresh observation is wanted")
+        await self._office.newer_than(rendering.publication.sequence, FRESH_WAIT_SECONDS)
+        return self._office.rendering() or rendering
+
+    async def liveness(self, _call: Call) -> Response:
+        """Answer `GET /liveness`: status only."""
+        rendering = self._office.rendering()
+        if rendering is None:
+            return Response(503)
+        return Response(health.liveness(rendering.facts, boottime()))
+
+    async def readiness(self, call: Call) -> Response:
+        """Answer `GET /readiness`: status only."""
+        rendering = self._office.rendering()
+        if rendering is None:
+            return Response(503)
+        return Response(health.readiness(rendering.facts, call.query, boottime()))
+
+    async def metrics(self, _call: Call) -> Response:
+        """Answer `GET /metrics`."""
+        return metrics_text(self._office)
+
+    async def failsafe_map(self, _call: Call) -> Response:
+        """Answer `GET /failsafe`: the members whose consent would be asked for."""
+        latest = self._office.desk.latest()
+        if latest is None or not latest.snapshot.policy.failsafe_mode:
+            return answer(502, "failsafe mode is not enabled")
+        view = self._office.desk.last_cluster()
+        return json_answer(dict(view.value.failsafe or {}) if view is not None else {})
+
+    async def accept_failsafe(self, call: Call) -> Response:
+        """Answer `POST /failsafe`: a primary without the store asks us to stay quiet."""
+        rendering = self._office.rendering()
+        if rendering is None:
+            return not_ready()
+        if not rendering.publication.snapshot.policy.failsafe_mode:
+            return answer(502, "failsafe mode is not enabled")
+        if rendering.facts.role == "primary":
+            return answer(500, f"{self._office.options.name} is running as the primary itself")
+        assert call.body is not None
+        caller = {key: call.body.get(key) for key in ("name", "api_url", "conn_url")}
+        name = caller["name"]
+        if not isinstance(name, str) or not name:
+            return answer(400, "name: text is required")
+        self._office.desk.accept_failsafe_call(
+            FailsafeCall(
+                name, str(caller["api_url"] or ""), str(caller["conn_url"] or ""), boottime()
+            )
+        )
+        facts = rendering.facts
+        lsn = max(facts.received_lsn or 0, facts.replayed_lsn or 0)
+        return answer(200, "Accepted", ((b"lsn", b"%d" % lsn),))
