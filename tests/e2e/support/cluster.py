@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -76,6 +77,8 @@ class Cluster:
         self.folder = folder.resolve()
         self.postgres = postgres or find_postgres()[0]
         self.mark = secrets.token_hex(8)
+        # Not below `folder`: the path of a Unix socket has room for 107 bytes only.
+        self.sockets = Path(f"/tmp/hae-{self.mark}")  # noqa: S108
         self.store = EtcdServer(self.folder / "etcd", self.mark, etcd) if store == "etcd3" else None
         self.dynamic = dynamic_document(dynamic or {})
         self._node_changes = node_changes or {}
@@ -93,7 +96,8 @@ class Cluster:
             section: Document = {"embedded": {"path": str(self.folder / "store.db")}}
         else:
             section = {"etcd3": {"hosts": self.store.address}}
-        document = node_document(node.place, self.postgres.bin_dir, section, self.dynamic)
+        bin_dir = self.postgres.bin_dir
+        document = node_document(node.place, bin_dir, self.sockets, section, self.dynamic)
         document = merged(merged(document, self._node_changes), changes or {})
         node.place.folder.mkdir(parents=True, exist_ok=True)
         node.place.file.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -109,6 +113,7 @@ class Cluster:
 
     def prepare(self) -> None:
         """Write the files and start the store, but no daemon."""
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
         for node in self.nodes:
             self.write_node_file(node)
         if self.store is not None:
@@ -119,6 +124,7 @@ class Cluster:
         for pid in own_processes(self.mark, self.folder):
             send(pid, signal.SIGCONT)
         end_all(self.mark, self.folder)
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -45,7 +45,9 @@ class Place:
         return self.folder / "daemon.log"
 
 
-def node_document(place: Place, bin_dir: Path, store: Document, dynamic: Document) -> Document:
+def node_document(
+    place: Place, bin_dir: Path, sockets: Path, store: Document, dynamic: Document
+) -> Document:
     """Return the document of one node; `store` is its section, such as {"etcd3": {...}}."""
     return {
         "scope": SCOPE,
@@ -71,8 +73,7 @@ def node_document(place: Place, bin_dir: Path, store: Document, dynamic: Documen
                 "replication": _login("replicator"),
                 "rewind": _login("rewinder"),
             },
-            # A socket in the data directory needs no folder of the system, and no long path.
-            "parameters": {"unix_socket_directories": "."},
+            "parameters": {"unix_socket_directories": str(sockets)},
             "pg_hba": [
                 "local all all scram-sha-256",
                 "host all all 127.0.0.1/32 scram-sha-256",
