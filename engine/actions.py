@@ -284,11 +284,15 @@ class AdvanceSlots:
 
 @dataclass(frozen=True, slots=True)
 class ArmFence:
-    """PostgreSQL must be gone by itself or by the fence after `kill_at` (CLOCK_BOOTTIME)."""
+    """PostgreSQL must be gone `before_end_seconds` before our lease ends, or the fence ends it.
+
+    Counted from the end of the lease as it is when the action is carried out: a renewal earlier in
+    the same list moves the deadline.  `pid` 0 guards whatever server runs in the directory by then.
+    """
 
     pid: int
     start_ticks: int
-    kill_at: float
+    before_end_seconds: float
     grace_seconds: float
     required: bool
     lane: ClassVar[Lane] = "here"

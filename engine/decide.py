@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from engine.actions import Action
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
-from engine.tables.directory import DIRECTORY, DOWN
+from engine.tables.directory import DIRECTORY
+from engine.tables.down import DOWN
 from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
 from engine.tables.lock import LOCK, NOTE
 from engine.tables.race import RACE
@@ -20,10 +21,10 @@ from engine.tables.safety import FENCE, WRITE
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, LIMITS, PUBLISH, SLOTS
 
 TABLES: tuple[Table, ...] = (
-    FENCE,
     WRITE,
     NOTE,
     LOCK,
+    FENCE,
     STOP,
     IDENTITY,
     REQUEST,

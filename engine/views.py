@@ -69,10 +69,15 @@ def lease_left(s: Snapshot) -> float | None:
     return None if ends is None else ends - s.now
 
 
+def fence_before_end_seconds(s: Snapshot) -> float:
+    """How long before the end of the lease the fence acts: later than we should have."""
+    return 0.7 * stop_margin_seconds(s)
+
+
 def fence_kills_at(s: Snapshot) -> float | None:
-    """When the fence must begin to end PostgreSQL: after we should have, before the lease ends."""
+    """When the fence must begin to end PostgreSQL, as the lease is now."""
     ends = lease_ends(s)
-    return None if ends is None else ends - 0.7 * stop_margin_seconds(s)
+    return None if ends is None else ends - fence_before_end_seconds(s)
 
 
 def fence_grace_seconds(s: Snapshot) -> float:

@@ -36,10 +36,12 @@ def may_accept_writes(s: Snapshot) -> bool:
     """PostgreSQL may be writable.
 
     No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
-    first write.  A start as primary counts from its first moment.
+    first write.  A promotion counts from its first moment.
     """
     if s.postgres.postmaster is None:
         return False
+    if s.job is not None and s.job.kind is JobKind.PROMOTE:
+        return True
     here = views.server(s)
     if here is not None:
         return not here.in_recovery

@@ -1,127 +1,46 @@
-"""PostgreSQL is down: filling an empty data directory, starting what is there, giving up the lock.
-
-Two tables: `directory` for one that holds no usable server yet, `down` for one that does.
-"""
+"""PostgreSQL is down and its directory holds no usable server: how does it get one?"""
 
 from engine import views
 from engine.actions import (
     Action,
-    AskLeader,
-    AskPeers,
     Clone,
     CreateInitialize,
-    DeleteInitialize,
-    Exit,
     Hold,
-    MoveDataDirectory,
-    RecoverFromCrash,
     ReleaseLock,
     Remember,
-    RemoveDataDirectory,
     Report,
-    Rewind,
     RunInitdb,
-    StartPostgres,
-    WithdrawMember,
 )
-from engine.facts.lease import another_owns_the_lock, i_own_the_lock, lock_is_free, store_answers
+from engine.facts.lease import i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
     a_job_runs,
     bootstrap_step_failed,
-    crashed_as_primary,
     directory_is_empty,
     directory_is_valid,
-    directory_was_standby,
     initialize_is_empty,
     initialize_is_missing,
     postmaster_runs,
-    shut_down_cleanly,
     waits_to_retry,
 )
 from engine.facts.race import (
     a_clone_source_exists,
-    has_diverged,
-    leader_can_be_rewound_to,
-    leader_is_in_recovery,
-    leader_told_its_timeline,
-    may_remove_after_failed_rewind,
-    may_remove_diverged,
-    may_rewind,
-    rewind_has_failed,
-    start_timeout_is_over,
-    upstream_is_known,
 )
 from engine.facts.work import (
-    a_candidate_has_everything,
     bootstrapping,
     daemon_is_stopping,
-    handover_takes_too_long,
     may_bootstrap,
     must_reinitialize,
     paused,
-    peers_answered,
-    restarting,
-    somebody_can_take_over,
-    standing_down,
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.leave import final_lsn
-
-FALLBACK_START_SECONDS = 300.0
-
-
-def ask(s: Snapshot) -> tuple[Action, ...]:
-    """Ask every peer, and look again when the answers are there."""
-    names = views.peers_to_ask(s)
-    return (AskPeers(names, views.PEER_TIMEOUT_SECONDS), Hold("the peers' answers"))
-
-
-def ask_leader(s: Snapshot) -> tuple[Action, ...]:
-    """Ask the leader for its timeline; if it does not answer, again a second later."""
-    leader = views.leader_member(s)
-    if leader is None:
-        return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
-    waiting = Hold("the leader to tell its timeline", s.now + views.ASK_AGAIN_SECONDS)
-    return (AskLeader(views.upstream_at(s, leader)), waiting)
-
-
-def start_standby(s: Snapshot) -> tuple[Action, ...]:
-    """Start as a standby of whom we should follow, or of nobody."""
-    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
-    return (StartPostgres("standby", views.wanted_upstream(s), timeout),)
-
-
-def start_primary(s: Snapshot) -> tuple[Action, ...]:
-    """Start as primary, for no longer than is left of primary_start_timeout."""
-    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
-    since = s.memory.primary_down_since
-    left = timeout if since is None else timeout - (s.now - since)
-    return (StartPostgres("primary", None, max(left, 10.0)),)
-
-
-def _leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
-    return (
-        DeleteInitialize(),
-        WithdrawMember(),
-        MoveDataDirectory(),
-        Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
-    )
+from engine.tables.steps import leave_bootstrap
 
 
 def _clone(s: Snapshot) -> tuple[Action, ...]:
     source = views.clone_source(s)
     assert source is not None
     return (Clone(source, s.memory.reinit_from_leader),)
-
-
-def _rewind(s: Snapshot) -> tuple[Action, ...]:
-    leader = views.leader_member(s)
-    assert leader is not None
-    return (
-        Report("warning", f"rewinding to {leader.name}: {views.divergence(s)}"),
-        Rewind(views.upstream_at(s, leader)),
-    )
 
 
 DIRECTORY = Table(
@@ -133,7 +52,7 @@ DIRECTORY = Table(
             "directory.bootstrap_failed",
             "A step of the bootstrap failed: let others try",
             when=(bootstrap_step_failed,),
-            then=_leave_bootstrap,
+            then=leave_bootstrap,
             why="The half-made directory is set aside for inspection, never deleted.",
             ends=True,
         ),
@@ -209,249 +128,6 @@ DIRECTORY = Table(
             when=(),
             then=lambda _: (Hold("a running leader to clone"),),
             why="A cluster exists but has no running leader, or none that published its address.",
-        ),
-    ),
-)
-
-DOWN = Table(
-    "down",
-    "PostgreSQL is down and its directory is whole: what now?",
-    applies=(~daemon_is_stopping, ~a_job_runs, ~postmaster_runs, directory_is_valid),
-    rules=(
-        Rule(
-            "down.bootstrap_failed",
-            "A step of the bootstrap failed: let others try",
-            when=(bootstrap_step_failed,),
-            then=_leave_bootstrap,
-            why="The half-made directory is set aside for inspection, never deleted.",
-            ends=True,
-        ),
-        Rule(
-            "down.bootstrap",
-            "initdb is done: start the new cluster's first primary",
-            when=(bootstrapping,),
-            then=start_primary,
-            why="Nobody else has this cluster's data, so no lock is needed for the first start.",
-        ),
-        Rule(
-            "down.reinitialize",
-            "An operator asked for a new copy: empty the directory",
-            when=(must_reinitialize, another_owns_the_lock),
-            then=lambda _: (RemoveDataDirectory("reinitialize was asked for by an operator"),),
-            why="The leader has the data; the request is the permission.",
-        ),
-        Rule(
-            "down.retry",
-            "The last try failed a moment ago",
-            when=(waits_to_retry, ~start_timeout_is_over),
-            then=lambda s: (Hold("the next try", s.memory.retry_at),),
-            why="Trying again at once, for ever, would fill the log and the machine.",
-        ),
-        Rule(
-            "down.restart_primary",
-            "Stopped for a restart, and the lock is ours: start again",
-            when=(restarting, i_own_the_lock, ~directory_was_standby),
-            then=start_primary,
-            why="A restart keeps the role.",
-        ),
-        Rule(
-            "down.restart_standby",
-            "A standby was stopped for a restart in maintenance mode: start again",
-            when=(restarting, paused, ~i_own_the_lock),
-            then=start_standby,
-            why="An operator's restart is one of the few things that happen in pause.",
-        ),
-        Rule(
-            "down.paused_release",
-            "Maintenance mode, and our primary is down: release the lock",
-            when=(paused, i_own_the_lock),
-            then=lambda s: (ReleaseLock(final_lsn(s), "PostgreSQL is down in maintenance mode"),),
-            why="In pause the lock follows the primary that the operator runs.",
-        ),
-        Rule(
-            "down.paused",
-            "Maintenance mode: PostgreSQL stays down",
-            when=(paused,),
-            then=lambda _: (Hold("the end of the maintenance mode"),),
-            why="In pause nothing happens by itself.",
-        ),
-        Rule(
-            "down.handover_ask",
-            "Standing down: ask whether the candidate received our last record",
-            when=(standing_down, i_own_the_lock, shut_down_cleanly, ~peers_answered),
-            then=ask,
-            why="The lock may go only to a member that has everything.",
-        ),
-        Rule(
-            "down.handover_release",
-            "Standing down, and a candidate has everything: release the lock",
-            when=(standing_down, i_own_the_lock, shut_down_cleanly, a_candidate_has_everything),
-            then=lambda s: (ReleaseLock(final_lsn(s), "hand-over to a candidate"),),
-            why="The candidate has our shutdown checkpoint: nothing is lost, no rewind is needed.",
-        ),
-        Rule(
-            "down.handover_wait",
-            "Standing down: the candidate has not confirmed our last record yet",
-            when=(standing_down, i_own_the_lock, shut_down_cleanly, ~handover_takes_too_long),
-            then=lambda s: (
-                AskPeers(views.peers_to_ask(s), views.PEER_TIMEOUT_SECONDS),
-                Hold("the candidate to receive our last record", s.now + 0.2),
-            ),
-            why="A planned switchover must not lose what was acknowledged.",
-        ),
-        Rule(
-            "down.handover_failed",
-            "Standing down, but no candidate has everything: take the lead again",
-            when=(standing_down, i_own_the_lock),
-            then=lambda _: (
-                Report("error", "hand-over given up: no candidate received our last record"),
-                Remember({"standing_down_since": None}),
-            ),
-            why="Better no switchover than one that loses commits.",
-        ),
-        Rule(
-            "down.not_primary",
-            "We own the lock, but this directory belongs to a standby: release it",
-            when=(i_own_the_lock, directory_was_standby),
-            then=lambda _: (ReleaseLock(None, "PostgreSQL went down before its promotion"),),
-            why="Another standby may be up already, and promote at once.",
-        ),
-        Rule(
-            "down.ask_before_failover",
-            "Our primary did not come back in time: ask who could take over",
-            when=(i_own_the_lock, start_timeout_is_over, ~peers_answered),
-            then=ask,
-            why="The lock is given away only if somebody can use it.",
-        ),
-        Rule(
-            "down.failover",
-            "Our primary did not come back in time and a member can take over: release the lock",
-            when=(i_own_the_lock, start_timeout_is_over, somebody_can_take_over),
-            then=lambda s: (
-                ReleaseLock(None, "the primary did not start within primary_start_timeout"),
-                Remember({"primary_down_since": None, "retry_at": s.now + views.ASK_AGAIN_SECONDS}),
-            ),
-            why="primary_start_timeout says how long a crashed primary may try to come back.",
-        ),
-        Rule(
-            "down.restart_in_place",
-            "Our primary went down and the lock is ours: start it again",
-            when=(i_own_the_lock,),
-            then=start_primary,
-            why="A restart in place loses nothing, and is usually faster than a failover.",
-        ),
-        Rule(
-            "down.replica_without_cluster",
-            "A replica's directory, but the store knows no cluster: end",
-            when=(store_answers, initialize_is_missing, directory_was_standby, lock_is_free),
-            then=lambda _: (
-                Exit(
-                    1,
-                    "this is a replica, but the store has no `initialize` key for the scope: "
-                    "check scope and namespace, or start the former primary first",
-                ),
-            ),
-            why="A lone replica must not make itself a cluster under a mistyped name.",
-            ends=True,
-        ),
-        Rule(
-            "down.adopt",
-            "A primary's directory, and the store knows no cluster: make it this cluster",
-            when=(initialize_is_missing, lock_is_free),
-            then=lambda s: (CreateInitialize(s.postgres.directory.system_identifier),),
-            why="An existing server becomes the first member of its cluster.",
-        ),
-        Rule(
-            "down.rewind_failed_remove",
-            "pg_rewind failed and the configuration allows a new copy: empty the directory",
-            when=(another_owns_the_lock, rewind_has_failed, may_remove_after_failed_rewind),
-            then=lambda s: (
-                RemoveDataDirectory(
-                    "remove_data_directory_on_rewind_failure, after: " + s.memory.rewind_failed
-                ),
-            ),
-            why="A directory that pg_rewind left half-made can't be started.",
-        ),
-        Rule(
-            "down.rewind_failed",
-            "pg_rewind failed and a new copy is not allowed: wait for the operator",
-            when=(rewind_has_failed,),
-            then=lambda s: (
-                Report(
-                    "error",
-                    f"pg_rewind failed ({s.memory.rewind_failed}); reinitialize this "
-                    "member, or allow remove_data_directory_on_rewind_failure",
-                ),
-                Hold("an operator: pg_rewind failed"),
-            ),
-            why="Starting it would fail, or serve wrong data.",
-        ),
-        Rule(
-            "down.ask_leader",
-            "Another member leads: ask for its timeline before this server starts",
-            when=(another_owns_the_lock, upstream_is_known, ~leader_told_its_timeline),
-            then=ask_leader,
-            why="A server whose WAL is not a part of the leader's must never stream.",
-        ),
-        Rule(
-            "down.wait_for_promotion",
-            "The new leader is not promoted yet: wait, since our WAL may go further than its own",
-            when=(another_owns_the_lock, leader_is_in_recovery, ~directory_was_standby),
-            then=ask_leader,
-            why="Where the timelines fork is known only after the promotion.",
-        ),
-        Rule(
-            "down.recover",
-            "This server crashed as primary: recover it, to see where its WAL ends",
-            when=(another_owns_the_lock, crashed_as_primary),
-            then=lambda _: (RecoverFromCrash(),),
-            why="Only after crash recovery is it known whether it wrote more than the leader has.",
-        ),
-        Rule(
-            "down.wait_for_checkpoint",
-            "Diverged: the leader must finish its first checkpoint before the rewind",
-            when=(another_owns_the_lock, has_diverged, may_rewind, ~leader_can_be_rewound_to),
-            then=ask_leader,
-            why="Until that checkpoint its control file still names the old timeline.",
-        ),
-        Rule(
-            "down.rewind",
-            "Diverged: rewind to the leader",
-            when=(another_owns_the_lock, has_diverged, may_rewind),
-            then=_rewind,
-            why="pg_rewind undoes what only this server has, and keeps the rest.",
-        ),
-        Rule(
-            "down.remove_diverged",
-            "Diverged, no rewind possible, and the configuration allows a new copy: empty it",
-            when=(another_owns_the_lock, has_diverged, may_remove_diverged),
-            then=lambda s: (
-                RemoveDataDirectory(
-                    "remove_data_directory_on_diverged_timelines: " + views.divergence(s)
-                ),
-            ),
-            why="The leader has the data; the configuration is the permission.",
-        ),
-        Rule(
-            "down.diverged",
-            "Diverged, and nothing is allowed: wait for the operator",
-            when=(another_owns_the_lock, has_diverged),
-            then=lambda s: (
-                Report(
-                    "error",
-                    f"diverged: {views.divergence(s)}; reinitialize this member, or "
-                    "allow use_pg_rewind or remove_data_directory_on_diverged_timelines",
-                ),
-                Hold("an operator: the data directory has diverged"),
-            ),
-            why="A diverged server is never started.",
-        ),
-        Rule(
-            "down.start",
-            "Start as a standby of whom we should follow, or read-only while nobody leads",
-            when=(),
-            then=start_standby,
-            why="A member that runs can serve reads and can take over.",
         ),
     ),
 )

@@ -60,8 +60,8 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.directory import ask, ask_leader
 from engine.tables.safety import arm
+from engine.tables.steps import ask, ask_leader
 
 FALLBACK_PROMOTE_SECONDS = 300.0
 

@@ -13,8 +13,10 @@ from engine.facts.lease import (
     i_own_the_lock,
     lease_is_known,
     no_time_left,
+    renewal_is_due,
     renewal_was_refused,
     store_answers,
+    store_is_busy,
     time_is_short,
 )
 from engine.facts.postgres import (
@@ -30,12 +32,13 @@ from engine.state import Snapshot
 
 
 def arm(s: Snapshot) -> tuple[Action, ...]:
-    """Tell the fence the process and the moment; nothing without both."""
-    postmaster, kill_at = s.postgres.postmaster, views.fence_kills_at(s)
-    if postmaster is None or kill_at is None:
+    """Tell the fence the process (or the directory) and the moment; nothing without a lease."""
+    if views.lease_ends(s) is None:
         return ()
-    grace, required = views.fence_grace_seconds(s), s.policy.fence_required
-    return (ArmFence(postmaster.pid, postmaster.start_ticks, kill_at, grace, required),)
+    postmaster = s.postgres.postmaster
+    pid, ticks = (postmaster.pid, postmaster.start_ticks) if postmaster else (0, 0)
+    before, grace = views.fence_before_end_seconds(s), views.fence_grace_seconds(s)
+    return (ArmFence(pid, ticks, before, grace, s.policy.fence_required),)
 
 
 FENCE = Table(
@@ -49,6 +52,13 @@ FENCE = Table(
             when=(paused, fence_is_armed),
             then=lambda _: (DisarmFence(),),
             why="In pause nothing happens by itself, and the fence must not act either.",
+        ),
+        Rule(
+            "fence.move",
+            "The lease is renewed in this cycle: move the fence's deadline with it",
+            when=(~paused, may_accept_writes, i_own_the_lock, renewal_is_due, ~store_is_busy),
+            then=arm,
+            why="The deadline of the fence must follow every renewal, and only a renewal.",
         ),
         Rule(
             "fence.arm",

@@ -1,0 +1,57 @@
+"""Small action lists that several tables use."""
+
+from engine import views
+from engine.actions import (
+    Action,
+    AskLeader,
+    AskPeers,
+    DeleteInitialize,
+    Exit,
+    Hold,
+    MoveDataDirectory,
+    StartPostgres,
+    WithdrawMember,
+)
+from engine.state import Snapshot
+from engine.tables.safety import arm
+
+FALLBACK_START_SECONDS = 300.0
+
+
+def ask(s: Snapshot) -> tuple[Action, ...]:
+    """Ask every peer, and look again when the answers are there."""
+    names = views.peers_to_ask(s)
+    return (AskPeers(names, views.PEER_TIMEOUT_SECONDS), Hold("the peers' answers"))
+
+
+def ask_leader(s: Snapshot) -> tuple[Action, ...]:
+    """Ask the leader for its timeline; if it does not answer, again a second later."""
+    leader = views.leader_member(s)
+    if leader is None:
+        return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
+    waiting = Hold("the leader to tell its timeline", s.now + views.ASK_AGAIN_SECONDS)
+    return (AskLeader(views.upstream_at(s, leader)), waiting)
+
+
+def start_standby(s: Snapshot) -> tuple[Action, ...]:
+    """Start as a standby of whom we should follow, or of nobody."""
+    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+    return (StartPostgres("standby", views.wanted_upstream(s), timeout),)
+
+
+def start_primary(s: Snapshot) -> tuple[Action, ...]:
+    """Start as primary, for no longer than is left of primary_start_timeout."""
+    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+    since = s.memory.primary_down_since
+    left = timeout if since is None else timeout - (s.now - since)
+    return (*arm(s), StartPostgres("primary", None, max(left, 10.0)))
+
+
+def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
+    """Give the bootstrap up: set the directory aside and end."""
+    return (
+        DeleteInitialize(),
+        WithdrawMember(),
+        MoveDataDirectory(),
+        Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
+    )
