@@ -78,7 +78,7 @@ class Cluster:
         self.postgres = postgres or find_postgres()[0]
         self.mark = secrets.token_hex(8)
         # Not below `folder`: the path of a Unix socket has room for 107 bytes only.
-        self.sockets = Path(f"/tmp/hae-{self.mark}")  # noqa: S108
+        self.sockets = Path(f"/tmp/hae-{self.mark}")
         self.store = EtcdServer(self.folder / "etcd", self.mark, etcd) if store == "etcd3" else None
         self.dynamic = dynamic_document(dynamic or {})
         self._node_changes = node_changes or {}
