@@ -10,6 +10,7 @@ import argparse
 import json
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,8 @@ def main() -> None:
     if options.list:
         print("\n".join(f"{case.name:18} {case.title}" for case in ALL))
         return
+    # As Ctrl-C does: the cluster of the present run is ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.results.mkdir(parents=True, exist_ok=True)
     implementations = options.implementations.split(",")
     for name in implementations:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 from tools.servers import coverage_lines
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C, so that clusters under test are ended too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
