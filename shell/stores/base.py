@@ -77,9 +77,9 @@ class Store(Protocol):
     def watch(self, on_change: Callable[[], None]) -> None:
         """Start following the keys in the background.
 
-        `on_change` runs in the watching thread, within milliseconds of every change below the
-        base, and once when the connection is lost or regained. It must not block. To be called
-        at most once for each store object.
+        `on_change` runs in a thread of the store's: within milliseconds of every change below the
+        base, and once when the connection is made, lost or regained. It must not block, nor call
+        the store. To be called at most once for each store object.
         """
 
     def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:

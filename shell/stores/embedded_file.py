@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shell.stores.base import StoreError, StoreMisconfigured, StoreUnavailable, boottime
@@ -62,6 +62,10 @@ class StoreFile:
         with self._transaction(deadline, "BEGIN IMMEDIATE", durable=durable) as cursor:
             cursor.execute(f"DELETE FROM keys WHERE NOT {LIVE}", self.moment())  # noqa: S608
             yield cursor
+        # Only now can others see the change: the writes themselves come a moment too early to
+        # wake them up by.
+        with suppress(OSError):
+            os.utime(self.path)
 
     def moment(self) -> dict[str, str | float]:
         """Return the parameters that say which keys are alive now."""
@@ -85,6 +89,8 @@ class StoreFile:
     def _transaction(
         self, deadline: float, begin: str, *, durable: bool
     ) -> Iterator[sqlite3.Cursor]:
+        if deadline <= boottime():
+            raise StoreUnavailable(f"{self.path}: no time was left for the transaction")
         if not self._lock.acquire(timeout=max(0.0, deadline - boottime())):
             raise StoreUnavailable(f"{self.path}: an earlier transaction has not ended in time")
         try:

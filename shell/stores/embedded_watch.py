@@ -22,10 +22,12 @@ log = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0
 JOIN_SECONDS = 2.0
-LONGEST_WAIT_SECONDS = 60.0
+# For a writer that died between its commit and its touch.
+LONGEST_WAIT_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 CHECKPOINT_BYTES = 1024 * 1024
-CHANGES = flags.MODIFY | flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM
+# Every writer touches the file after its commit; the others say that it was replaced.
+CHANGES = flags.ATTRIB | flags.CREATE | flags.MOVED_TO | flags.DELETE | flags.MOVED_FROM
 
 Seen = tuple[tuple[str, int], ...]
 
@@ -90,10 +92,8 @@ class FileWatch:
         while not self._stopped.is_set():
             now_seen, next_expiry = self._look()
             if now_seen != seen or lost:
-                first = seen is None and not lost
                 seen, lost = now_seen, False
-                if not first:
-                    self._tell()
+                self._tell()
             self._checkpoint()
             self._await_change(poller, notify, next_expiry)
         return seen
@@ -110,7 +110,7 @@ class FileWatch:
             wait_ms = int(1000 * max(0.0, wake_at - boottime())) + 1
             if not poller.poll(wait_ms):
                 return
-            if any(event.name.startswith(own) for event in notify.read(timeout=0)):
+            if any(event.name == own for event in notify.read(timeout=0)):
                 return
 
     def _look(self) -> tuple[Seen, float | None]:

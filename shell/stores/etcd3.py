@@ -33,6 +33,7 @@ from shell.stores.etcd3_messages import (
     decoded,
     encoded,
     key_values,
+    lease_is,
     put,
     revision_is,
     transaction,
@@ -234,15 +235,14 @@ class Etcd3Store:
         """
         leader = self._base + "leader"
         write = [{"request_put": put(leader, name, lease)}]
+        named = value_is(leader, name)
         if_absent = transaction(absent(leader), write, [])
-        body = transaction(value_is(leader, name), write, [{"request_txn": if_absent}])
+        if_named = transaction(named, write, [{"request_txn": if_absent}])
+        # Nothing is written, and no watcher woken, when all is as it should be.
+        if_ours = [named, lease_is(leader, lease)]
+        body = transaction(if_ours, [], [{"request_txn": if_named}])
         reply = self._write_leased(body, deadline)
-        if reply is None:
-            return None
-        if _succeeded(reply):
-            return True
-        responses = reply.body.get("responses", [])
-        return bool(responses and responses[0].get("response_txn", {}).get("succeeded"))
+        return None if reply is None else any(_outcomes(reply))
 
     def _is_published(self, name: str, value: str, lease: str, deadline: float) -> bool:
         if self._published != (name, value, lease):
@@ -313,12 +313,20 @@ def _held(reply: Reply) -> list[KeyValue]:
     return key_values(responses[0].get("response_range", {})) if responses else []
 
 
+def _outcomes(reply: Reply) -> Iterator[bool]:
+    """Yield whether the transaction succeeded, then the one nested in its failure, and so on."""
+    answer = reply.body
+    while answer:
+        yield bool(answer.get("succeeded"))
+        responses = answer.get("responses") or [{}]
+        answer = responses[0].get("response_txn", {})
+
+
 def _change_revision(path: str, reply: Reply) -> int:
     """Return the newest revision of a key that the answer proves to exist or to have changed."""
     body = reply.body
-    if path == "kv/put" or body.get("succeeded") or int(body.get("deleted", 0)) > 0:
+    if path == "kv/put" or int(body.get("deleted", 0)) > 0:
         return reply.revision
-    responses = body.get("responses", [])
-    if responses and responses[0].get("response_txn", {}).get("succeeded"):
+    if any(_outcomes(reply)) and body.get("responses"):
         return reply.revision
     return max((item.revision for item in _held(reply)), default=0)

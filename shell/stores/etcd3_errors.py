@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shell.stores.attempts import AttemptFailed
 from shell.stores.base import StoreError
 from shell.stores.endpoints import EtcdSection
 
@@ -39,19 +40,6 @@ class RequestRejected(StoreError):  # noqa: N818 - an answer of the server, for 
     def wants_token(self) -> bool:
         """Whether a (new) login may help."""
         return self.code == UNAUTHENTICATED or self.message.startswith(TOKEN_ERRORS)
-
-
-class AttemptFailed(Exception):  # noqa: N818 - carries one attempt's outcome to the retry loop
-    """One attempt at one endpoint failed.
-
-    `maybe_done` says that the server may have carried it out, `hopeless` that this endpoint will
-    fail again until a person changes something.
-    """
-
-    def __init__(self, text: str, *, maybe_done: bool, hopeless: bool = False) -> None:
-        super().__init__(text)
-        self.maybe_done = maybe_done
-        self.hopeless = hopeless
 
 
 def refusal(

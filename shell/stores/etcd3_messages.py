@@ -85,6 +85,14 @@ def revision_is(key: str, revision: int) -> Json:
     }
 
 
-def transaction(compare: Json, success: Iterable[Json], failure: Iterable[Json]) -> Json:
-    """Return a transaction with one comparison."""
-    return {"compare": [compare], "success": list(success), "failure": list(failure)}
+def lease_is(key: str, lease: str) -> Json:
+    """Compare: the key hangs on this lease."""
+    return {"key": encoded(key), "target": "LEASE", "result": "EQUAL", "lease": lease}
+
+
+def transaction(
+    compare: Json | list[Json], success: Iterable[Json], failure: Iterable[Json]
+) -> Json:
+    """Return a transaction with one comparison, or several that must all hold."""
+    comparisons = compare if isinstance(compare, list) else [compare]
+    return {"compare": comparisons, "success": list(success), "failure": list(failure)}

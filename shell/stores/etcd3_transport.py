@@ -10,30 +10,27 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
+from shell.stores.attempts import AttemptFailed, Endpoints
 from shell.stores.base import StoreMisconfigured, StoreUnavailable, boottime
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd3_errors import (
-    AttemptFailed,
     RequestRejected,
     header_of,
     not_the_gateway,
     refusal,
 )
 from shell.stores.etcd3_terms import TermMemory
-from shell.stores.http_pool import open_pool, read_all, tls_mend
+from shell.stores.http_pool import is_local, open_pool, read_all, tls_mend
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 1.0
+SHORTEST_DISCOVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,32 +58,22 @@ class Etcd3Transport:
     def __init__(self, section: EtcdSection) -> None:
         self.section = section
         self.pool = open_pool(section)
-        self.on_success: Callable[[str, float], None] = lambda _url, _sent_at: None
-        self.on_failure: Callable[[str], None] = lambda _url: None
+        self.endpoints = Endpoints(section.urls)
         self.terms = TermMemory()
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._urls = list(section.urls)
         self._requests = itertools.count(1)
         self._sent = 0
         self._token: str | None = None
         self._auth_off = False
-        self._discovery_due = section.discover
+        self._discovered_by: str | None = None
 
     @property
     def requests_sent(self) -> int:
         """Requests sent so far, whatever became of them."""
         return self._sent
 
-    @property
-    def current_url(self) -> str:
-        """The endpoint that the next request goes to."""
-        with self._lock:
-            return self._urls[0]
-
     def close(self) -> None:
         """End pauses between retries and drop the idle connections."""
-        self._closed.set()
+        self.endpoints.close()
         self.pool.clear()
 
     def count_request(self) -> None:
@@ -99,35 +86,19 @@ class Etcd3Transport:
         Raises `RequestRejected` for a refusal that another endpoint would repeat,
         `StoreUnavailable` and `StoreMisconfigured` as the interface says.
         """
-        after_loss = False
-        pause = FIRST_PAUSE_SECONDS
-        failures: dict[str, AttemptFailed] = {}
-        while True:
-            with self._lock:
-                urls = list(self._urls)
-            for position, url in enumerate(urls):
-                remaining = deadline - boottime()
-                if remaining <= 0:
-                    raise self._out_of_time(path, urls, failures)
-                # A share for each endpoint still to try, and one for a second round, so that a
-                # silent endpoint (or a dead pooled connection) cannot eat everything.
-                attempt_seconds = remaining / (len(urls) - position + 1)
-                try:
-                    reply = self._attempt(url, path, body, attempt_seconds, after_loss)
-                except AttemptFailed as failed:
-                    after_loss = after_loss or failed.maybe_done
-                    failures[url] = failed
-                    self._move_past(url)
-                else:
-                    self._prefer(url)
-                    self.on_success(url, reply.sent_at)
-                    self._discover(url, deadline)
-                    return reply
-            if len(failures) >= len(urls) and all(failed.hopeless for failed in failures.values()):
-                raise StoreMisconfigured("; ".join(map(str, failures.values())))
-            if self._closed.wait(min(pause, max(0.0, deadline - boottime()))):
-                raise StoreUnavailable("the store was closed")
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+        def attempt(url: str, seconds: float, after_loss: bool) -> tuple[Reply, float]:
+            reply = self._attempt(url, path, body, seconds, after_loss)
+            return reply, reply.sent_at
+
+        try:
+            reply = self.endpoints.run(f"etcd: {path}", attempt, deadline)
+        except StoreUnavailable:
+            self.terms.believe_if_unanimous(self.endpoints.urls)
+            raise
+        if self.section.discover and self._discovered_by != reply.url:
+            self._discover(reply.url, min(1.0, deadline - boottime()))
+        return reply
 
     def authorization(self, url: str, timeout_seconds: float) -> dict[str, str]:
         """Return the header that carries our token, logging in when there is none."""
@@ -236,25 +207,10 @@ class Etcd3Transport:
             )
         raise not_the_gateway(self.section, url, status, data)
 
-    def _prefer(self, url: str) -> None:
-        with self._lock:
-            while self._urls[0] != url and url in self._urls:
-                self._urls.append(self._urls.pop(0))
-
-    def _move_past(self, url: str) -> None:
-        with self._lock:
-            if self._urls[0] == url:
-                self._urls.append(self._urls.pop(0))
-            self._discovery_due = self.section.discover
-        self.on_failure(url)
-
-    def _discover(self, url: str, deadline: float) -> None:
+    def _discover(self, url: str, seconds: float) -> None:
         """Learn the members' client addresses, at first and after each change of endpoint."""
-        if not self._discovery_due:
-            return
-        self._discovery_due = False
-        seconds = min(1.0, deadline - boottime())
-        if seconds <= 0.1:
+        self._discovered_by = url
+        if seconds < SHORTEST_DISCOVERY_SECONDS:
             return
         try:
             headers = self.authorization(url, seconds)
@@ -264,14 +220,8 @@ class Etcd3Transport:
             return
         members = answer.get("members", [])
         found = [str(text) for member in members for text in member.get("clientURLs", [])]
-        with self._lock:
-            # Configured endpoints stay: an advertised address may be unreachable from here.
-            known = dict.fromkeys([*self._urls, *(text.rstrip("/") for text in found)])
-            self._urls = list(known)
-
-    def _out_of_time(
-        self, path: str, urls: list[str], failures: dict[str, AttemptFailed]
-    ) -> StoreUnavailable:
-        self.terms.believe_if_unanimous(urls)
-        causes = "; ".join(map(str, failures.values())) or "the deadline had passed before"
-        return StoreUnavailable(f"etcd did not carry out {path} in time: {causes}")
+        # Behind the configured ones: an advertised address may be unreachable from here. A
+        # loopback one, etcd's default, would even reach another cluster on our own host.
+        self.endpoints.add(
+            text.rstrip("/") for text in found if not is_local(text) or is_local(url)
+        )

@@ -20,8 +20,9 @@ from typing import Any
 
 import urllib3
 
+from shell.stores.attempts import AttemptFailed
 from shell.stores.base import StoreError, boottime
-from shell.stores.etcd3_errors import AttemptFailed, RequestRejected, header_of
+from shell.stores.etcd3_errors import header_of
 from shell.stores.etcd3_messages import KeyValue, below, key_value, key_values
 from shell.stores.etcd3_transport import Etcd3Transport
 
@@ -74,8 +75,8 @@ class WatchedPrefix:
 
     def start(self) -> None:
         """Start the thread; requests of the transport confirm or doubt the copy from now on."""
-        self._transport.on_success = self._confirm
-        self._transport.on_failure = self._doubt
+        self._transport.endpoints.on_success = self._confirm
+        self._transport.endpoints.on_failure = self._doubt
         self._thread.start()
 
     def stop(self) -> None:
@@ -121,7 +122,7 @@ class WatchedPrefix:
 
     def _run(self) -> None:
         short_lives = 0
-        told_lost = False
+        told_lost = True
         while not self._stopped.wait(RETRY_SECONDS[min(short_lives, len(RETRY_SECONDS) - 1)]):
             started_at = boottime()
             try:
@@ -129,7 +130,7 @@ class WatchedPrefix:
                     if changed or told_lost:
                         told_lost = False
                         self._tell()
-            except (StreamEnded, StoreError, AttemptFailed, RequestRejected) as error:
+            except (StreamEnded, StoreError, AttemptFailed) as error:
                 log.info("watch of %s interrupted: %s", self._prefix, error)
             except Exception as error:  # whatever the server sent, this thread must go on
                 log.info("watch of %s interrupted: %s", self._prefix, type(error).__name__)

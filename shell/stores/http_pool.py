@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
@@ -89,3 +90,9 @@ def tls_mend(url: str, error: Exception, section: EtcdSection) -> str:
     if "ALERT" in text.upper():
         return f"{url} refused our TLS client certificate; set {name}.cert and {name}.key"
     return f"TLS to {url} failed ({text}); check {name}.cacert, cert and key"
+
+
+def is_local(url: str) -> bool:
+    """Return whether a URL means whichever host uses it."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "0.0.0.0", "::", "::1"} or host.startswith("127.")  # noqa: S104
