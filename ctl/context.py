@@ -25,7 +25,7 @@ from shell.stores.factory import open_store, open_store_url
 CONFIG_FILES = ("~/.config/hae/hae.yaml", "~/.config/patroni/patronictl.yaml")
 CONFIG_VARIABLES = ("HAE_CONFIG_FILE", "PATRONICTL_CONFIG_FILE")
 STORE_DEADLINE_SECONDS = 10.0
-_OURS = ("scope", "namespace", "ctl", "restapi", *STORES)
+_OURS = ("scope", "namespace", "ctl", "restapi.authentication", "restapi.cafile", *STORES)
 
 
 def refuse(text: str) -> NoReturn:
@@ -140,7 +140,7 @@ def load_settings(path: str | None, dcs_url: str | None, insecure: bool) -> Sett
     fatal = [
         problem
         for problem in [*loaded.problems, *overrides.problems, *check.problems]
-        if problem.severity == "error" and problem.path.split(".")[0] in ("", *_OURS)
+        if problem.severity == "error" and _concerns_us(problem.path)
     ]
     if fatal:
         refuse("the configuration cannot be used:\n" + "\n".join(f"  {p}" for p in fatal))
@@ -149,6 +149,11 @@ def load_settings(path: str | None, dcs_url: str | None, insecure: bool) -> Sett
         values["dcs_url"] = dcs_in_file
     section = values.get("ctl") or {}
     return Settings(values, source, dcs_url, insecure or section.get("insecure") is True)
+
+
+def _concerns_us(path: str) -> bool:
+    """A node's file is used as well: what only its daemon reads is not judged here."""
+    return not path or any(path == ours or path.startswith(f"{ours}.") for ours in _OURS)
 
 
 def _load(path: str | None) -> tuple[Loaded, str]:
