@@ -108,7 +108,7 @@ def number(value: float) -> str:
     """Return three significant digits, without an exponent."""
     if value == float("inf"):
         return "never"
-    if value == 0:
+    if abs(value) < 0.0005:
         return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"

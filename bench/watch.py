@@ -29,7 +29,7 @@ class LeaderKey:
 
     def __init__(self, cluster: Cluster) -> None:
         assert cluster.store is not None, "only etcd can be watched"
-        self._connection = http.client.HTTPConnection("127.0.0.1", cluster.store.client_port)
+        self._connection = http.client.HTTPConnection("127.0.0.1", cluster.store.port)
         self._thread = threading.Thread(target=self._follow, daemon=True, name="leader key")
         self.changes: list[Change] = []
 

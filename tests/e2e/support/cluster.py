@@ -79,7 +79,7 @@ class Cluster:
         self.mark = secrets.token_hex(8)
         # Not below `folder`: the path of a Unix socket has room for 107 bytes only.
         self.sockets = Path(f"/tmp/hae-{self.mark}")
-        self.store = EtcdServer(self.folder / "etcd", self.mark, etcd) if store == "etcd3" else None
+        self.store = EtcdServer(self.folder / "etcd", etcd) if store == "etcd3" else None
         self.dynamic = dynamic_document(dynamic or {})
         self._node_changes = node_changes or {}
         kinds = [implementation] * nodes if isinstance(implementation, str) else implementation
@@ -95,7 +95,7 @@ class Cluster:
         if self.store is None:
             section: Document = {"embedded": {"path": str(self.folder / "store.db")}}
         else:
-            section = {"etcd3": {"hosts": self.store.address}}
+            section = {"etcd3": {"hosts": self.store.host}}
         bin_dir = self.postgres.bin_dir
         document = node_document(node.place, bin_dir, self.sockets, section, self.dynamic)
         document = merged(merged(document, self._node_changes), changes or {})
@@ -124,6 +124,8 @@ class Cluster:
         for pid in own_processes(self.mark, self.folder):
             send(pid, signal.SIGCONT)
         end_all(self.mark, self.folder)
+        if self.store is not None:
+            self.store.kill()
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -1,93 +1,47 @@
-"""One private etcd server: started, stopped, paused, and its own request counters."""
+"""The private etcd of a cluster under test, with its own request counters."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import os
-import re
-import signal
-import subprocess
+import json
+import urllib.request
 from pathlib import Path
+from typing import Self
 
 from tests.e2e.support.ports import free_port
-from tests.e2e.support.processes import MARK, send
-from tests.support.wait import wait_for
+from tests.support import etcd
 from tools.servers import EtcdInstall, find_etcd
 
 
-class EtcdServer:
-    """A single-node etcd in its own folder, with v2 and v3 both enabled."""
+class EtcdServer(etcd.EtcdServer):
+    """A single-member etcd below the cluster's folder: `kill` keeps its data for a new `start`."""
 
-    def __init__(self, folder: Path, mark: str, install: EtcdInstall | None = None) -> None:
+    def __init__(self, folder: Path, install: EtcdInstall | None = None) -> None:
         self.install = install or find_etcd()[-1]
-        self.folder = folder
-        self.client_port, self.peer_port = free_port(), free_port()
-        self._mark = mark
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(
+            binary=self.install.program,
+            enable_v2=True,
+            port=free_port(),
+            peer_port=free_port(),
+            folder=folder,
+        )
 
-    @property
-    def address(self) -> str:
-        """`host:port` of the client interface."""
-        return f"127.0.0.1:{self.client_port}"
-
-    def start(self) -> None:
+    def start(self) -> Self:
         """Start (again, on the same data) and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        client, peer = f"http://{self.address}", f"http://127.0.0.1:{self.peer_port}"
-        command = [str(self.install.program), "--name=one", f"--data-dir={self.folder / 'data'}"]
-        command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
-        command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
-        command += [f"--initial-cluster=one={peer}", "--enable-v2=true"]
-        with (self.folder / "etcd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, MARK: self._mark}
-            )
-        wait_for(self.is_healthy, 30, f"etcd on {self.address} (see {self.folder / 'etcd.log'})")
-
-    def is_healthy(self) -> bool:
-        """Whether it answers /health with true, right now."""
-        return '"true"' in self._get("/health")
-
-    def stop(self) -> None:
-        """SIGTERM and wait; nothing when it does not run."""
-        if self._process is not None:
-            send(self._process.pid, signal.SIGCONT)
-            self._process.terminate()
-            self._process.wait(30)
-            self._process = None
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        assert self._process is not None
-        send(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        assert self._process is not None
-        send(self._process.pid, signal.SIGCONT)
+        return super().start()
 
     def requests(self) -> int:
         """Return how many requests it has received, also those within a stream; watches not."""
         total = 0.0
         for line in self._get("/metrics").splitlines():
-            if (
-                line.startswith("grpc_server_msg_received_total{")
-                and 'grpc_method="Watch"' not in line
-            ):
-                total += float(line.rpartition(" ")[2])
+            if line.startswith("grpc_server_msg_received_total{"):
+                total += 0 if 'grpc_method="Watch"' in line else float(line.rpartition(" ")[2])
         return int(total)
 
     def version(self) -> str:
         """Return the server's own version text."""
-        match = re.search(r'"etcdserver":"([^"]+)"', self._get("/version"))
-        return match[1] if match else "unknown"
+        return str(json.loads(self._get("/version"))["etcdserver"])
 
     def _get(self, path: str) -> str:
-        connection = http.client.HTTPConnection("127.0.0.1", self.client_port, timeout=2)
-        with contextlib.closing(connection):
-            try:
-                connection.request("GET", path)
-                return connection.getresponse().read().decode()
-            except OSError:
-                return ""
+        with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+            return str(answer.read().decode())
