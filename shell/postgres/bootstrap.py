@@ -42,7 +42,9 @@ def initdb(settings: Settings, binaries: Binaries, cancel: threading.Event) -> N
         if superuser.password is not None:
             secret = pgpass.secret_file(superuser.password + "\n", "pwfile")
             argv.append(f"--pwfile={stack.enter_context(secret)}")
-        done = run(argv, "initdb", cancel=cancel, on_start=lambda pid: mark(data_dir, pid))
+        done = run(
+            argv, "initdb", cancel=cancel, on_start=lambda pid: mark(data_dir, "initdb", pid)
+        )
     if done.code != 0:
         raise PostgresError(f"initdb failed: {explain(done)}")
     unmark(data_dir)
@@ -58,7 +60,7 @@ def custom(settings: Settings, cancel: threading.Event) -> None:
         argv += [f"--scope={settings.scope}", f"--datadir={data_dir}"]
     argv += [f"--{name}={value}" for name, value in method.options]
     what = f"bootstrap.{settings.bootstrap.method}"
-    done = run(argv, what, cancel=cancel, on_start=lambda pid: mark(data_dir, pid))
+    done = run(argv, what, cancel=cancel, on_start=lambda pid: mark(data_dir, "initdb", pid))
     if done.code != 0:
         raise PostgresError(f"{what} failed: {explain(done)}")
     unmark(data_dir)

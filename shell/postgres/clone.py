@@ -124,7 +124,7 @@ def _basebackup(
                 what,
                 cancel=cancel,
                 environment=environment,
-                on_start=lambda pid: mark(data_dir, pid),
+                on_start=lambda pid: mark(data_dir, "basebackup", pid),
             )
             if done.code == 0:
                 return
@@ -162,7 +162,7 @@ def _script(
             f"postgresql.{method.name}",
             cancel=cancel,
             environment={"PGPASSFILE": str(passfile)},
-            on_start=None if method.keep_data else lambda pid: mark(data_dir, pid),
+            on_start=None if method.keep_data else lambda pid: mark(data_dir, "script", pid),
         )
     if done.code != 0:
         raise PostgresError(f"postgresql.{method.name} failed: {explain(done)}")

@@ -11,7 +11,7 @@ from engine.state import DataDirectory, DirectoryKind
 from shell.postgres.binaries import Binaries
 from shell.postgres.controldata import ControlReader
 from shell.postgres.errors import PostgresError
-from shell.postgres.unfinished import is_unfinished
+from shell.postgres.unfinished import is_unfinished, maker_of, mark_path
 
 _IGNORED = frozenset({"lost+found"})
 
@@ -20,6 +20,15 @@ def look(
     data_dir: Path, binaries: Binaries, control: ControlReader, *, running: bool
 ) -> DataDirectory:
     """Describe the directory.  `running`: a postmaster works there, so leave pg_control alone."""
+    try:
+        return _look(data_dir, binaries, control, running=running)
+    except OSError as error:
+        return _alien(f"{error.filename or data_dir} cannot be read: {error.strerror}")
+
+
+def _look(
+    data_dir: Path, binaries: Binaries, control: ControlReader, *, running: bool
+) -> DataDirectory:
     problem = _entry_problem(data_dir)
     if problem:
         return _alien(problem)
@@ -41,7 +50,14 @@ def _described(
     problem = _content_problem(data_dir, names, binaries)
     if problem:
         return _alien(problem)
-    standby = "standby.signal" in names
+    maker = "" if running else maker_of(data_dir)
+    if maker == "script":
+        return _alien(
+            f"{data_dir} was being filled by a replica method when hae ended: empty it, or remove "
+            f"{mark_path(data_dir)} if it is complete"
+        )
+    # A clone cut off at its very end is complete, but was not made a standby yet.
+    standby = "standby.signal" in names or maker == "basebackup"
     if running:
         return DataDirectory(DirectoryKind.VALID, standby_signal=standby)
     try:

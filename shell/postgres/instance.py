@@ -48,6 +48,8 @@ class Instance:
         self._control = ControlReader()
         self._callbacks = CallbackRunner()
         self._files_lock = threading.RLock()
+        self._programs: object = None
+        self._loaded = True
         self._observer = Observer(self._connect_observing)
         self.use(settings)
 
@@ -56,11 +58,13 @@ class Instance:
         postgresql = settings.postgresql
         with self._files_lock:
             self._settings = settings
-            self._binaries = Binaries(postgresql.bin_dir, postgresql.bin_name)
+            programs = (postgresql.bin_dir, postgresql.bin_name)
+            if programs != self._programs:
+                self._binaries = Binaries(*programs)
+                self._programs = programs
             self._plan: FilesPlan | None = None
             self._digest_key: object = None
             self._digests = ("", "", "")
-            self._loaded = True
 
     @property
     def data_dir(self) -> Path:
@@ -116,8 +120,12 @@ class Instance:
         timeout_seconds: float,
         cancel: threading.Event = NEVER,
     ) -> bool:
-        """Write the configuration and start; False when it still starts at the timeout."""
-        self.write_configuration(role, upstream)
+        """Write the configuration and start; False when it still starts at the timeout.
+
+        A server that runs already keeps its configuration; only its readiness is waited for.
+        """
+        if read_postmaster(self.data_dir) is None:
+            self.write_configuration(role, upstream)
         plan = starting.StartPlan(
             program=self._binaries.path("postgres"),
             data_dir=self.data_dir,
@@ -145,8 +153,7 @@ class Instance:
             run_before_stop(self._settings.postgresql.before_stop, cancel)
             if checkpoint_first:
                 self._checkpoint_if_possible(seconds, cancel)
-        stopping.stop(self.data_dir, mode, seconds, cancel)
-        self._observer.close()
+        stopping.stop(self.data_dir, mode, seconds, cancel, child=self._child.identity())
         self._child.reap()
 
     def promote(self, timeout_seconds: float, cancel: threading.Event = NEVER) -> None:

@@ -72,8 +72,12 @@ class Observer:
 
     def close(self) -> None:
         """Give the kept connection up, so that a stop need not end it."""
-        with self._lock:
-            self._drop()
+        # An observation under way has the connection; it notices by itself when the server ends.
+        if self._lock.acquire(timeout=0.1):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
     def _ask(
         self,

@@ -4,6 +4,7 @@ Not here: whose passwords.  Passwords never go into argv, the environment or a c
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shell.postgres import conninfo
-from shell.postgres.files import write_atomically
+from shell.postgres.files import read_text, write_atomically
 from shell.postgres.quoting import pgpass_field
 
 
@@ -43,8 +44,23 @@ def lines(entries: Iterable[Entry]) -> list[str]:
 
 
 def write(path: Path, entries: Iterable[Entry]) -> None:
-    """Write the file if its content differs.  Raises PostgresError."""
-    write_atomically(path, "".join(f"{line}\n" for line in lines(entries)), mode=0o600)
+    """Put these entries into the file, keeping lines for other servers.  Raises PostgresError.
+
+    Several nodes of one account may share the file.
+    """
+    new = lines(entries)
+    keys = {_key(line) for line in new}
+    kept = [line for line in (read_text(path) or "").splitlines() if _key(line) not in keys]
+    write_atomically(path, "".join(f"{line}\n" for line in [*kept, *new]), mode=0o600)
+
+
+_BEFORE_PASSWORD = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}")
+
+
+def _key(line: str) -> str:
+    """Host, port, database and user of a line, still escaped; other lines are their own key."""
+    found = _BEFORE_PASSWORD.match(line)
+    return found[0] if found else line
 
 
 @contextmanager

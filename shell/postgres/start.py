@@ -16,7 +16,7 @@ from typing import IO
 from shell.postgres.commands import clean_environment
 from shell.postgres.errors import PostgresError
 from shell.postgres.pidfile import read_pidfile
-from shell.postgres.waiting import wait_until
+from shell.postgres.waiting import check, wait_until
 from shell.processes import ProcessId, directory_of, identify, kill_all, now, read_postmaster
 
 POLL_SECONDS = 0.01
@@ -69,9 +69,21 @@ class Child:
         with self._lock:
             return None if self._process is None else self._process.poll()
 
-    def spawn(self, plan: StartPlan, log: IO[bytes] | None) -> ProcessId:
-        """Start the program and return who it is."""
+    def identity(self) -> ProcessId | None:
+        """Who runs; None when it has ended or was never started."""
         with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                return None
+            return identify(self._process.pid)
+
+    def spawn(self, plan: StartPlan, log: IO[bytes] | None, cancel: threading.Event) -> ProcessId:
+        """Start the program and return who it is.
+
+        A stop that set `cancel` before it asks for `identity` either finds the new process or
+        prevents it: nothing can slip in between.
+        """
+        with self._lock:
+            check(cancel, "the start")
             try:
                 self._process = subprocess.Popen(
                     plan.argv(),
@@ -79,7 +91,7 @@ class Child:
                     stdout=log,
                     stderr=log,
                     env=clean_environment(),
-                    cwd="/",
+                    cwd=plan.data_dir,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -105,7 +117,7 @@ def start(plan: StartPlan, child: Child, timeout_seconds: float, cancel: threadi
         if log is not None:
             stack.enter_context(log)
         began = log.tell() if log is not None else 0
-        identity = child.spawn(plan, log)
+        identity = child.spawn(plan, log, cancel)
         return _wait_ready(
             plan.data_dir, identity, deadline, cancel, _Watched(child, plan.log_file, began)
         )
@@ -212,6 +224,10 @@ def _reason(lines: Sequence[str]) -> str:
     return lines[-1].strip() if lines else "it wrote nothing"
 
 
+_HIDDEN_CAUSES = ("could not bind", "invalid value for", "unrecognized", "syntax error in file")
+
+
 def _causes(lines: Sequence[str], fatal: int) -> list[str]:
-    """Lines before the FATAL that say what it hides: a taken port is logged as LOG or WARNING."""
-    return [line for line in lines[max(0, fatal - 6) : fatal] if "could not bind" in line][-1:]
+    """The last line before the FATAL that says what it hides, such as which port is taken."""
+    before = lines[max(0, fatal - 8) : fatal]
+    return [line.strip() for line in before if any(word in line for word in _HIDDEN_CAUSES)][-1:]

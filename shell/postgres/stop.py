@@ -31,13 +31,22 @@ KILL_SECONDS = 5.0
 IMMEDIATE_SECONDS = 5.0
 
 
-def stop(data_dir: Path, mode: StopMode, timeout_seconds: float, cancel: threading.Event) -> None:
+def stop(
+    data_dir: Path,
+    mode: StopMode,
+    timeout_seconds: float,
+    cancel: threading.Event,
+    *,
+    child: ProcessId | None = None,
+) -> None:
     """Stop the server of that directory; returns at once when none runs.
+
+    `child` is a postmaster that was just started and may have left no trace in the directory yet.
 
     Raises PostgresError when a fast stop takes too long (the server goes on stopping) or when
     processes survive SIGKILL, and Cancelled.
     """
-    postmaster = read_postmaster(data_dir)
+    postmaster = read_postmaster(data_dir) or child
     if postmaster is None:
         _end_everything(data_dir)
         return

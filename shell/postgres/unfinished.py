@@ -1,15 +1,21 @@
-"""A mark beside the data directory while a tool fills it, so that half a clone is known as such.
+"""A mark beside the data directory while a tool fills it, so that half a copy is known as such.
 
-A daemon that died during a clone finds the mark at its next start: what lies there may be
-replaced, and the tool that may still be writing is ended first.  Not here: removing the content.
+A daemon that died meanwhile finds the mark at its next start: the tool that may still be writing
+is ended, and what it left may be replaced.  The mark alone allows nothing: a directory that
+somebody restored there by hand is told from a half-made one by what only complete ones have.
+Not here: removing the content.
 """
 
 import contextlib
 import os
 import signal
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from shell.processes import ProcessId, identify, is_alive
+
+# What fills the directory: initdb (or a bootstrap command), pg_basebackup, a replica script.
+Maker: TypeAlias = Literal["initdb", "basebackup", "script"]
 
 
 def mark_path(data_dir: Path) -> Path:
@@ -17,17 +23,12 @@ def mark_path(data_dir: Path) -> Path:
     return data_dir.with_name(f".{data_dir.name}.unfinished")
 
 
-def is_unfinished(data_dir: Path) -> bool:
-    """Whether a clone or initdb of ours began there and did not come to its end."""
-    return mark_path(data_dir).exists()
-
-
-def mark(data_dir: Path, pid: int) -> None:
+def mark(data_dir: Path, maker: Maker, pid: int) -> None:
     """Say that this process is filling the directory."""
     identity = identify(pid)
     # Without permission to write beside the data directory we do without the mark.
     with contextlib.suppress(OSError):
-        mark_path(data_dir).write_text(f"{pid} {identity.start_ticks if identity else 0}\n")
+        mark_path(data_dir).write_text(f"{maker} {pid} {identity.start_ticks if identity else 0}\n")
 
 
 def unmark(data_dir: Path) -> None:
@@ -36,13 +37,34 @@ def unmark(data_dir: Path) -> None:
         mark_path(data_dir).unlink(missing_ok=True)
 
 
+def maker_of(data_dir: Path) -> str:
+    """Who was filling the directory when the work was cut off; "" when nobody was."""
+    found = _read(data_dir)
+    return found[0] if found else ""
+
+
+def is_unfinished(data_dir: Path) -> bool:
+    """Whether what lies there is half-made by us, and may be replaced."""
+    maker = maker_of(data_dir)
+    if maker == "initdb":
+        # A server that ever ran left its options, and a restored backup its label.
+        return not any((data_dir / name).exists() for name in ("postmaster.opts", "backup_label"))
+    # pg_basebackup, like every sane restore, writes pg_control last.
+    return bool(maker) and not (data_dir / "global/pg_control").exists()
+
+
 def end_left_over_tool(data_dir: Path) -> None:
     """End the tool of an earlier daemon that may still write into the directory."""
-    try:
-        pid, ticks = (int(word) for word in mark_path(data_dir).read_text().split())
-    except (OSError, ValueError):
-        return
-    if pid > 1 and is_alive(ProcessId(pid, ticks)):
+    found = _read(data_dir)
+    if found and found[1] > 1 and is_alive(ProcessId(found[1], found[2])):
         # Tools lead their own process group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(found[1], signal.SIGKILL)
+
+
+def _read(data_dir: Path) -> tuple[str, int, int] | None:
+    try:
+        maker, pid, ticks = mark_path(data_dir).read_text("utf-8", "replace").split()
+        return maker, int(pid), int(ticks)
+    except (OSError, ValueError):
+        return None

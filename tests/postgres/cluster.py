@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -35,7 +35,7 @@ class Cluster:
         self.folder = folder
         self._nodes: dict[str, Instance] = {}
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,10 +51,10 @@ class Cluster:
     ) -> Settings:
         """Settings from a node file; `changes` go into its `postgresql` section."""
         path = self.folder / f"{name}.yml"
-        path.write_text(yaml.safe_dump(self.document(name, changes)))
+        path.write_text(yaml.safe_dump(self.document(name, dict(changes))))
         return effective(load_local(path, {}), dynamic)[0]
 
-    def document(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def document(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         """The node file as a user would write it."""
         port = FIRST_PORT + self.install.version * 10 + ord(name[0]) - ord("a")
         users = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
@@ -82,6 +82,7 @@ class Cluster:
                     "shared_buffers": "16MB",
                     "fsync": "off",
                     "log_statement": "all",
+                    **changes.pop("parameters", {}),
                 },
                 "pg_hba": [
                     "local all all scram-sha-256",
