@@ -42,9 +42,9 @@ ifeq ($(shell id -u),0)
 $(filter-out bench,$(AS_ACCOUNT)):
 	@$(PYTHON) -m tools.unprivileged $@
 bench:
-	@$(PYTHON) -m tools.unprivileged bench
-	@$(PYTHON) -m tools.unprivileged --fetch $(RESULTS)
-	@$(PYTHON) -m tools.unprivileged --fetch docs/benchmarks.md
+	@$(PYTHON) -m tools.unprivileged bench; ended=$$?; \
+	$(PYTHON) -m tools.unprivileged --fetch $(RESULTS); \
+	$(PYTHON) -m tools.unprivileged --fetch docs/benchmarks.md; exit $$ended
 
 else
 
@@ -79,8 +79,8 @@ e2e: .venv/ready ## real clusters on PostgreSQL 15, 16 and 18
 bench-setup: .venv/ready build/patroni/ready ## Patroni in an environment of its own, for bench
 bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae,patroni
 	$(RUN) -m bench --case $(BENCH) --runs $(RUNS) --implementations $(IMPLEMENTATIONS) \
-	  --results $(RESULTS)
-	$(RUN) -m bench.report $(RESULTS) docs/benchmarks.md
+	  --results $(RESULTS); ended=$$?; \
+	$(RUN) -m bench.report $(RESULTS) docs/benchmarks.md; exit $$ended
 
 endif
 

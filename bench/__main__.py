@@ -80,8 +80,8 @@ def run(case: Case, implementation: str, number: int, results: Path) -> bool:
             if case.started:
                 cluster.start()
                 cluster.wait_healthy(120)
-            line["setting"] = setting(cluster)
             line["measures"] = case.work(cluster)
+            line["setting"] = setting(cluster)
     except Exception as error:  # one failed run must not end the session
         line["error"] = f"{type(error).__name__}: {error}"
         keep_logs(folder, results / f"failed-{case.name}-{implementation}-{number}")

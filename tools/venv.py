@@ -36,7 +36,7 @@ def main() -> None:
     if not works(python):
         shutil.rmtree(options.folder, ignore_errors=True)
         create(options.folder)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     done = subprocess.run([*install, *options.requirements], check=False)
     if done.returncode != 0:
         sys.exit("pip could not install the packages (see above): is the package index reachable?")
