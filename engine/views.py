@@ -272,10 +272,17 @@ def clone_source(s: Snapshot) -> Upstream | None:
 
 
 def told_timeline(s: Snapshot) -> LeaderTimeline | None:
-    """What the present leader said about its timeline, if that is recent enough to act on."""
-    told = s.leader_timeline
+    """What the present leader said about its timeline, if that still is the news.
+
+    Its member key may already tell of a later promotion; then it has to be asked again.
+    """
+    told, leader = s.leader_timeline, leader_member(s)
     if not isinstance(told, Known) or told.value.leader != leader_name(s):
         return None
+    if leader is not None:
+        promoted = told.value.in_recovery and leader.role in {"primary", "master"}
+        if promoted or (leader.timeline and leader.timeline != told.value.timeline):
+            return None
     return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
 
 

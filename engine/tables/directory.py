@@ -1,4 +1,4 @@
-"""PostgreSQL is down and its directory holds no usable server: how does it get one?"""
+"""PostgreSQL is down and its directory holds no usable server: how it gets one."""
 
 from engine import views
 from engine.actions import (

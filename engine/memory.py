@@ -1,0 +1,19 @@
+"""Which part of the memory outlives a restart of the daemon."""
+
+from engine.state import Memory
+
+
+def after_restart(memory: Memory) -> Memory:
+    """The lasting part: what the data directory is, and what operators asked for later.
+
+    Moments of CLOCK_BOOTTIME, the race and finished jobs belong to one life of the daemon.
+    """
+    return Memory(
+        bootstrapping=memory.bootstrapping,
+        bootstrap_failed=memory.bootstrap_failed,
+        roles_created=memory.roles_created,
+        rewind_failed=memory.rewind_failed,
+        scheduled_restart=memory.scheduled_restart,
+        announced_role=memory.announced_role,
+        announced_up=memory.announced_up,
+    )

@@ -1,0 +1,108 @@
+"""The configuration in force: node file and dynamic configuration, kept up to date.
+
+Belongs here: reading again, keeping the last good one, caching the dynamic part on disk for the
+time when the store has lost it.  Does not belong here: checking (shell/config) or applying.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.state import Member, Policy
+from shell.config import ConfigError, LocalConfig, Settings, effective, load_local
+from shell.config.local import needs_daemon_restart
+from shell.policy import member_of, policy_of
+
+_log = logging.getLogger(__name__)
+CACHE_NAME = "patroni.dynamic.json"
+
+
+class Configured:
+    """Settings, policy and our own member record, as they are now."""
+
+    settings: Settings
+    policy: Policy
+    me: Member
+
+    def __init__(self, path: str | None, local: LocalConfig) -> None:
+        self._path = path
+        self._local = local
+        self._dynamic: Mapping[str, Any] | None = None
+        self._told: set[str] = set()
+        self._combine()
+
+    @property
+    def dynamic(self) -> Mapping[str, Any]:
+        """The dynamic configuration: the store's, else the last one known, else bootstrap.dcs."""
+        if self._dynamic is not None:
+            return self._dynamic
+        return self._cached() or self._local.bootstrap_dcs
+
+    def use_dynamic(self, dynamic: Mapping[str, Any] | None) -> bool:
+        """Take over what the store has; whether the settings changed."""
+        if dynamic is None or dynamic == self._dynamic:
+            return False
+        self._dynamic = dynamic
+        self._combine()
+        return True
+
+    def read_again(self) -> bool:
+        """Read the node file again; an error is logged and keeps the configuration in force."""
+        try:
+            fresh = load_local(self._path, self._local.environment)
+        except ConfigError as error:
+            _log.error("the configuration was not reloaded: %s", error)
+            return False
+        fixed = needs_daemon_restart(self._local, fresh)
+        if fixed:
+            _log.warning("changed, but takes effect only at a daemon restart: %s", ", ".join(fixed))
+        self._local = fresh
+        self._combine()
+        return True
+
+    def keep_copy(self) -> None:
+        """Write the dynamic configuration beside the data; a failure is only logged."""
+        if (
+            self._dynamic is None
+            or not Path(self.settings.postgresql.data_dir, "PG_VERSION").exists()
+        ):
+            return
+        text = json.dumps(self._dynamic, separators=(",", ":"), default=dict)
+        path = self._cache_path()
+        try:
+            if path.exists() and path.read_text() == text:
+                return
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(text)
+            temporary.replace(path)
+        except OSError as error:
+            _log.warning("%s was not written: %s", path, error.strerror)
+
+    def _combine(self) -> None:
+        self.settings, warnings = effective(self._local, self.dynamic if self._ready() else None)
+        self.policy = policy_of(self.settings, self.dynamic)
+        self.me = member_of(self.settings)
+        for text in warnings:
+            if text not in self._told:
+                _log.warning("configuration: %s", text)
+        self._told.update(warnings)
+
+    def _ready(self) -> bool:
+        """The cache's place is known only after the first combination."""
+        if not hasattr(self, "settings"):
+            self.settings, _ = effective(self._local, None)
+        return True
+
+    def _cache_path(self) -> Path:
+        return Path(self.settings.postgresql.data_dir, CACHE_NAME)
+
+    def _cached(self) -> Mapping[str, Any] | None:
+        try:
+            found = json.loads(self._cache_path().read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None

@@ -1,0 +1,1 @@
+"""The executors: exactly one for each class of action.  They choose nothing."""

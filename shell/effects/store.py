@@ -1,0 +1,166 @@
+"""Executors of the store's lane.  Each returns whether the store did what was asked."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from engine.actions import (
+    AcquireLock,
+    Action,
+    ClearFailover,
+    CreateInitialize,
+    DeleteInitialize,
+    PublishMember,
+    ReleaseLock,
+    RenewLock,
+    WithdrawMember,
+    WriteConfig,
+    WriteHistory,
+    WriteInitialize,
+    WriteStatus,
+)
+from engine.state import HistoryLine, Lease
+from shell import layout
+from shell.processes import now
+from shell.world import World
+
+_log = logging.getLogger(__name__)
+
+
+class StoreEffects:
+    """Carries store actions out; every call is bounded by retry_timeout."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def work_of(self, action: Action) -> Callable[[], bool] | None:
+        """What to run in the store's lane for that action; None if it is not one of ours."""
+        match action:
+            case AcquireLock():
+                return self._acquire
+            case RenewLock():
+                return self._renew
+            case ReleaseLock():
+                return lambda: self._release(action)
+            case PublishMember():
+                return lambda: self._publish(action)
+            case WithdrawMember():
+                return self._withdraw
+            case CreateInitialize():
+                return lambda: self._create("initialize", action.system_identifier)
+            case WriteInitialize():
+                return lambda: self._put("initialize", action.system_identifier)
+            case DeleteInitialize():
+                return lambda: self._world.store.delete("initialize", self._world.deadline())
+            case WriteConfig():
+                return lambda: self._write_config(action)
+            case WriteStatus():
+                text = layout.status_text(action.optime, action.slots, action.retain_slots)
+                return lambda: self._put("status", text)
+            case WriteHistory():
+                return lambda: self._put("history", _history_text(action))
+            case ClearFailover():
+                return lambda: self._clear_failover(action)
+            case _:
+                return None
+
+    def _name(self) -> str:
+        return self._world.configured.settings.name
+
+    def _ttl(self) -> int:
+        return self._world.configured.settings.dynamic.ttl
+
+    def _acquire(self) -> bool:
+        sent_at = now()
+        won = self._world.store.acquire_leader(self._name(), self._ttl(), self._world.deadline())
+        if won:
+            self._world.lease = Lease(sent_at, self._ttl())
+            _log.info("acquired the leader lock")
+        else:
+            _log.info("another member won the leader lock")
+        return won
+
+    def _renew(self) -> bool:
+        sent_at = now()
+        ours = self._world.store.renew_leader(self._name(), self._ttl(), self._world.deadline())
+        if ours:
+            self._world.lease = Lease(sent_at, self._ttl())
+        else:
+            self._world.lease = replace(self._world.lease, refused=True)
+            _log.warning("the renewal of the leader lock was refused")
+        return ours
+
+    def _release(self, action: ReleaseLock) -> bool:
+        store, deadline = self._world.store, self._world.deadline()
+        self._world.lease = Lease(None, self._ttl())
+        if action.final_lsn is not None:
+            store.put("status", self._final_status(action.final_lsn), deadline)
+        store.release_leader(self._name(), deadline)
+        _log.info("released the leader lock: %s", action.why)
+        return True
+
+    def _final_status(self, lsn: int) -> str:
+        cluster = layout.parse_cluster(self._world.entries)
+        return layout.status_text(lsn, cluster.slots, cluster.retain_slots)
+
+    def _publish(self, action: PublishMember) -> bool:
+        settings = self._world.configured.settings
+        document: dict[str, Any] = {
+            "conn_url": settings.postgresql.conn_url,
+            "api_url": settings.restapi.api_url,
+            **action.document,
+        }
+        if settings.postgresql.proxy_url:
+            document["proxy_url"] = settings.postgresql.proxy_url
+        scheduled = document.pop("scheduled_restart", None)
+        if scheduled:
+            document["scheduled_restart"] = _scheduled(scheduled)
+        published_at = now()
+        self._world.store.publish_member(
+            self._name(), layout.member_text(document), self._ttl(), self._world.deadline()
+        )
+        self._world.published = dict(action.document)
+        self._world.published_at = published_at
+        return True
+
+    def _withdraw(self) -> bool:
+        self._world.store.delete_member(self._name(), self._world.deadline())
+        self._world.published = None
+        return True
+
+    def _create(self, key: str, value: str) -> bool:
+        return self._world.store.create(key, value, self._world.deadline())
+
+    def _put(self, key: str, value: str) -> bool:
+        self._world.store.put(key, value, self._world.deadline())
+        return True
+
+    def _write_config(self, action: WriteConfig) -> bool:
+        """Only if it is missing: an operator's own first version is not overwritten."""
+        self._world.store.create(
+            "config", layout.compact(json.loads(action.text)), self._world.deadline()
+        )
+        return True
+
+    def _clear_failover(self, action: ClearFailover) -> bool:
+        return self._world.store.delete(
+            "failover", self._world.deadline(), revision=action.revision
+        )
+
+
+def _scheduled(planned: dict[str, Any]) -> dict[str, Any]:
+    out = {name: value for name, value in planned.items() if value is not None}
+    epoch = out.pop("schedule_epoch", None)
+    return {"schedule": layout.iso_from_epoch(epoch), **out} if epoch is not None else out
+
+
+def _history_text(action: WriteHistory) -> str:
+    stamp = layout.iso_from_epoch(action.epoch)
+    return layout.history_text(
+        HistoryLine(x.timeline, x.lsn, x.reason, x.timestamp or stamp, x.new_leader)
+        for x in action.lines
+    )

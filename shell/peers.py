@@ -1,0 +1,112 @@
+"""Asking other members over REST for role, position and timeline.
+
+Belongs here: the calls and the reading of the answers.  What the answers mean is the engine's.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+import urllib3
+
+from engine.state import Member, PeerAnswer
+from shell import layout
+from shell.config.settings import Settings
+from shell.processes import now
+
+MOST_BYTES = 1_000_000
+MOST_THREADS = 8
+
+
+class Peers:
+    """Calls to the REST API of other members.
+
+    Server certificates are not verified (members are known by the store, and carry no secret to
+    us); our own client certificate is presented where the configuration has one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool = ThreadPoolExecutor(MOST_THREADS, "peers")
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Work with these settings from now on."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        ctl = settings.ctl
+        if ctl.certfile:
+            context.load_cert_chain(ctl.certfile, ctl.keyfile, ctl.keyfile_password)
+        self._http = urllib3.PoolManager(num_pools=8, ssl_context=context, retries=False)
+        self._ttl_seconds = settings.dynamic.ttl
+
+    def ask(self, members: Sequence[Member], timeout_seconds: float) -> list[PeerAnswer]:
+        """Ask all of them side by side; takes little more than `timeout_seconds`."""
+        calls = [self._pool.submit(self._ask_one, m, timeout_seconds) for m in members]
+        return [call.result() for call in as_completed(calls)]
+
+    def _ask_one(self, member: Member, timeout_seconds: float) -> PeerAnswer:
+        asked_at = now()
+        try:
+            document = self._get(member.api_url, timeout_seconds)
+        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+            why = type(error).__name__ if not str(error) else _short(error)
+            return PeerAnswer(member.name, asked_at, reachable=False, why=why)
+        return self._read(member.name, asked_at, document)
+
+    def _get(self, url: str, timeout_seconds: float) -> Mapping[str, Any]:
+        timeout = urllib3.Timeout(total=timeout_seconds)
+        reply = self._http.request(
+            "GET",
+            url,
+            timeout=timeout,
+            preload_content=False,
+            headers={"Connection": "close"},
+            redirect=False,
+        )
+        try:
+            document = json.loads(reply.read(MOST_BYTES))
+        finally:
+            reply.close()
+        if not isinstance(document, dict):
+            raise ValueError("the answer is not a JSON object")
+        return document
+
+    def _read(self, name: str, asked_at: float, document: Mapping[str, Any]) -> PeerAnswer:
+        tags = layout.parse_tags(document.get("tags"))
+        own = document.get("hae")
+        loop_age = own.get("loop_age") if isinstance(own, dict) else None
+        return PeerAnswer(
+            name=name,
+            asked_at=asked_at,
+            reachable=True,
+            role=layout.text_or_empty(document.get("role")),
+            state=layout.text_or_empty(document.get("state")),
+            lsn=_position(document.get("xlog", document.get("wal"))),
+            timeline=layout.integer(document.get("timeline")),
+            nofailover=tags.nofailover,
+            failover_priority=tags.failover_priority,
+            watchdog_failed=bool(document.get("watchdog_failed")),
+            stale=isinstance(loop_age, int | float) and loop_age > self._ttl_seconds,
+        )
+
+    def close(self) -> None:
+        """Take no more calls."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _position(xlog: object) -> int | None:
+    if not isinstance(xlog, dict):
+        return None
+    names = ("location", "received_location", "replayed_location")
+    known = [lsn for lsn in (layout.integer(xlog.get(name)) for name in names) if lsn is not None]
+    return max(known) if known else None
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 160 else text[:157] + "..."

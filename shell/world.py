@@ -1,0 +1,215 @@
+"""Observation: everything that one snapshot needs, gathered side by side, each with a bound.
+
+Belongs here: looking, and turning failures into `Unknown`.  Does not belong here: any conclusion
+from what was seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from typing import Any
+
+from engine.state import (
+    Cluster,
+    DataDirectory,
+    DirectoryKind,
+    Fence,
+    Known,
+    LeaderTimeline,
+    Lease,
+    Memory,
+    PeerAnswer,
+    Postgres,
+    Snapshot,
+    Unknown,
+)
+from shell import layout
+from shell.configured import Configured
+from shell.desk import Desk
+from shell.fence.client import Fence as FenceClient
+from shell.fence.client import FenceUnavailable
+from shell.lanes import JobLane, SideLane, StoreLane
+from shell.peers import Peers
+from shell.postgres.errors import PostgresError
+from shell.postgres.instance import Instance
+from shell.processes import now
+from shell.stores.base import Store, StoreError, View
+
+VIEW_PATIENCE_SECONDS = 0.5
+POSTGRES_PATIENCE_SECONDS = 1.0
+POSTGRES_TIMEOUT_SECONDS = 5.0
+
+
+class Look:
+    """One thing to look at, in a thread of its own; a slow look goes on beside the loop."""
+
+    def __init__(self, name: str, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._pool = ThreadPoolExecutor(1, f"look {name}")
+        self._pending: Future[Any] | None = None
+
+    def begin(self) -> None:
+        """Look, unless a former look has not ended."""
+        if self._pending is None:
+            self._pending = self._pool.submit(self._function)
+
+    def end(self, patience_seconds: float) -> Any:
+        """What was seen; raises TimeoutError if it is not there after the patience."""
+        assert self._pending is not None
+        try:
+            seen = self._pending.result(patience_seconds)
+        except FutureTimeout as error:
+            if self._pending.done():  # the function itself timed out
+                self._pending = None
+            raise TimeoutError("no answer yet") from error
+        except BaseException:
+            self._pending = None
+            raise
+        self._pending = None
+        return seen
+
+    def close(self) -> None:
+        """Look no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class World:
+    """What this daemon sees, and what it was told since the last cycle."""
+
+    def __init__(
+        self,
+        configured: Configured,
+        store: Store,
+        instance: Instance,
+        fence: FenceClient | None,
+        desk: Desk,
+        peer_calls: Peers,
+        wake: Callable[[str], None],
+    ) -> None:
+        self.peer_calls = peer_calls
+        self.configured = configured
+        self.store = store
+        self.instance = instance
+        self.fence_client = fence
+        self.desk = desk
+        self.store_lane = StoreLane(wake)
+        self.jobs = JobLane(wake)
+        self.side = SideLane(wake)
+        self.memory = Memory()
+        self.lease = Lease()
+        self.published: dict[str, Any] | None = None
+        self.published_at: float | None = None
+        self.peers: dict[str, PeerAnswer] = {}
+        self.leader_timeline: Known[LeaderTimeline] | Unknown | None = None
+        self.stopping = False
+        self.entries: Any = {}
+        self._view_look = Look("store", self._read_view)
+        self._postgres_look = Look("postgres", self._look_at_postgres)
+        self._cluster: Known[Cluster] | Unknown = Unknown(now(), "not asked yet")
+        self._parsed: tuple[Any, Cluster] | None = None
+        self._postgres = Postgres(
+            DataDirectory(DirectoryKind.ALIEN, "not looked at yet"), None, Unknown(now(), "not yet")
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Everything at once; takes about a second at most, whatever is slow."""
+        self._view_look.begin()
+        self._postgres_look.begin()
+        cluster = self._see_cluster()
+        postgres = self._see_postgres()
+        fence = self._see_fence()
+        configured = self.configured
+        return Snapshot(
+            now=now(),
+            wall=time.time(),
+            me=configured.me,
+            policy=configured.policy,
+            cluster=cluster,
+            lease=self.lease,
+            postgres=postgres,
+            fence=fence,
+            memory=self.memory,
+            job=self.jobs.job,
+            last_job=self.jobs.last,
+            store_busy_since=self.store_lane.busy_since,
+            published=self.published,
+            published_at=self.published_at,
+            peers=tuple(self.peers[name] for name in sorted(self.peers)),
+            leader_timeline=self.leader_timeline,
+            requests=self.desk.pending(),
+            stopping=self.stopping,
+        )
+
+    # --- the store --------------------------------------------------------------------------------
+
+    def _read_view(self) -> View:
+        return self.store.view(self.deadline())
+
+    def deadline(self) -> float:
+        """Until when one store operation may take."""
+        return now() + self.configured.policy.retry_timeout_seconds
+
+    def _see_cluster(self) -> Known[Cluster] | Unknown:
+        try:
+            view: View = self._view_look.end(VIEW_PATIENCE_SECONDS)
+        except (StoreError, TimeoutError) as error:
+            since = self._cluster.since if isinstance(self._cluster, Unknown) else now()
+            self._cluster = Unknown(since, str(error))
+            return self._cluster
+        if self._parsed is None or self._parsed[0] is not view.entries:
+            self._parsed = (view.entries, layout.parse_cluster(view.entries))
+            self.entries = view.entries
+            self._forget_vanished_peers(self._parsed[1])
+        self._cluster = Known(self._parsed[1], view.seen_at)
+        return self._cluster
+
+    def known_cluster(self) -> Cluster | None:
+        """The cluster as it was seen last, if it ever was."""
+        return self._parsed[1] if self._parsed else None
+
+    def _forget_vanished_peers(self, cluster: Cluster) -> None:
+        names = {member.name for member in cluster.members}
+        self.peers = {name: a for name, a in self.peers.items() if name in names}
+
+    # --- PostgreSQL -------------------------------------------------------------------------------
+
+    def _look_at_postgres(self) -> Postgres:
+        return self.instance.observe(POSTGRES_TIMEOUT_SECONDS)
+
+    def _see_postgres(self) -> Postgres:
+        try:
+            seen: Postgres = self._postgres_look.end(POSTGRES_PATIENCE_SECONDS)
+        except (PostgresError, OSError, TimeoutError) as error:
+            answers = self._postgres.server
+            since = answers.since if isinstance(answers, Unknown) else now()
+            seen = replace(self._postgres, server=Unknown(since, str(error)))
+        self._postgres = replace(seen, checkpointing=self.side.is_running("RunCheckpoint"))
+        return self._postgres
+
+    # --- the fence --------------------------------------------------------------------------------
+
+    def _see_fence(self) -> Fence:
+        client = self.fence_client
+        if client is None:
+            return Fence(ready=False, why="fence.mode is off")
+        try:
+            status = client.status()
+        except FenceUnavailable as error:
+            self.side.start("start the fence", client.ensure_running)
+            return Fence(ready=False, why=str(error))
+        return Fence(status.ready, "", status.armed_pid, status.kill_at)
+
+    def close(self) -> None:
+        """Stop looking; what is under way is left behind."""
+        for lane in (
+            self.store_lane,
+            self.side,
+            self._view_look,
+            self._postgres_look,
+            self.peer_calls,
+        ):
+            lane.close()
