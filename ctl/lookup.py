@@ -1,6 +1,5 @@
 """`dsn`, `version` and `remove`: where a member is, what runs there, and forgetting a cluster."""
 
-from importlib import metadata
 from typing import Any
 
 import click
@@ -11,17 +10,7 @@ from ctl.context import Settings, refuse
 from ctl.listing import cluster_text
 from ctl.rest import RestError
 from shell import layout
-
-# The release whose commands, keys and answers this tool speaks.
-COMPATIBLE_VERSION = "4.1.5"
-
-
-def own_version() -> str:
-    """The version of hae itself."""
-    try:
-        return metadata.version("hae")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+from shell.version import COMPATIBLE_VERSION, PRODUCT_VERSION
 
 
 @click.command(epilog=options.epilog("hae ctl dsn", "hae ctl dsn demo -r replica"))
@@ -60,7 +49,7 @@ def dsn(
 @options.pass_settings
 def version(settings: Settings, *, cluster_name: str | None, member_names: tuple[str, ...]) -> None:
     """Print the version of this tool, and of members and their PostgreSQL."""
-    click.echo(f"patronictl version {COMPATIBLE_VERSION} (hae {own_version()})")
+    click.echo(f"patronictl version {COMPATIBLE_VERSION} (hae {PRODUCT_VERSION})")
     if not cluster_name and not settings.values.get("scope"):
         return
     failed = []

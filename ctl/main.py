@@ -8,15 +8,16 @@ import os
 
 import click
 
-from ctl import configedit, listing, lookup, maintenance, restart, switch
+from ctl import configedit, explain, listing, lookup, maintenance, replay, restart, switch
 from ctl.options import GroupOptions
+from shell.version import PRODUCT_VERSION
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _LEVEL_VARIABLES = ("LOGLEVEL", "PATRONI_LOGLEVEL", "PATRONI_LOG_LEVEL", "HAE_LOG_LEVEL")
 
 
 @click.group(context_settings=CONTEXT)
-@click.version_option(lookup.own_version(), prog_name="hae")
+@click.version_option(PRODUCT_VERSION, prog_name="hae")
 def hae() -> None:
     """PostgreSQL high availability: look at clusters, steer them, ask why."""
 
@@ -72,3 +73,5 @@ for _command in (
 ):
     ctl.add_command(_command)
 hae.add_command(ctl)
+hae.add_command(explain.explain)
+hae.add_command(replay.replay)
