@@ -20,7 +20,7 @@ endif
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
 # Only the layers that exist, so that a target never fails for an empty folder.
-LAYOUT := $(wildcard tests/unit/test_layout.py tests/unit/test_docs.py)
+LAYOUT := $(wildcard tests/unit/test_layout.py tests/tools/test_docs.py)
 layer = $(wildcard $(addprefix tests/,$(1)))
 
 # Options of the benchmark: make bench BENCH=switchover RUNS=5 IMPLEMENTATIONS=hae,patroni
