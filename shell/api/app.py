@@ -26,6 +26,7 @@ from shell.api.messages import (
     Scope,
     Send,
     answer,
+    discard_body,
     parse_query,
     read_object,
 )
@@ -124,6 +125,7 @@ class App:
             return await route.handler(Call(method, path, query, _client(scope)))
         route = self._routes.get((method, first))
         if route is None:
+            await discard_body(receive)
             text = f"Unsupported method ({method!r}): Server does not support this operation"
             return answer(501, text)
         return await self._unsafe(route, scope, receive)
@@ -139,21 +141,30 @@ class App:
     async def _unsafe(self, route: Route, scope: Scope, receive: Receive) -> Response:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         client = _client(scope)
-        if not await self._permits(client, route):
+        refused = await self._refused(route, scope, headers)
+        if refused is not None:
+            await discard_body(receive)
+            return refused
+        body = await read_object(route.body, headers, receive)
+        query = parse_query(scope["query_string"])
+        return await route.handler(
+            Call(scope["method"], scope["path"], query, client, body, headers)
+        )
+
+    async def _refused(
+        self, route: Route, scope: Scope, headers: Mapping[bytes, bytes]
+    ) -> Response | None:
+        if not await self._permits(_client(scope), route):
             return answer(403, "Access is denied")
         refusal = certificate_and_password(
             self._office.options,
             has_certificate=bool(scope.get(HAS_CERTIFICATE)),
             authorization=headers.get(b"authorization"),
         )
-        if refusal is not None:
-            ask = ((b"www-authenticate", b'Basic realm="Patroni"'),)
-            return answer(refusal.status, refusal.text, ask if refusal.ask_for_password else ())
-        body = await read_object(route.body, headers, receive)
-        query = parse_query(scope["query_string"])
-        return await route.handler(
-            Call(scope["method"], scope["path"], query, client, body, headers)
-        )
+        if refusal is None:
+            return None
+        ask = ((b"www-authenticate", b'Basic realm="Patroni"'),)
+        return answer(refusal.status, refusal.text, ask if refusal.ask_for_password else ())
 
     async def _permits(self, client: str, route: Route) -> bool:
         """Whether the allowlist, and the members if they are to be let in, name the caller."""

@@ -61,8 +61,8 @@ class Listener:
     def start(self) -> None:
         """Start the thread and wait until it serves; raises ListenError when it does not."""
         self.thread.start()
-        if not self._ready.wait(START_SECONDS):
-            raise ListenError(f"the REST API did not start within {START_SECONDS:g} seconds")
+        if not self._ready.wait(START_SECONDS) or not self._servers:
+            raise ListenError("the REST API did not start; the log of this node says why")
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run a function in the event loop, soon; nothing happens after its end."""
@@ -88,6 +88,8 @@ class Listener:
                 runner.run(self._serve())
         except Exception:
             log.exception("the REST API's thread ended")
+        finally:
+            self._ready.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -6,8 +6,9 @@ Here belongs what every call shares of HTTP over ASGI; nothing about any particu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -24,8 +25,8 @@ METRICS = b"text/plain; version=0.0.4"
 
 MOST_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
-# A body that is refused for its size is still read, so that the caller sees the answer instead of
-# a reset connection; but only this much of it, and for this long.
+# The body of a refused request is still read, so that the caller sees the answer instead of a
+# reset connection; but only this much of it, and for this long.
 MOST_DISCARDED_BYTES = 8 * MOST_BODY_BYTES
 DISCARD_SECONDS = 2.0
 MOST_QUERY_FIELDS = 100
@@ -111,37 +112,34 @@ async def read_object(
 
 async def read_body(receive: Receive, announced_bytes: int) -> bytes:
     """Return the whole body; raises BadRequest when it is too large or too slow."""
-    body = bytearray()
-    if announced_bytes > MOST_BODY_BYTES:
-        await _refuse_size(receive, 0)
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in _chunks(receive):
+            while more and max(len(body), announced_bytes) <= MOST_BODY_BYTES:
+                chunk, more = await _chunk(receive)
                 body += chunk
-                if len(body) > MOST_BODY_BYTES:
-                    await _refuse_size(receive, len(body))
     except TimeoutError:
         raise BadRequest(408, f"the body did not come within {BODY_SECONDS:g} seconds") from None
+    if max(len(body), announced_bytes) > MOST_BODY_BYTES:
+        if more:
+            await discard_body(receive)
+        raise BadRequest(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
     return bytes(body)
 
 
-async def _refuse_size(receive: Receive, got_bytes: int) -> None:
-    try:
+async def discard_body(receive: Receive) -> None:
+    """Take what the caller still sends, within bounds, so that the refusal reaches it."""
+    got_bytes, more = 0, True
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):
-            async for chunk in _chunks(receive):
+            while more and got_bytes <= MOST_DISCARDED_BYTES:
+                chunk, more = await _chunk(receive)
                 got_bytes += len(chunk)
-                if got_bytes > MOST_DISCARDED_BYTES:
-                    break
-    except TimeoutError:
-        pass
-    raise BadRequest(413, f"the body is larger than {MOST_BODY_BYTES} bytes")
 
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        yield message.get("body", b"")
-        if not message.get("more_body", False):
-            return
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    """Return the next piece of the body, and whether more will come; raises Disconnected."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message.get("body", b""), message.get("more_body", False)

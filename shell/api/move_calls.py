@@ -20,6 +20,7 @@ from shell.stores.base import StoreError
 
 PEER_SECONDS = 2.0
 LOOK_SECONDS = 1.0
+SHORTEST_WATCH_SECONDS = 10.0
 
 Kind = Literal["switchover", "failover"]
 _DONE = {"switchover": "Successfully switched over to", "failover": "Successfully failed over to"}
@@ -191,7 +192,7 @@ class MoveCalls:
         self._office.desk.poke(f"{move.kind} asked for")
         if epoch is not None:
             return answer(202, f"{move.title} scheduled")
-        deadline = written_at + 2 * max(10.0, policy.loop_wait_seconds)
+        deadline = written_at + 2 * max(SHORTEST_WATCH_SECONDS, policy.loop_wait_seconds)
         return await self._watch(move, old_leader, boottime(), deadline)
 
     async def _watch(

@@ -71,11 +71,10 @@ class OperatorCalls:
 
 
 async def _outcome(asked: Future[Outcome], timeout_seconds: float, what: str) -> Response:
-    """Wait for the engine's answer; a caller that gives up leaves the request with the engine."""
-    wrapped = asyncio.wrap_future(asked)
+    """Wait for the engine's answer; after the timeout the request leaves the desk."""
     try:
         async with asyncio.timeout(timeout_seconds):
-            status, text = await asyncio.shield(wrapped)
+            status, text = await asyncio.wrap_future(asked)
     except TimeoutError:
         return answer(503, f"{what}: status unknown, no answer in {timeout_seconds:g} seconds")
     return answer(status, text)

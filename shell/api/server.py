@@ -13,7 +13,7 @@ from shell.api.listener import Listener
 from shell.api.office import Services
 from shell.api.options import ApiOptions
 from shell.api.protocol import Limits
-from shell.api.sockets import answers, open_sockets, raise_file_limit
+from shell.api.sockets import ListenError, answers, open_sockets, raise_file_limit
 from shell.api.tls import server_context
 
 
@@ -47,14 +47,24 @@ class ApiServer:
         with self._lock:
             context = server_context(options.rest)
             if options.place != self._options.place:
-                sockets = open_sockets(options)
-                self._close()
-                self._sockets, self._options = sockets, options
-                self._start_listener(context)
+                self._move(options, context)
                 return
             self._options = options
             if self._listener is not None:
                 self._listener.take_over(options, context)
+
+    def _move(self, options: ApiOptions, context: ssl.SSLContext | None) -> None:
+        """Listen elsewhere; the old place may be a part of the new one, so it is left first."""
+        before = self._options
+        self._close()
+        try:
+            self._sockets, self._options = open_sockets(options), options
+        except ListenError:
+            self._sockets = open_sockets(before)
+            context = server_context(before.rest)
+            raise
+        finally:
+            self._start_listener(context)
 
     def restart(self) -> None:
         """Serve with a new thread on the same sockets; a stuck thread is left behind."""

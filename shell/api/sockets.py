@@ -82,17 +82,29 @@ def raise_file_limit() -> int:
 def answers(host: str, port: int, *, tls: bool, timeout_seconds: float) -> bool:
     """Whether a server there answers HTTP, or at least TLS, within the time."""
     try:
-        with socket.create_connection((host, port), timeout_seconds) as connection:
-            channel: socket.socket = connection
-            if tls:
-                # A refused handshake is an answer too: with verify_client we have no certificate.
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-                channel = context.wrap_socket(connection)
-            channel.sendall(b"GET /liveness HTTP/1.0\r\n\r\n")
-            return channel.recv(5) == b"HTTP/"
-    except ssl.SSLError:
-        return True
+        connection = socket.create_connection((host, port), timeout_seconds)
     except OSError:
         return False
+    with connection:
+        try:
+            return _talk_tls(connection) if tls else _talk(connection)
+        except TimeoutError:
+            return False
+        except OSError:
+            # With verify_client we are turned away for want of a certificate: that is an answer.
+            return tls
+
+
+def _talk(connection: socket.socket) -> bool:
+    connection.sendall(b"GET /liveness HTTP/1.0\r\n\r\n")
+    return connection.recv(5) == b"HTTP/"
+
+
+def _talk_tls(connection: socket.socket) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(connection) as channel:
+        channel.sendall(b"GET /liveness HTTP/1.0\r\n\r\n")
+        channel.recv(5)
+    return True

@@ -28,18 +28,6 @@ SECRET = "s3cret-of-the-api"
 _sequence = itertools.count(1)
 
 
-def free_port() -> int:
-    """A port of this part's range that nobody listens on."""
-    for port in range(26000, 26999):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
-
-
 def rest_settings(**fields: Any) -> RestApiSettings:
     """The section as configured for one listener on loopback."""
     values: dict[str, Any] = {

@@ -1,0 +1,130 @@
+"""Who may call the unsafe methods: allowlist, members, password."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+
+import pytest
+
+from engine.state import Known
+from shell.api.access import Allowlist
+from shell.api.office import boottime
+from tests.api.support import SECRET, login, running
+from tests.support import snapshots
+
+
+def basic(user, password):
+    """The header of basic authentication."""
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+UNSAFE = [
+    ("PATCH", "/config", {"ttl": 25}),
+    ("PUT", "/config", {"ttl": 25}),
+    ("POST", "/restart", None),
+    ("DELETE", "/restart", None),
+    ("POST", "/reload", None),
+    ("POST", "/reinitialize", None),
+    ("POST", "/switchover", {"leader": "n1"}),
+    ("DELETE", "/switchover", None),
+    ("POST", "/failover", {"candidate": "n2"}),
+    ("POST", "/failsafe", {"name": "n1"}),
+]
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A listener that wants a password."""
+    with running(snapshots.primary(boottime()), authentication=login()) as api:
+        yield api
+
+
+@pytest.mark.parametrize(("method", "path", "body"), UNSAFE)
+def test_password(guarded, method, path, body):
+    """Every unsafe call without or with a wrong password is refused, and says how to ask."""
+    missing = guarded.call(method, path, body)
+    assert (missing.status, missing.text) == (401, "no auth header received")
+    assert missing.headers["www-authenticate"] == 'Basic realm="Patroni"'
+    wrong = guarded.call(method, path, body, basic("admin", "guess"))
+    assert (wrong.status, wrong.text) == (401, "not authenticated")
+    assert guarded.store.entries["config"].revision == 1
+    assert guarded.desk.pending() == ()
+
+
+@pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Bearer abc", "Basic YWRtaW4="])
+def test_broken_authorization(guarded, header):
+    """An authorization header that cannot be read is a wrong one."""
+    headers = {"Authorization": header}
+    assert guarded.call("DELETE", "/switchover", None, headers).status == 401
+
+
+def test_right_password(guarded):
+    """The right password is let in."""
+    reply = guarded.call("DELETE", "/switchover", None, basic("admin", SECRET))
+    assert reply.status == 404
+
+
+def test_reading_needs_no_password(guarded):
+    """GET is never asked for a password."""
+    for path in ("/patroni", "/cluster", "/config", "/history", "/metrics", "/failsafe"):
+        assert guarded.get(path).status != 401
+
+
+@pytest.mark.parametrize(
+    ("allowlist", "status"),
+    [
+        (("127.0.0.1",), 404),
+        (("127.0.0.0/8",), 404),
+        (("localhost",), 404),
+        (("10.9.9.9", "::1"), 403),
+        (("no-such-host.invalid",), 403),
+    ],
+)
+def test_allowlist(allowlist, status):
+    """With an allowlist only those listed may call; everybody may read."""
+    with running(snapshots.primary(boottime()), allowlist=allowlist) as api:
+        reply = api.call("DELETE", "/switchover")
+        assert reply.status == status
+        if status == 403:
+            assert reply.text == "Access is denied"
+        assert api.get("/cluster").status == 200
+
+
+def test_allowlist_comes_before_the_password():
+    """A caller who is not listed learns nothing about the password."""
+    with running(
+        snapshots.primary(boottime()), allowlist=("10.9.9.9",), authentication=login()
+    ) as api:
+        assert api.call("DELETE", "/switchover", None, basic("admin", SECRET)).status == 403
+
+
+def test_members_are_let_in():
+    """With allowlist_include_members the members' addresses may call, others may not."""
+    with running(allowlist_include_members=True) as api:
+        api.publish(snapshots.primary(boottime()))
+        assert api.call("DELETE", "/switchover").status == 403
+        here = snapshots.member("n4", 4, api_url="http://127.0.0.1:8008/patroni")
+        view = snapshots.cluster(members=(here,))
+        api.publish(snapshots.primary(boottime(), cluster=Known(view, boottime())))
+        assert api.call("DELETE", "/switchover").status == 404
+
+
+def test_failsafe_is_open_to_unlisted_members():
+    """`POST /failsafe` honours the allowlist, not allowlist_include_members."""
+    s = snapshots.replica(boottime())
+    s = replace(s, policy=replace(s.policy, failsafe_mode=True))
+    with running(s, allowlist_include_members=True) as api:
+        assert api.call("POST", "/failsafe", {"name": "n1"}).status == 200
+    with running(s, allowlist=("10.9.9.9",)) as api:
+        assert api.call("POST", "/failsafe", {"name": "n1"}).status == 403
+
+
+def test_ipv6_and_mapped_addresses():
+    """Networks of both families match, an IPv4 address inside IPv6 counts as IPv4."""
+    allowlist = Allowlist(("10.0.0.0/8", "[fd00::1]", "fd01::/16"))
+    allowed = ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd01::5"]
+    assert [allowlist.permits(address) for address in allowed] == [True] * 4
+    refused = ["11.1.2.3", "fd00::2", "not-an-address", ""]
+    assert [allowlist.permits(address) for address in refused] == [False] * 4
