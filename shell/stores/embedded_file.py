@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
 """
 LIVE = "(expires_at IS NULL OR (boot_id = :boot_id AND expires_at > :now))"
-OPEN_SECONDS = 5.0
+HAS_SCHEMA = "SELECT 1 FROM sqlite_master WHERE name = 'counter'"
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
@@ -96,7 +96,7 @@ class StoreFile:
         try:
             self.transactions += 1
             with self._explained():
-                connection = self._opened()
+                connection = self._opened(deadline)
                 cursor = connection.cursor()
                 remaining_ms = max(1, int(1000 * (deadline - boottime())))
                 cursor.execute(f"PRAGMA busy_timeout = {remaining_ms}")
@@ -112,30 +112,34 @@ class StoreFile:
         finally:
             self._lock.release()
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self, deadline: float) -> sqlite3.Connection:
         if self._connection is not None and self._identity == _identity(self.path):
             return self._connection
         # Also when the file was replaced: whoever opens it next must meet us in the same one.
         self._drop()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _create(self.path)
         except OSError as error:
             raise StoreMisconfigured(
                 f"{self.path}: cannot open the embedded store ({error.strerror}); "
                 "correct embedded.path or the permissions of its folder"
             ) from error
         connection = sqlite3.connect(
-            self.path, timeout=OPEN_SECONDS, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=max(0.001, deadline - boottime()),
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             # The watching thread moves the log into the file, so that no renewal waits for it.
             connection.execute("PRAGMA wal_autocheckpoint = 10000")
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute("COMMIT")
+            if connection.execute(HAS_SCHEMA).fetchone() is None:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute("COMMIT")
         except BaseException:
             connection.close()
             raise
@@ -152,11 +156,12 @@ class StoreFile:
         try:
             yield
         except sqlite3.Error as error:
-            self._drop()
+            if _code(error) not in BUSY:
+                self._drop()
             raise self._explanation(error) from error
 
     def _explanation(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        code = _code(error)
         if code in BUSY:
             return StoreUnavailable(f"{self.path}: another process kept it locked too long")
         if code in FULL:
@@ -171,9 +176,25 @@ class StoreFile:
         )
 
 
+def _create(path: Path) -> None:
+    """Make the file with our mode if it is missing.
+
+    A file that exists must not even be opened here: closing it would drop the locks that another
+    connection of this process holds on it (POSIX locks belong to the process), and a stranger
+    that closes the file would then remove the write-ahead log under everybody's feet.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary error code."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
