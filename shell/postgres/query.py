@@ -156,6 +156,8 @@ def _pending(
     found = {
         row["name"]: PendingParameter(row["name"], row["old"] or "", row["new"] or "")
         for row in rows
+        # A standby's own settings leave the file at its promotion; PostgreSQL flags even that.
+        if not _same(row["old"] or "", row["new"] or "")
     }
     for name, value in running.items():
         if name in wanted and not _same(value, wanted[name]):
