@@ -5,6 +5,7 @@ from typing import Any
 
 from engine import views
 from engine.facts.lease import i_own_the_lock
+from engine.facts.postgres import crashed_as_primary
 from engine.state import DirectoryKind, JobKind, Snapshot
 
 _JOB_STATES = {
@@ -32,8 +33,7 @@ def state_text(s: Snapshot) -> str:
     last = s.last_job
     if last is not None and not last.ok and last.kind in _FAILED_STATES:
         return _FAILED_STATES[last.kind]
-    control = s.postgres.directory.control
-    if control is not None and control.state == "in production":
+    if crashed_as_primary.holds(s):
         return "crashed"
     return "stopped"
 
