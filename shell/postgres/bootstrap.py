@@ -6,6 +6,8 @@ Not here: whether to bootstrap, and starting the server in between.
 import contextlib
 import shlex
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg2 import extensions, sql
@@ -15,6 +17,7 @@ from shell.config.settings_postgresql import PgUser
 from shell.postgres import conninfo, pgpass, plans
 from shell.postgres.binaries import Binaries
 from shell.postgres.commands import explain, run, run_checked
+from shell.postgres.configuration import RECOVERY_SETTINGS, Signal
 from shell.postgres.errors import PostgresError
 from shell.postgres.session import Session
 from shell.postgres.unfinished import mark, unmark
@@ -64,6 +67,28 @@ def custom(settings: Settings, cancel: threading.Event) -> None:
     if done.code != 0:
         raise PostgresError(f"{what} failed: {explain(done)}")
     unmark(data_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How the first start after a custom bootstrap recovers before it becomes a primary."""
+
+    settings: Mapping[str, str] | None
+    signal: Signal
+
+
+def recovery_target(settings: Settings) -> Target | None:
+    """Return it; None when the bootstrap command left a cluster that needs no recovery."""
+    method = settings.bootstrap.custom
+    if method is None or not (method.recovery_conf or method.keep_existing_recovery_conf):
+        return None
+    if method.keep_existing_recovery_conf:
+        return Target(None, "keep")
+    # Without a promotion at the target the new cluster would stay read-only, paused for ever.
+    wanted = {"recovery_target_action": "promote", **method.recovery_conf}
+    return Target(
+        {name: value for name, value in wanted.items() if name in RECOVERY_SETTINGS}, "recovery"
+    )
 
 
 def create_roles(settings: Settings, cancel: threading.Event) -> None:

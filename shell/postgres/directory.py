@@ -13,6 +13,7 @@ from shell.postgres.controldata import ControlReader
 from shell.postgres.errors import PostgresError
 from shell.postgres.unfinished import is_unfinished, maker_of, mark_path
 
+REFUSED_MODE = 0o027  # anything for others, or writing for the group
 _IGNORED = frozenset({"lost+found"})
 
 
@@ -72,6 +73,15 @@ def _described(
     )
 
 
+def make_private(data_dir: Path) -> None:
+    """After filling a directory that was there before: give it a mode that PostgreSQL accepts."""
+    try:
+        if stat.S_IMODE(data_dir.stat().st_mode) & REFUSED_MODE:
+            data_dir.chmod(0o700)
+    except OSError as error:
+        raise PostgresError(f"{data_dir} cannot be made private: {error.strerror}") from None
+
+
 def _entry_problem(data_dir: Path) -> str:
     """Say what is wrong with the directory itself; empty when nothing is, or when it is absent."""
     try:
@@ -102,7 +112,7 @@ def _content_problem(data_dir: Path, names: set[str], binaries: Binaries) -> str
             "empty it, or mend postgresql.data_dir"
         )
     mode = stat.S_IMODE(data_dir.stat().st_mode)
-    if mode & 0o027:
+    if mode & REFUSED_MODE:
         return f"{data_dir} has mode {mode:04o}, which PostgreSQL refuses: chmod 0700 it"
     try:
         version = (data_dir / "PG_VERSION").read_text("utf-8", "replace").strip()

@@ -8,7 +8,7 @@ PostgresError with a text for the operator; long operations end soon after `canc
 import logging
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ from shell.postgres.binaries import Binaries
 from shell.postgres.callbacks import CallbackRunner, run_before_stop, run_pre_promote
 from shell.postgres.configuration import FilesPlan
 from shell.postgres.controldata import ControlReader
+from shell.postgres.directory import make_private
 from shell.postgres.errors import Cancelled, PostgresError
 from shell.postgres.observe import Observer
 from shell.postgres.session import CONNECT_SECONDS, Session
@@ -50,6 +51,7 @@ class Instance:
         self._files_lock = threading.RLock()
         self._programs: object = None
         self._loaded = True
+        self._bootstrap_target: bootstrap.Target | None = None
         self._observer = Observer(self._connect_observing)
         self.use(settings)
 
@@ -124,16 +126,26 @@ class Instance:
 
         A server that runs already keeps its configuration; only its readiness is waited for.
         """
+        deadline = now() + timeout_seconds
+        target = self._bootstrap_target if role == "primary" else None
         if read_postmaster(self.data_dir) is None:
-            self.write_configuration(role, upstream)
+            if target is None:
+                self.write_configuration(role, upstream)
+            else:
+                configuration.write(self._files(), target.settings, signal=target.signal)
         plan = starting.StartPlan(
             program=self._binaries.path("postgres"),
             data_dir=self.data_dir,
             config_file=self._files().main,
-            parameters=self._command_line(role),
+            parameters=self._command_line("standby" if target else role),
             log_file=self.log_file,
         )
         accepts = starting.start(plan, self._child, timeout_seconds, cancel)
+        if accepts and target is not None:
+            accepts = promotion.wait_for_writes(self._connect_polling(cancel), deadline, cancel)
+            if accepts:
+                self._bootstrap_target = None
+                self.write_configuration("primary", None)
         if accepts:
             self._loaded = True
             self._back_up()
@@ -161,7 +173,7 @@ class Instance:
         run_pre_promote(self._settings.postgresql.pre_promote, cancel)
         promotion.promote(
             self.data_dir,
-            lambda: self._connect(promotion.STATEMENT_SECONDS, cancel),
+            self._connect_polling(cancel),
             timeout_seconds,
             cancel,
         )
@@ -216,10 +228,13 @@ class Instance:
 
     def initdb(self, cancel: threading.Event = NEVER) -> None:
         """Create a new cluster by initdb or the operator's own method."""
+        self._bootstrap_target = None
         if is_unfinished(self.data_dir):
             cleaning.empty_directory(self.data_dir, cancel)
         if self._settings.bootstrap.custom is not None:
             bootstrap.custom(self._settings, cancel)
+            make_private(self.data_dir)
+            self._bootstrap_target = bootstrap.recovery_target(self._settings)
         else:
             bootstrap.initdb(self._settings, self._binaries, cancel)
         configuration.append_hba(self._files(), self._settings.bootstrap.pg_hba)
@@ -240,10 +255,11 @@ class Instance:
         cloning.clone(
             self._settings, self._binaries, source, from_leader=from_leader, cancel=cancel
         )
+        make_private(self.data_dir)
         with self._files_lock:
             configuration.restore_missing(self._files())
             # Until it is started this directory must not look like a primary's.
-            configuration.write_signal(self._files(), standby=True)
+            configuration.write_signal(self._files(), "standby")
 
     def recover_from_crash(self, cancel: threading.Event = NEVER) -> None:
         """Run single-user recovery."""
@@ -301,6 +317,9 @@ class Instance:
     def _connect(self, statement_seconds: float, cancel: threading.Event = NEVER) -> Session:
         parameters = plans.local_superuser(self._settings.postgresql, int(statement_seconds * 1000))
         return Session(parameters, now() + CONNECT_SECONDS, cancel=cancel)
+
+    def _connect_polling(self, cancel: threading.Event) -> Callable[[], Session]:
+        return lambda: self._connect(promotion.STATEMENT_SECONDS, cancel)
 
     def _connect_observing(self, deadline: float) -> Session:
         return Session(plans.local_superuser(self._settings.postgresql, 2000), deadline)

@@ -50,6 +50,17 @@ def promote(
         poll.close()
 
 
+def wait_for_writes(
+    connect: Callable[[], Session], deadline: float, cancel: threading.Event
+) -> bool:
+    """Wait until a server that recovers to a target has promoted itself; False at the deadline."""
+    poll = _Poll(connect)
+    try:
+        return wait_until(poll.writable, deadline, cancel, "the recovery to its target")
+    finally:
+        poll.close()
+
+
 def request(data_dir: Path) -> None:
     """Write the signal file and wake the postmaster: what `pg_ctl promote` does."""
     postmaster = read_postmaster(data_dir)

@@ -11,6 +11,7 @@ from engine.actions import Upstream
 from engine.state import HistoryLine, LeaderTimeline
 from shell.config.settings import Settings
 from shell.postgres import pgpass, plans
+from shell.postgres.archive import archive_waiting
 from shell.postgres.binaries import Binaries
 from shell.postgres.commands import run_checked
 from shell.postgres.configuration import FilesPlan, write_signal
@@ -32,8 +33,7 @@ def recover_from_crash(
 ) -> None:
     """Replay the WAL in single-user mode, so that the directory is cleanly shut down after it.
 
-    No archiver runs in this mode: segments that wait for archiving keep waiting.  Raises
-    PostgresError, Cancelled.
+    WAL that waits for archiving is archived before.  Raises PostgresError, Cancelled.
     """
     _check_stopped(plan.data_dir)
     if (plan.data_dir / "backup_label").exists():
@@ -44,7 +44,8 @@ def recover_from_crash(
     clear_left_overs(plan.data_dir)
     standby = (plan.data_dir / "standby.signal").exists()
     # Single-user servers refuse to run with a signal file.
-    write_signal(plan, standby=False)
+    write_signal(plan, "none")
+    archive_waiting(binaries, plan, cancel)
     options = [f"--{name}={value}" for name, value in sorted(parameters.items())]
     argv = [
         binaries.path("postgres"),
@@ -59,7 +60,7 @@ def recover_from_crash(
         run_checked(argv, "single-user recovery", cancel=cancel, timeout_seconds=RECOVERY_SECONDS)
     finally:
         if standby:
-            write_signal(plan, standby=True)
+            write_signal(plan, "standby")
 
 
 def rewind(
@@ -76,7 +77,7 @@ def rewind(
     """
     _check_stopped(plan.data_dir)
     clear_left_overs(plan.data_dir)
-    write_signal(plan, standby=False)
+    write_signal(plan, "none")
     version = binaries.version()
     options = list(settings.postgresql.rewind_options)
     if settings.postgresql.recovery_conf.get("restore_command"):
@@ -100,7 +101,7 @@ def rewind(
             environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
         )
     # Until it is started again this directory must not look like a primary's.
-    write_signal(plan, standby=True)
+    write_signal(plan, "standby")
 
 
 def leader_timeline(

@@ -114,5 +114,7 @@ class Session:
                 raise SqlError(f"{what} at {self.where}: no answer in {now() - started:.1f} s")
 
     def _failed(self, what: str, error: psycopg2.Error) -> SqlError:
-        text = " ".join(str(error).split()) or type(error).__name__
+        # Not the whole text of a server's error: it quotes the statement, which may hold a hash.
+        told = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
+        text = "; ".join(one for one in told if one) or " ".join(str(error).split())
         return SqlError(f"{what} at {self.where}: {text}", error.pgcode or "")

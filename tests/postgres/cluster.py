@@ -47,11 +47,14 @@ class Cluster:
         self,
         name: str,
         dynamic: Mapping[str, Any] | None = None,
+        bootstrap: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> Settings:
         """Settings from a node file; `changes` go into its `postgresql` section."""
         path = self.folder / f"{name}.yml"
-        path.write_text(yaml.safe_dump(self.document(name, dict(changes))))
+        document = self.document(name, dict(changes))
+        document["bootstrap"].update(bootstrap or {})
+        path.write_text(yaml.safe_dump(document))
         return effective(load_local(path, {}), dynamic)[0]
 
     def document(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
