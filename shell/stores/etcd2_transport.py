@@ -23,7 +23,13 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 from shell.stores.attempts import AttemptFailed, Endpoints
 from shell.stores.base import StoreError, boottime
 from shell.stores.endpoints import EtcdSection
-from shell.stores.http_pool import is_local, open_pool, tls_mend
+from shell.stores.http_pool import (
+    is_local,
+    open_pool,
+    tls_may_mend_itself,
+    tls_mend,
+    unanswered,
+)
 
 log = logging.getLogger(__name__)
 # It logs every failed request with a traceback; the errors raised here say the same in a sentence.
@@ -181,13 +187,15 @@ class Etcd2Transport:
         cause = getattr(error, "cause", None)
         if isinstance(cause, SSLError):
             text = tls_mend(url, cause, self.section)
-            return AttemptFailed(text, maybe_done=False, hopeless=True)
+            return AttemptFailed(text, maybe_done=False, hopeless=not tls_may_mend_itself(cause))
         if isinstance(error, etcd.EtcdWatchTimedOut):
             return PollTimedOut(f"nothing happened on {url}", maybe_done=False)
         if isinstance(error, etcd.EtcdConnectionFailed):
             unsent = isinstance(cause, (NewConnectionError, ConnectTimeoutError))
-            reason = str(cause).rsplit(": ", 1)[-1] if unsent else type(cause).__name__
-            return AttemptFailed(f"no answer from {url}: {reason}", maybe_done=not unsent)
+            if unsent:
+                reason = str(cause).rsplit(": ", 1)[-1]
+                return AttemptFailed(f"cannot connect to {url}: {reason}", maybe_done=False)
+            return AttemptFailed(unanswered(url, cause or error, self.section), maybe_done=True)
         if isinstance(error, etcd.EtcdClusterIdChanged):
             log.warning("etcd at %s belongs to another cluster than before", url)
             return AttemptFailed(f"etcd at {url} was replaced", maybe_done=True)

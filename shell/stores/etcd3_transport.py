@@ -26,7 +26,14 @@ from shell.stores.etcd3_errors import (
     refusal,
 )
 from shell.stores.etcd3_terms import TermMemory
-from shell.stores.http_pool import is_local, open_pool, read_all, tls_mend
+from shell.stores.http_pool import (
+    is_local,
+    open_pool,
+    read_all,
+    tls_may_mend_itself,
+    tls_mend,
+    unanswered,
+)
 
 log = logging.getLogger(__name__)
 
@@ -180,15 +187,15 @@ class Etcd3Transport:
                 data = read_all(response, give_up_at)
         except SSLError as error:
             raise AttemptFailed(
-                tls_mend(url, error, self.section), maybe_done=False, hopeless=True
+                tls_mend(url, error, self.section),
+                maybe_done=False,
+                hopeless=not tls_may_mend_itself(error),
             ) from error
         except NewConnectionError as error:
             reason = str(error).rsplit(": ", 1)[-1]
             raise AttemptFailed(f"cannot connect to {url}: {reason}", maybe_done=False) from error
         except (HTTPError, OSError) as error:
-            raise AttemptFailed(
-                f"no answer from {url} ({type(error).__name__})", maybe_done=True
-            ) from error
+            raise AttemptFailed(unanswered(url, error, self.section), maybe_done=True) from error
         return self._judge(url, status, data)
 
     def _judge(self, url: str, status: int, data: bytes) -> dict[str, Any]:

@@ -204,7 +204,7 @@ class WatchedPrefix:
         events = result.get("events", [])
         with self._changed:
             state = self._state
-            state.seen_at = boottime()
+            # Not `seen_at`: after we ourselves were frozen, a message may have waited for long.
             state.healthy = state.healthy or bool(result.get("created"))
             for event in events:
                 item = key_value(event["kv"])

@@ -79,12 +79,19 @@ def read_all(response: BaseHTTPResponse, give_up_at: float) -> bytes:
     return b"".join(parts)
 
 
+def tls_may_mend_itself(error: Exception) -> bool:
+    """Whether a server that is just going down would have caused the same."""
+    return "EOF" in str(error)
+
+
 def tls_mend(url: str, error: Exception, section: EtcdSection) -> str:
     """Say in one sentence what is wrong with the TLS connection, and the mend."""
     text = str(error)
     name = section.section
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text:
         return f"{url} does not speak TLS; set {name}.protocol: http"
+    if tls_may_mend_itself(error):
+        return f"{url} hung up on TLS; if it speaks plain HTTP, set {name}.protocol: http"
     if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
         return f"the certificate of {url} is not trusted by {name}.cacert ({section.cacert})"
     if "ALERT" in text.upper():
@@ -96,3 +103,11 @@ def is_local(url: str) -> bool:
     """Return whether a URL means whichever host uses it."""
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "0.0.0.0", "::", "::1"} or host.startswith("127.")  # noqa: S104
+
+
+def unanswered(url: str, error: Exception, section: EtcdSection) -> str:
+    """Say that a request got no answer, and the mend where the way of failing hints at one."""
+    text = f"no answer from {url} ({type(error).__name__})"
+    if url.startswith("http:") and "without response" in str(error):
+        text += f"; if it speaks TLS only, set {section.section}.protocol: https"
+    return text
