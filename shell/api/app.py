@@ -1,6 +1,6 @@
 """The ASGI application: which handler answers which path, after which checks.
 
-Here belongs the dispatching.  Health checks take the short way: no task, no body, one lookup.
+Here belongs the dispatching.  Health checks take the short way: one lookup in what is rendered.
 """
 
 from __future__ import annotations

@@ -105,6 +105,27 @@ def test_old_clients(nodes):
         assert nodes[0].raw(head).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_wish_for_another_protocol(nodes):
+    """A wish for WebSocket or HTTP/2 is ignored, and CONNECT is refused."""
+    nodes[0].publish(snapshots.primary(boottime()))
+    for protocol_name in (b"websocket", b"h2c"):
+        head = b"GET /primary HTTP/1.1\r\nHost: n1\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+        assert nodes[0].raw(head % protocol_name).startswith(b"HTTP/1.1 200 ")
+    refused = nodes[0].raw(b"CONNECT n1:80 HTTP/1.1\r\nHost: n1\r\n\r\n")
+    assert refused[9:12] in {b"400", b"501"}
+
+
+def test_two_requests_in_one_packet(nodes):
+    """Only the first request of a connection is answered; a second one changes nothing."""
+    nodes[0].publish(snapshots.primary(boottime()))
+    first = b"GET /primary HTTP/1.1\r\nHost: n1\r\n\r\n"
+    second = b'PUT /config HTTP/1.1\r\nHost: n1\r\nContent-Length: 9\r\n\r\n{"ttl":9}'
+    received = nodes[0].raw(first + second)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert nodes[0].get("/config").json()["ttl"] == 30
+
+
 def test_silent_connections_do_not_matter(nodes):
     """500 connections that say nothing leave health checks as they are."""
     api = nodes[1]

@@ -1,0 +1,110 @@
+"""The desk: publications, requests and wake-ups between threads."""
+
+from __future__ import annotations
+
+import threading
+
+from engine.state import Known, RequestKind, Unknown
+from shell.desk import MOST_PENDING_REQUESTS, Desk, FailsafeCall
+from tests.api.support import publication
+from tests.support import snapshots
+
+
+def test_latest_publication():
+    """The latest publication is what was published last; readers are told each time."""
+    desk, told = Desk(), []
+    assert desk.latest() is None
+    reader = lambda: told.append(desk.latest())  # noqa: E731
+    desk.add_reader(reader)
+    first, second = (publication(snapshots.primary(1.0)) for _number in range(2))
+    desk.publish(first)
+    desk.remove_reader(reader)
+    desk.publish(second)
+    assert told == [first]
+    assert desk.latest() is second
+
+
+def test_last_view_is_kept():
+    """A view of the store stays available while the store is unknown."""
+    desk = Desk()
+    seen = Known(snapshots.cluster(), 1.0)
+    desk.publish(publication(snapshots.primary(1.0, cluster=seen)))
+    desk.publish(publication(snapshots.primary(2.0, cluster=Unknown(2.0, "down"))))
+    assert desk.last_cluster() is seen
+
+
+def test_rules_are_counted():
+    """Each firing of a rule is counted."""
+    desk = Desk()
+    for rules in (("a", "b"), ("a",)):
+        desk.publish(publication(snapshots.primary(1.0), fired_rules=rules))
+    assert desk.rule_counts() == {"a": 2, "b": 1}
+
+
+def test_request_and_answer():
+    """A request wakes the loop, stays pending until it is answered, and is answered once."""
+    desk, woken = Desk(), []
+    desk.on_wake = woken.append
+    future = desk.submit(RequestKind.REINITIALIZE, force=True)
+    (request,) = desk.pending()
+    assert (request.kind, request.force) == (RequestKind.REINITIALIZE, True)
+    assert woken == ["request: reinitialize"]
+    desk.answer(request.id, 200, "reinitialize started")
+    desk.answer(request.id, 503, "too late")
+    desk.answer(999, 200, "nobody asked")
+    assert future.result(0) == (200, "reinitialize started")
+    assert desk.pending() == ()
+
+
+def test_abandoned_request():
+    """A request that its caller gave up is no longer pending and may be answered in vain."""
+    desk = Desk()
+    future = desk.submit(RequestKind.RELOAD)
+    (request,) = desk.pending()
+    assert future.cancel()
+    assert desk.pending() == ()
+    desk.answer(request.id, 202, "reload scheduled")
+
+
+def test_too_many_requests():
+    """Requests beyond the limit are answered at once with 503."""
+    desk = Desk()
+    for _number in range(MOST_PENDING_REQUESTS):
+        desk.submit(RequestKind.RELOAD)
+    status, _text = desk.submit(RequestKind.RELOAD).result(0)
+    assert status == 503
+    assert len(desk.pending()) == MOST_PENDING_REQUESTS
+
+
+def test_requests_from_many_threads():
+    """Requests of many threads get different numbers and none is lost."""
+    desk = Desk()
+    threads = [
+        threading.Thread(target=desk.submit, args=[RequestKind.RELOAD]) for _number in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len({request.id for request in desk.pending()}) == 20
+
+
+def test_failsafe_calls():
+    """The newest call of each caller is kept, and only so many callers."""
+    desk, woken = Desk(), []
+    desk.on_wake = woken.append
+    desk.accept_failsafe_call(FailsafeCall("n1", "", "", 1.0))
+    desk.accept_failsafe_call(FailsafeCall("n1", "", "", 2.0))
+    assert [call.at for call in desk.failsafe_calls] == [2.0]
+    for number in range(MOST_PENDING_REQUESTS):
+        desk.accept_failsafe_call(FailsafeCall(f"m{number}", "", "", 3.0))
+    assert len(desk.failsafe_calls) == MOST_PENDING_REQUESTS
+    assert "n1" not in {call.name for call in desk.failsafe_calls}
+
+
+def test_poke():
+    """A poke wakes the loop with its reason."""
+    desk, woken = Desk(), []
+    desk.on_wake = woken.append
+    desk.poke("SIGHUP")
+    assert woken == ["SIGHUP"]
