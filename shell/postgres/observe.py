@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.state import DataDirectory, Known, Postmaster, Server, Unknown
+from engine.state import DataDirectory, DirectoryKind, Known, Postmaster, Server, Unknown
 from shell.postgres import query
 from shell.postgres.binaries import Binaries
 from shell.postgres.controldata import ControlReader
@@ -19,6 +19,7 @@ from shell.postgres.history import HistoryReader
 from shell.postgres.pidfile import PidFile, read_pidfile
 from shell.postgres.probe import accepts_connections
 from shell.postgres.session import CONNECT_SECONDS, Row, Session, SqlError
+from shell.postgres.walfiles import replay_timeline
 from shell.processes import ProcessId, is_stopped, now, read_postmaster
 
 STATEMENT_SECONDS = 2.0
@@ -46,6 +47,7 @@ class Observer:
         self._session: Session | None = None
         self._session_of: ProcessId | None = None
         self._failing_since: float | None = None
+        self._identifier = ""
         self._history = HistoryReader()
         self._lock = threading.Lock()
 
@@ -61,6 +63,7 @@ class Observer:
         with self._lock:
             identity = read_postmaster(data_dir)
             directory = look(data_dir, binaries, control, running=identity is not None)
+            directory = self._with_identifier(directory)
             if identity is None:
                 self._drop()
                 return Seen(directory, None, self._unknown("PostgreSQL is not running"), False)
@@ -104,12 +107,10 @@ class Observer:
             starting = error.code == CANNOT_CONNECT_NOW
             return Seen(directory, postmaster, self._unknown(str(error)), starting)
         self._failing_since = None
-        return Seen(
-            replace(directory, system_identifier=value.system_identifier),
-            postmaster,
-            Known(value, now()),
-            False,
+        directory = self._with_identifier(
+            replace(directory, system_identifier=value.system_identifier)
         )
+        return Seen(directory, postmaster, Known(value, now()), False)
 
     def _server(
         self,
@@ -126,6 +127,9 @@ class Observer:
                 raise SqlError(trouble)
         row = self._row(identity, wanted, deadline)
         server, walfile = query.parse(row, wanted)
+        if server.in_recovery and server.timeline and server.replay_lsn is not None:
+            timeline = replay_timeline(data_dir, server.replay_lsn, server.timeline)
+            server = replace(server, timeline=timeline)
         if server.in_recovery or server.timeline is None or not walfile:
             return server
         return replace(server, timeline_history=self._history.read(data_dir, server.timeline))
@@ -153,6 +157,14 @@ class Observer:
             what="the observation",
         )
         return rows[0]
+
+    def _with_identifier(self, directory: DataDirectory) -> DataDirectory:
+        """Add the identifier seen before: a server that starts or hangs has not changed it."""
+        if directory.kind is not DirectoryKind.VALID:
+            self._identifier = ""
+            return directory
+        self._identifier = directory.system_identifier or self._identifier
+        return replace(directory, system_identifier=self._identifier)
 
     def _unknown(self, why: str) -> Unknown:
         if self._failing_since is None:

@@ -88,20 +88,22 @@ def rewind(
     user = settings.postgresql.authentication.rewind
     target = plans.rewind(settings, source, libpq=version)
     entries = plans.rewind_entries(settings, source)
-    with pgpass.for_tool(target, entries, user.sslpassword) as (connection, environment):
-        run_checked(
-            [
-                binaries.path("pg_rewind"),
-                f"--target-pgdata={plan.data_dir}",
-                f"--source-server={connection}",
-                *words,
-            ],
-            f"pg_rewind from {source.host}:{source.port}",
-            cancel=cancel,
-            environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
-        )
-    # Until it is started again this directory must not look like a primary's.
-    write_signal(plan, "standby")
+    try:
+        with pgpass.for_tool(target, entries, user.sslpassword) as (connection, environment):
+            run_checked(
+                [
+                    binaries.path("pg_rewind"),
+                    f"--target-pgdata={plan.data_dir}",
+                    f"--source-server={connection}",
+                    *words,
+                ],
+                f"pg_rewind from {source.host}:{source.port}",
+                cancel=cancel,
+                environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
+            )
+    finally:
+        # Until it is started again this directory must not look like a primary's.
+        write_signal(plan, "standby")
 
 
 def leader_timeline(

@@ -1,0 +1,39 @@
+"""What the file names in pg_wal tell: on which timeline a standby's replay is.
+
+SQL tells it only while a WAL receiver streams; the control file's value is from the last
+restartpoint and can be a timeline behind.
+"""
+
+import re
+from pathlib import Path
+
+_SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+
+
+def replay_timeline(data_dir: Path, replay_lsn: int, at_least: int) -> int:
+    """The newest timeline that has WAL here at or before `replay_lsn`; `at_least` if none is newer.
+
+    Recovery follows the newest timeline that it knows, so WAL of a newer one up to the replayed
+    position was replayed, or is about to be.
+    """
+    newest = at_least
+    try:
+        entries = list((data_dir / "pg_wal").iterdir())
+    except OSError:
+        return at_least
+    for entry in entries:
+        match = _SEGMENT.fullmatch(entry.name)
+        if match is None:
+            continue
+        timeline, high, low = (int(part, 16) for part in match.groups())
+        if timeline > newest and _start(entry, high, low) <= replay_lsn:
+            newest = timeline
+    return newest
+
+
+def _start(segment: Path, high: int, low: int) -> int:
+    """Where the segment begins: every segment of a server is a file of the same full size."""
+    try:
+        return (high << 32) + low * segment.stat().st_size
+    except OSError:
+        return 1 << 64
