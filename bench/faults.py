@@ -43,9 +43,8 @@ def gap_after(cluster: Cluster, writer: Writer, moment: float) -> float:
 
 def all_stream(cluster: Cluster) -> bool:
     """Whether one node is writable and all others stream from it, asked of PostgreSQL alone."""
-    text = "select count(*) from pg_stat_replication where state = 'streaming'"
-    answers = [node.try_sql(f"{text} having not pg_is_in_recovery()") for node in cluster.nodes]
-    return [(len(cluster.nodes) - 1,)] in answers
+    writable = [node for node in cluster.nodes if node.is_writable()]
+    return len(writable) == 1 and len(cluster.streaming_from(writable[0])) == len(cluster.nodes) - 1
 
 
 def bootstrap(cluster: Cluster) -> Measures:

@@ -99,7 +99,7 @@ def _load(node: Node) -> Measures:
     program = shutil.which("ab")
     assert program, "this case needs ApacheBench: apt-get install apache2-utils"
     url = f"http://127.0.0.1:{node.place.api_port}/primary"
-    command = [program, "-q", "-r", "-s", "30", "-c", str(CONNECTIONS)]
+    command = [program, "-q", "-r", "-l", "-s", "30", "-c", str(CONNECTIONS)]
     command += ["-t", str(SECONDS), "-n", "10000000", url]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     text = ran.stdout
