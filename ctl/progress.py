@@ -17,6 +17,7 @@ from shell.stores.base import StoreError
 
 POLL_SECONDS = 0.25
 REMIND_SECONDS = 5.0
+_LEADING = ("primary", "standby_leader")
 
 
 @dataclass(slots=True)
@@ -47,8 +48,14 @@ class Phases:
         elif leader != self.old_leader:
             self._tell("taken", f"{leader} has taken the leader lock")
             new = view.leader
-            if new is not None and new.role == "primary" and new.state == "running":
-                self._tell("promoted", f"{leader} accepts writes")
+            if new is not None and new.state == "running" and new.role in _LEADING:
+                works = "accepts writes" if new.role == "primary" else "follows the other cluster"
+                self._tell("promoted", f"{leader} {works}")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the new leader was seen to work."""
+        return "promoted" in self._told
 
     def _tell(self, key: str, text: str) -> None:
         if key not in self._told:
@@ -65,10 +72,16 @@ class Phases:
         click.echo(f"  {time.monotonic() - self.started:5.1f} s  {text}", err=True)
 
 
-def follow_until(access: Access, phases: Phases, done: Callable[[], bool], seconds: float) -> bool:
+def follow_until(
+    access: Access,
+    phases: Phases,
+    done: Callable[[], bool],
+    seconds: float,
+    wait: Callable[[float], object] = time.sleep,
+) -> bool:
     """Look at the store until `done()`, at most so long; whether it was done in time.
 
-    `done` may look at `access.view`.  A store that cannot be asked for a moment is asked again.
+    `done` may look at `access.view`; `wait` passes the time between two looks.  A store that cannot be asked for a moment is asked again.
     """
     end = time.monotonic() + seconds
     while True:
@@ -81,7 +94,7 @@ def follow_until(access: Access, phases: Phases, done: Callable[[], bool], secon
             return True
         if time.monotonic() >= end:
             return False
-        time.sleep(POLL_SECONDS)
+        wait(POLL_SECONDS)
 
 
 def call_while_following(
@@ -90,10 +103,4 @@ def call_while_following(
     """Run a blocking call beside the telling; returns when the call has ended."""
     worker = threading.Thread(target=call, daemon=True)
     worker.start()
-    follow_until(access, phases, lambda: _ended(worker), seconds)
-    worker.join(timeout=1.0)
-
-
-def _ended(worker: threading.Thread) -> bool:
-    worker.join(timeout=0.0)
-    return not worker.is_alive()
+    follow_until(access, phases, lambda: not worker.is_alive(), seconds, wait=worker.join)

@@ -13,6 +13,7 @@ from ctl.context import Access, Settings, refuse
 from ctl.listing import print_topology
 from ctl.members import Outcomes, call_each, choose, confirm
 from ctl.rest import RestAnswer, RestError
+from ctl.restart_plan import in_order, plan_lines
 from ctl.times import example_time, parse_schedule
 from engine.state import Member
 from shell import layout
@@ -28,6 +29,7 @@ SILENT_LIMIT_SECONDS = 120.0
     epilog=options.epilog(
         "hae ctl restart demo n2",
         "hae ctl restart demo --role replica --pending --force",
+        "hae ctl restart demo --pending --plan",
         "hae ctl restart demo --scheduled 2026-09-01T02:00+02:00 --pg-version 16.4 --force",
     )
 )
@@ -39,6 +41,7 @@ SILENT_LIMIT_SECONDS = 120.0
 @click.option("--pg-version", metavar="X.Y", help="Only where PostgreSQL is older than that.")
 @click.option("--pending", is_flag=True, help="Only where a restart is pending.")
 @click.option("--timeout", metavar="SECONDS", help="Fail over when it takes longer.")
+@click.option("--plan", is_flag=True, help="Show the order and the reasons, restart nothing.")
 @options.force
 @options.pass_settings
 def restart(
@@ -52,9 +55,13 @@ def restart(
     pg_version: str | None,
     pending: bool,
     timeout: str | None,
+    plan: bool,
     force: bool,
 ) -> None:
-    """Restart PostgreSQL on members, now or later."""
+    """Restart PostgreSQL on members, now or later.
+
+    Several members are restarted one after the other, in the order that PostgreSQL needs.
+    """
     with settings.access(cluster_name) as access:
         print_topology(access.view)
         members = choose(access.view, member_names, wanted_role)
@@ -65,6 +72,10 @@ def restart(
                 return
         if any_one:
             members = [random.choice(members)]  # noqa: S311 - nothing is guarded by this choice
+        members = in_order(access.view, members)
+        if plan:
+            click.echo("\n".join(plan_lines(access.view, members)))
+            return
         if scheduled is None and not force:
             question = f"When should the restart take place (e.g. {example_time()}) "
             scheduled = click.prompt(question, type=str, default="now")

@@ -16,6 +16,9 @@ from ctl.times import example_time, parse_schedule, stamp
 from engine.state import Member
 from shell import layout
 
+# The new leader has the lock before it accepts writes; the last topology should show the latter.
+SETTLE_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -215,6 +218,8 @@ def _carry_out(access: Access, plan: Plan) -> None:
         click.echo(f"No member answered ({why}); writing the request to the store", err=True)
         done, text = _by_store(access, plan, phases, limit_seconds)
     click.echo(f"{stamp()} {text}")
+    if done and plan.moment is None:
+        follow_until(access, phases, lambda: phases.finished, SETTLE_SECONDS)
     view = access.read()
     print_topology(view)
     if not done:

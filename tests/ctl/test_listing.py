@@ -237,3 +237,16 @@ def test_a_title_longer_than_the_frame_overhangs() -> None:
     """A small table keeps its whole title."""
     framed = tables.frame([Column("A")], [["x"]], "a long title")
     assert framed.split("\n") == ["+ a long title +", "| A |", "+---+", "| x |", "+---+"]
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "topology", "history", "dsn", "show-config", "version"]
+)
+def test_another_programs_data_under_our_keys(demo: World, command: str) -> None:
+    """Garbage in the store never ends in a traceback."""
+    for key in ("status", "sync", "failover", "history", "config", "members/n2", "members/ü"):
+        demo.put(key, '[[{"x": [1e999, null]}]]')
+    demo.put("members/n3", '{"state": 3, "tags": [], "pending_restart_reason": {"a": 1}}')
+    result = demo.ctl(command)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.exit_code in (0, 1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ctl import restart
-from tests.ctl.support import LAST_PORT, World
+from tests.ctl.support import LAST_PORT, Answer, World
 
 FUTURE = "2035-01-01T02:00:00+02:00"
 
@@ -28,7 +28,7 @@ def test_restart_asks_and_calls_every_member(demo: World) -> None:
     result = demo.ctl("restart", "demo", stdin="now\ny\n\n")
     assert result.exit_code == 0, result.output
     assert "When should the restart take place (e.g. 20" in result.output
-    assert "Are you sure you want to restart members n1, n2, n3? [y/N]: y" in result.output
+    assert "Are you sure you want to restart members n2, n3, n1? [y/N]: y" in result.output
     assert "Restart if the PostgreSQL version is less than provided (e.g. 16.2)  []: " in (
         result.output
     )
@@ -59,6 +59,44 @@ def test_restart_pending_only(demo: World) -> None:
     assert demo.ctl("restart", "demo", "--pending", "--force").exit_code == 0
     assert asked(demo, "n2") == [("POST", "restart", {"restart_pending": True})]
     assert asked(demo, "n1") == asked(demo, "n3") == []
+
+
+def pending(demo: World, name: str, old: str, new: str) -> None:
+    """A member that waits for a restart because max_connections has changed."""
+    reason = {"max_connections": {"old_value": old, "new_value": new}}
+    url = demo.members[name].api_url
+    demo.publish(
+        name, int(name[1]), api_url=url, pending_restart=True, pending_restart_reason=reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "order"),
+    [("100", "200", ["n2", "n3", "n1"]), ("200", "100", ["n1", "n2", "n3"])],
+)
+def test_restart_order_follows_the_pending_changes(
+    demo: World, old: str, new: str, order: list[str]
+) -> None:
+    """Raised values reach the standbys first, lowered ones the primary first."""
+    for name in demo.members:
+        pending(demo, name, old, new)
+    done: list[str] = []
+
+    def noting(name: str) -> Answer:
+        def answer(body: Any) -> tuple[int, str]:
+            done.append(name)
+            return 200, ""
+
+        return answer
+
+    for name, member in demo.members.items():
+        member.answers["POST restart"] = noting(name)
+    shown = demo.ctl("restart", "demo", "--pending", "--plan")
+    assert (shown.exit_code, done) == (0, [])
+    assert f"1. {order[0]} (" in shown.output
+    assert f": max_connections {old} -> {new}\n" in shown.output
+    assert demo.ctl("restart", "demo", "--pending", "--force").exit_code == 0
+    assert done == order
 
 
 def test_restart_any_is_exactly_one(demo: World) -> None:

@@ -19,6 +19,7 @@ def becomes(demo: World, winner: str, status: int = 200, text: str = "") -> Answ
 
     def run(body: Any) -> tuple[int, str]:
         demo.put("leader", winner)
+        demo.publish(winner, int(winner[1]), role="primary")
         return status, text or f'Successfully switched over to "{winner}"'
 
     return run
@@ -76,6 +77,7 @@ def test_switchover_tells_its_phases_on_stderr(demo: World) -> None:
         result = demo.ctl("switchover", "--force", "--candidate", "n2")
     assert result.exit_code == 0
     assert "n1 shuts PostgreSQL down" in result.stderr
+    assert "n2 accepts writes" in result.stderr
     assert "shuts" not in result.stdout
 
 
@@ -164,6 +166,7 @@ def test_unreachable_leader_falls_back_to_the_store(demo: World) -> None:
         while not finished.wait(0.05):
             if demo.get("failover"):
                 demo.put("leader", "n2")
+                demo.publish("n2", 2, role="primary")
                 return
 
     thread = threading.Thread(target=follow)
@@ -193,6 +196,7 @@ def test_a_lost_answer_is_not_asked_again(demo: World) -> None:
 
     def run(body: Any) -> tuple[int, str]:
         demo.put("leader", "n2")
+        demo.publish("n2", 2, role="primary")
         return 0, ""
 
     demo.members["n1"].answers["POST switchover"] = run
