@@ -54,7 +54,9 @@ class Listener:
         self._app: App | None = None
         self._office: Office | None = None
         self._servers: list[asyncio.AbstractServer] = []
+        self._protocol: Callable[[], GuardedProtocol] | None = None
         self._stop: asyncio.Event | None = None
+        self._options_changed: asyncio.Event | None = None
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self._run, name="api", daemon=True)
 
@@ -94,89 +96,114 @@ class Listener:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_note)
-        self._stop = asyncio.Event()
+        self._stop, self._options_changed = asyncio.Event(), asyncio.Event()
         self._office = Office(self._services, self._options)
         self._app = App(self._office)
-        protocol = self._protocol_factory(self._app)
+        self._protocol = _protocol_factory(self._app, self._limits)
         try:
-            await self._listen(protocol)
+            await self._listen()
             self._ready.set()
-            watching = asyncio.create_task(self._watch_certificates())
+            keeping = asyncio.create_task(self._keep_listening())
             await self._stop.wait()
-            watching.cancel()
+            keeping.cancel()
         finally:
-            for server in self._servers:
-                server.close()
+            _close(self._servers)
             self._office.close()
 
     def _set_stop(self) -> None:
         if self._stop is not None:
             self._stop.set()
 
-    def _protocol_factory(self, app: App) -> Callable[[], GuardedProtocol]:
-        config = uvicorn.Config(
-            app,
-            http=GuardedProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-        )
-        config.load()
-        state, limits = ServerState(), self._limits
-
-        def protocol() -> GuardedProtocol:
-            made = GuardedProtocol(config, state, {})
-            made.limits = limits
-            return made
-
-        self._protocol = protocol
-        return protocol
-
-    async def _listen(self, protocol: Callable[[], GuardedProtocol]) -> None:
-        """Serve on copies of the sockets: closing one server leaves the queue to the next."""
-        assert self._loop is not None
-        handshake_seconds = REQUEST_SECONDS if self._context is not None else None
-        before, self._servers = self._servers, []
-        for listening in self._sockets:
-            server = await self._loop.create_server(
-                protocol,
-                sock=listening.dup(),
-                ssl=self._context,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=handshake_seconds,
-            )
-            self._servers.append(server)
-        for old in before:
-            old.close()
-
     def _changed(self, options: ApiOptions, context: ssl.SSLContext | None) -> None:
-        assert self._loop is not None
         assert self._office is not None
         assert self._app is not None
+        assert self._options_changed is not None
         self._office.options = self._options = options
         self._app.options_changed()
-        self._context = context
-        self._marks = file_marks(options.rest)
-        self._relisten = self._loop.create_task(self._listen(self._protocol))
+        self._context, self._marks = context, file_marks(options.rest)
+        self._options_changed.set()
 
-    async def _watch_certificates(self) -> None:
+    async def _keep_listening(self) -> None:
+        """Listen anew when the options changed or the certificate files did, one at a time."""
+        assert self._options_changed is not None
         while True:
-            await asyncio.sleep(CERTIFICATE_LOOK_SECONDS)
-            if self._options.tls and (marks := file_marks(self._options.rest)) != self._marks:
-                self._marks = marks
-                try:
-                    self._context = server_context(self._options.rest)
-                except TlsError as error:
-                    log.warning("%s; the certificates read before stay in use", error)
+            try:
+                async with asyncio.timeout(CERTIFICATE_LOOK_SECONDS):
+                    await self._options_changed.wait()
+                self._options_changed.clear()
+            except TimeoutError:
+                if not self._certificates_replaced():
                     continue
-                await self._listen(self._protocol)
-                log.info("REST API: the changed certificates are in use")
+            try:
+                await self._listen()
+            except OSError as error:
+                log.error("REST API: the changes are not in use: %s", error)
+
+    def _certificates_replaced(self) -> bool:
+        """Take over changed files; files that cannot be used are named and left alone."""
+        marks = file_marks(self._options.rest) if self._options.tls else self._marks
+        if marks == self._marks:
+            return False
+        self._marks = marks
+        try:
+            self._context = server_context(self._options.rest)
+        except TlsError as error:
+            log.warning("%s; the certificates read before stay in use", error)
+            return False
+        log.info("REST API: the certificate files have changed and were read again")
+        return True
+
+    async def _listen(self) -> None:
+        """Serve on copies of the sockets: closing one server leaves the queue to the next."""
+        assert self._loop is not None
+        assert self._protocol is not None
+        handshake_seconds = REQUEST_SECONDS if self._context is not None else None
+        made: list[asyncio.AbstractServer] = []
+        try:
+            for listening in self._sockets:
+                server = await self._loop.create_server(
+                    self._protocol,
+                    sock=listening.dup(),
+                    ssl=self._context,
+                    backlog=BACKLOG,
+                    ssl_handshake_timeout=handshake_seconds,
+                )
+                made.append(server)
+        except OSError:
+            _close(made)
+            raise
+        _close(self._servers)
+        self._servers = made
+
+
+def _close(servers: list[asyncio.AbstractServer]) -> None:
+    for server in servers:
+        server.close()
+
+
+def _protocol_factory(app: App, limits: Limits) -> Callable[[], GuardedProtocol]:
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+    )
+    config.load()
+    state = ServerState()
+
+    def protocol() -> GuardedProtocol:
+        made = GuardedProtocol(config, state, {})
+        made.limits = limits
+        return made
+
+    return protocol
 
 
 def _note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
