@@ -49,6 +49,15 @@ def test_missing_programs_are_named_with_the_mend(folder: Path) -> None:
         Binaries(str(folder)).path("initdb")
 
 
+def test_parameters_that_the_server_has_are_known(newest: Cluster) -> None:
+    """Ordinary, developer and extension parameters are known; a misspelt one is not."""
+    binaries = Binaries(str(newest.install.bin_dir))
+    for name in ("work_mem", "DateStyle", "ignore_checksum_failure", "some.thing"):
+        assert binaries.knows_parameter(name), name
+    for name in ("work_memm", "--version", "shared buffers"):
+        assert not binaries.knows_parameter(name), name
+
+
 def test_operators_file_is_kept_and_included(newest: Cluster) -> None:
     """The first take-over keeps postgresql.conf as base; ours includes it and quotes its values."""
     node = newest.node("a", parameters={"search_path": '"it\'s", back\\slash', "no.such": "x"})

@@ -95,6 +95,7 @@ def test_frozen_postmaster_is_unknown_and_can_be_stopped(cluster: Cluster) -> No
     )
     assert isinstance(seen.server, Unknown)
     assert "SIGSTOP" in seen.server.why
+    assert seen.directory.system_identifier
     again = node.observe(3).server
     assert isinstance(again, Unknown)
     assert again.since == seen.server.since
