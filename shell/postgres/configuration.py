@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from shell.postgres.errors import PostgresError
 from shell.postgres.files import mode_for, read_text, sync_folder, write_atomically
 from shell.postgres.quoting import config_line
 
@@ -142,6 +143,8 @@ def write(
 
     `signal` None: the one that fits.  Raises PostgresError.
     """
+    if plan.config_dir != plan.data_dir:
+        restore_missing(plan)
     _take_over(plan)
     _put(plan, plan.main, full_text(plan, recovery))
     if plan.writes_hba:
@@ -202,6 +205,7 @@ def clean_auto_conf(plan: FilesPlan) -> None:
 def append_hba(plan: FilesPlan, lines: tuple[str, ...]) -> None:
     """Append `bootstrap.pg_hba` once, at initialization, when pg_hba is not configured."""
     if lines and not plan.writes_hba:
+        restore_missing(plan)
         _put(plan, plan.hba, (read_text(plan.hba) or "") + _lines(lines))
 
 
@@ -214,12 +218,20 @@ def back_up(plan: FilesPlan) -> None:
 
 
 def restore_missing(plan: FilesPlan) -> None:
-    """After a clone: bring files back that lie outside the data directory and are missing."""
+    """Bring missing files back from backups, or from where initdb or a clone put them."""
+    _make_config_dir(plan)
     for path in _backed_up(plan):
-        if not path.exists():
-            text = read_text(plan.data_dir / f"{path.name}.backup")
+        for name in (f"{path.name}.backup", path.name):
+            text = None if path.exists() else read_text(plan.data_dir / name)
             if text is not None:
                 _put(plan, path, text)
+
+
+def _make_config_dir(plan: FilesPlan) -> None:
+    try:
+        plan.config_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PostgresError(f"{plan.config_dir} cannot be created: {error.strerror}") from None
 
 
 def _backed_up(plan: FilesPlan) -> list[Path]:

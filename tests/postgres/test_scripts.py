@@ -116,3 +116,18 @@ def test_waiting_wal_is_archived_before_crash_recovery(newest: Cluster) -> None:
     node.recover_from_crash()
     assert "000000010000000000000001" in {path.name for path in archive.iterdir()}
     assert (status / "000000010000000000000001.done").exists()
+
+
+def test_configuration_in_its_own_folder(newest: Cluster) -> None:
+    """With config_dir elsewhere a node boots from there, and lost files come back from backups."""
+    etc = newest.folder / "etc" / "a"
+    node = newest.node("a", config_dir=str(etc), pg_hba=[])
+    node.initdb()
+    assert node.start("primary", None, 30)
+    node.stop("fast")
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        assert (node.data_dir / f"{name}.backup").read_text() == (etc / name).read_text()
+    (etc / "pg_hba.conf").unlink()
+    assert node.start("primary", None, 30)
+    assert (etc / "pg_hba.conf").exists()
+    assert newest.sql("a", "SHOW hba_file") == [(str(etc / "pg_hba.conf"),)]
