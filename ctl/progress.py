@@ -81,7 +81,8 @@ def follow_until(
 ) -> bool:
     """Look at the store until `done()`, at most so long; whether it was done in time.
 
-    `done` may look at `access.view`; `wait` passes the time between two looks.  A store that cannot be asked for a moment is asked again.
+    `done` may look at `access.view`; `wait` passes the time between two looks.  A store that
+    cannot be asked for a moment is asked again.
     """
     end = time.monotonic() + seconds
     while True:
