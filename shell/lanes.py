@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
 
 from engine.state import Job, JobKind, JobResult
 from shell.processes import now
@@ -137,6 +138,14 @@ class JobLane:
         self._wake(f"job ended: {job.kind.value}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    count: int
+    rests_until: float
+    why: str
+    about: object
+
+
 class SideLane:
     """Small bounded work beside the loop: one of each name at a time, with a rest after a failure.
 
@@ -149,21 +158,27 @@ class SideLane:
         self._wake = wake
         self._lock = threading.Lock()
         self._running: set[str] = set()
-        self._failures: dict[str, tuple[int, float, str]] = {}
+        self._failures: dict[str, _Failure] = {}
 
     def is_running(self, name: str) -> bool:
         """Whether work of that name is under way."""
         return name in self._running
 
-    def start(self, name: str, work: Callable[[], None]) -> None:
-        """Begin the work, unless the same is under way or failed a moment ago."""
+    def start(self, name: str, work: Callable[[], None], about: object = None) -> None:
+        """Begin the work, unless the same is under way or failed a moment ago.
+
+        `about` tells one piece of work of that name from another: a failure about something else
+        does not make it wait.
+        """
         with self._lock:
-            if name in self._running or now() < self._failures.get(name, (0, 0.0, ""))[1]:
+            failed = self._failures.get(name)
+            rests = failed is not None and failed.about == about and now() < failed.rests_until
+            if name in self._running or rests:
                 return
             self._running.add(name)
-        self._pool.submit(self._run, name, work)
+        self._pool.submit(self._run, name, work, about)
 
-    def _run(self, name: str, work: Callable[[], None]) -> None:
+    def _run(self, name: str, work: Callable[[], None], about: object) -> None:
         why = ""
         try:
             work()
@@ -173,17 +188,18 @@ class SideLane:
         with self._lock:
             self._running.discard(name)
             if why:
-                self._note_failure(name, why)
+                self._note_failure(name, why, about)
             else:
                 self._failures.pop(name, None)
         if not why:
             self._wake(f"done: {name}")
 
-    def _note_failure(self, name: str, why: str) -> None:
-        count, _, told = self._failures.get(name, (0, 0.0, ""))
-        rest = _BACKOFF_SECONDS[min(count, len(_BACKOFF_SECONDS) - 1)]
-        self._failures[name] = (count + 1, now() + rest, why)
-        if why != told:
+    def _note_failure(self, name: str, why: str, about: object) -> None:
+        former = self._failures.get(name)
+        count = former.count + 1 if former is not None and former.about == about else 1
+        rest = _BACKOFF_SECONDS[min(count, len(_BACKOFF_SECONDS)) - 1]
+        self._failures[name] = _Failure(count, now() + rest, why, about)
+        if former is None or former.why != why:
             _log.warning("%s: %s", name, why)
 
     def close(self) -> None:

@@ -4,6 +4,14 @@ from engine import views
 from engine.rule import fact
 from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
 
+_WITHOUT_CLIENTS = {
+    JobKind.INITDB,
+    JobKind.CLONE,
+    JobKind.REWIND,
+    JobKind.CRASH_RECOVERY,
+    JobKind.REMOVE,
+}
+
 
 def _server(s: Snapshot) -> str:
     if isinstance(s.postgres.server, Unknown):
@@ -36,9 +44,12 @@ def may_accept_writes(s: Snapshot) -> bool:
     """PostgreSQL may be writable.
 
     No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
-    first write.  A promotion counts from its first moment.
+    first write.  A promotion counts from its first moment.  A server that initdb, crash recovery
+    or pg_rewind run by themselves has no clients.
     """
     if s.postgres.postmaster is None:
+        return False
+    if s.job is not None and s.job.kind in _WITHOUT_CLIENTS:
         return False
     if s.job is not None and s.job.kind is JobKind.PROMOTE:
         return True
@@ -172,13 +183,7 @@ def stop_runs(s: Snapshot) -> bool:
 @fact(_job)
 def filling_the_directory(s: Snapshot) -> bool:
     """initdb, a clone, a rewind or a removal is under way: nothing that a stop could end."""
-    return s.job is not None and s.job.kind in {
-        JobKind.INITDB,
-        JobKind.CLONE,
-        JobKind.REWIND,
-        JobKind.CRASH_RECOVERY,
-        JobKind.REMOVE,
-    }
+    return s.job is not None and s.job.kind in _WITHOUT_CLIENTS
 
 
 def _last(s: Snapshot) -> str:

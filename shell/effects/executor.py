@@ -73,7 +73,7 @@ class Executor:
         if (began := self._postgres.start_job(action)) is not None:
             return began
         if (side := self._postgres.side_work_of(action)) is not None:
-            self._world.side.start(type(action).__name__, side)
+            self._world.side.start(type(action).__name__, side, about=action)
             return True
         if isinstance(action, MoveDataDirectory):
             self._postgres.move_data_directory(action)

@@ -53,7 +53,7 @@ class LocalEffects:
             case AskPeers():
                 self._ask_peers(action)
             case AskLeader():
-                self._world.side.start("AskLeader", lambda: self._ask_leader(action))
+                self._world.side.start("AskLeader", lambda: self._ask_leader(action), about=action)
             case Remember():
                 self._world.memory = replace(self._world.memory, **action.changes)
             case Report():
