@@ -25,6 +25,9 @@ _BOOKKEEPING = (
     *(a.CreateSlots, a.AdvanceSlots, a.RunCallback),
 )
 
+# What even a steady cluster does in every loop.
+_ROUTINE = (a.RenewLock, a.ArmFence, a.PublishMember, a.WriteStatus, a.AdvanceSlots, a.Remember)
+
 
 def _source(upstream: a.Upstream | None) -> str:
     return f"{upstream.name} ({upstream.host}:{upstream.port})" if upstream else "nobody"
@@ -155,6 +158,17 @@ def render_short(decision: Decision) -> str:
 
 def _is_calm(action: Action) -> bool:
     return isinstance(action, a.Hold) and action.waiting_for == "a change"
+
+
+def is_routine(decision: Decision) -> bool:
+    """Whether the decision only keeps up what is, and waits for nothing but a job or a change."""
+    return all(isinstance(x, _ROUTINE) or _is_patience(x) for x in decision.actions)
+
+
+def _is_patience(action: Action) -> bool:
+    if not isinstance(action, a.Hold):
+        return False
+    return action.waiting_for == "a change" or action.waiting_for.endswith(" to end")
 
 
 # --- the whole story ------------------------------------------------------------------------------

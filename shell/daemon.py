@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from engine.decide import Decision, run
-from engine.rendering import render_short
+from engine.rendering import is_routine, render_short
 from engine.schedule import wake_at
 from engine.state import Snapshot
 from shell import layout
@@ -137,8 +137,8 @@ class Daemon:
 
     def _tell(self, decision: Decision) -> None:
         text = render_short(decision)
-        if text and text != self._told:
-            _log.info("%s", text)
+        if text != self._told:
+            _log.log(logging.DEBUG if is_routine(decision) else logging.INFO, "%s", text)
         self._told = text
 
     def _record(self, snapshot: Snapshot, decision: Decision, outcomes: tuple[str, ...]) -> None:
