@@ -27,6 +27,13 @@ CONFIG_VARIABLES = ("HAE_CONFIG_FILE", "PATRONICTL_CONFIG_FILE")
 STORE_DEADLINE_SECONDS = 10.0
 _OURS = ("scope", "namespace", "ctl", "restapi.authentication", "restapi.cafile", *STORES)
 
+_TLS_FILES = (
+    ("ctl", "cacert"),
+    ("ctl", "certfile"),
+    ("ctl", "keyfile"),
+    ("restapi", "cafile"),
+)
+
 
 def refuse(text: str) -> NoReturn:
     """End the command with `Error: ...` and exit code 1."""
@@ -53,7 +60,11 @@ class Settings:
         return name
 
     def rest_client(self) -> RestClient:
-        """A client for the members' REST API."""
+        """A client for the members' REST API; refuses when a file that it needs is missing."""
+        for section, name in _TLS_FILES:
+            path = (self.values.get(section) or {}).get(name)
+            if path and not os.access(path, os.R_OK):
+                refuse(f"{section}.{name}: {path} does not exist or cannot be read")
         return RestClient(self.values, insecure=self.insecure)
 
     def open_store(self, scope: str) -> Store:

@@ -1,6 +1,7 @@
 """A cluster for the command line's tests: a real embedded store, and members that answer HTTP."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,17 +39,20 @@ class FakeMember:
     `answers` maps `METHOD path` to (status, text) or to a function of the body that gives one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self.answers: dict[str, Answer | tuple[int, str]] = {}
+        self._scheme = "http" if tls is None else "https"
         self._server = _serve(self)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
     @property
     def api_url(self) -> str:
         """The address as a member publishes it."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/patroni"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/patroni"
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, str]:
         """What the test has set for this request, 501 for anything else."""
@@ -119,9 +123,11 @@ class World:
         entry = self.store.read(boottime() + 5).entries.get(key)
         return entry.value if entry is not None else None
 
-    def add(self, name: str, number: int, **fields: Any) -> FakeMember:
+    def add(
+        self, name: str, number: int, tls: ssl.SSLContext | None = None, **fields: Any
+    ) -> FakeMember:
         """A member with an HTTP server."""
-        member = self.members[name] = FakeMember()
+        member = self.members[name] = FakeMember(tls)
         self.publish(name, number, api_url=member.api_url, **fields)
         return member
 
@@ -145,7 +151,7 @@ class World:
         self.put("status", {"optime": LSN})
         self.put("leader", "n1")
         self.add("n1", 1, role="primary", xlog_location=LSN)
-        streaming = {"replication_state": "streaming"}
+        streaming: Any = {"replication_state": "streaming"}
         self.add("n2", 2, receive_lsn=LSN, replay_lsn=LSN, **streaming)
         self.add("n3", 3, receive_lsn=LSN - MIB, replay_lsn=LSN - 2 * MIB, **streaming)
 
