@@ -127,7 +127,8 @@ class Observer:
                 raise SqlError(trouble)
         row = self._row(identity, wanted, deadline)
         server, walfile = query.parse(row, wanted)
-        if server.in_recovery and server.timeline and server.replay_lsn is not None:
+        asks_files = server.in_recovery and server.replication_state != "streaming"
+        if asks_files and server.timeline and server.replay_lsn is not None:
             timeline = replay_timeline(data_dir, server.replay_lsn, server.timeline)
             server = replace(server, timeline=timeline)
         if server.in_recovery or server.timeline is None or not walfile:
