@@ -15,7 +15,6 @@ from engine import views
 from engine.document import role_text, state_text, tags_document
 from engine.state import (
     Cluster,
-    JobKind,
     Known,
     Server,
     Snapshot,
@@ -129,10 +128,12 @@ def _leads_until(s: Snapshot, failsafe_until: float) -> float:
 def _primary_until(
     s: Snapshot, certain_until: float, role: str, standby: bool, fresh_until: float
 ) -> float:
-    """When `primary` ends to be true; in pause without the store, the role alone says it."""
+    """When `primary` ends to be true; in pause without the store, the role alone says it.
+
+    `fresh_until` is already past in every state but `running`, so also while it is being stopped.
+    """
     postmaster = s.postgres.postmaster
-    stopping = s.job is not None and s.job.kind is JobKind.STOP
-    if role != "primary" or stopping or standby or postmaster is None or postmaster.frozen:
+    if role != "primary" or standby or postmaster is None or postmaster.frozen:
         return NEVER
     view_lost = s.now - _view_seen(s) > s.policy.ttl_seconds
     return fresh_until if s.policy.pause and view_lost else certain_until

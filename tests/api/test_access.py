@@ -53,6 +53,13 @@ def test_password(guarded, method, path, body):
     assert guarded.desk.pending() == ()
 
 
+def test_refusal_reaches_a_caller_that_still_sends(guarded):
+    """A caller whose large body is still on the way gets the refusal, not a broken connection."""
+    body = b'{"ttl": 30, "a": "' + b"x" * 4_000_000 + b'"}'
+    assert guarded.call("PATCH", "/config", body).status == 401
+    assert guarded.call("PATCH", "/nonsense", body).status == 501
+
+
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Bearer abc", "Basic YWRtaW4="])
 def test_broken_authorization(guarded, header):
     """An authorization header that cannot be read is a wrong one."""
