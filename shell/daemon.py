@@ -188,6 +188,7 @@ class Daemon:
         self._listening.stop()
         self._recorder.close()
         self._world.instance.close()
+        self._world.dismiss_fence()
         self._world.close()
         self._world.store.close()
         return order.code

@@ -203,6 +203,14 @@ class World:
             return Fence(ready=False, why=str(error))
         return Fence(status.ready, "", status.armed_pid, status.kill_at)
 
+    def dismiss_fence(self) -> None:
+        """End the fence process, unless it guards a server: then it stays, as long as it must."""
+        if self.fence_client is not None:
+            try:
+                self.fence_client.quit()
+            except FenceUnavailable:
+                self.fence_client.close()
+
     def close(self) -> None:
         """Stop looking; what is under way is left behind."""
         for lane in (

@@ -1,0 +1,95 @@
+"""The executors: every action has exactly one, and a list stops at its first failure."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, get_args
+from unittest.mock import MagicMock
+
+import pytest
+
+from engine import actions as a
+from engine.actions import Action, Upstream
+from engine.state import JobKind, Memory
+from shell.effects.executor import Executor
+from shell.stores.base import StoreUnavailable
+
+_SAMPLES: dict[str, Any] = {
+    "str": "x",
+    "int": 1,
+    "float": 1.0,
+    "bool": False,
+    "Upstream": Upstream("n1", "127.0.0.1", 5432),
+    "Mapping": {},
+    "tuple": (),
+}
+
+
+def _sample(kind: type) -> Action:
+    """An instance of that action with harmless values."""
+    values: dict[str, Any] = {}
+    for name, hint in kind.__annotations__.items():
+        text = str(hint)
+        if "ClassVar" in text:
+            continue
+        matching = [value for word, value in _SAMPLES.items() if word in text]
+        values[name] = matching[0] if matching else "fast"
+    if kind is a.Remember:
+        values["changes"] = {"failures": 3}
+    if kind is a.WriteConfig:
+        values["text"] = "{}"
+    made: Action = kind(**values)
+    return made
+
+
+@pytest.fixture
+def world() -> Any:
+    """A world whose parts only take note of calls."""
+    made = MagicMock()
+    made.memory = Memory()
+    made.jobs.start.return_value = made.jobs.replace.return_value = True
+    made.store_lane.run.side_effect = lambda work, _: True
+    made.known_cluster.return_value = None
+    made.lease = SimpleNamespace(sent_at=1.0, ttl_seconds=30.0)
+    return made
+
+
+@pytest.mark.parametrize("kind", get_args(Action), ids=lambda kind: kind.__name__)
+def test_every_action_has_an_executor(kind: type, world: Any) -> None:
+    """An action that the engine may give can be carried out."""
+    executor = Executor(world, reconfigure=lambda: None)
+
+    _, outcomes = executor.run([_sample(kind)])
+
+    assert outcomes == (f"{kind.__name__}: done",)
+
+
+def test_a_list_stops_at_the_first_failure(world: Any) -> None:
+    """Nothing behind an action that failed is carried out: it may depend on it."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.store_lane.run.side_effect = StoreUnavailable("the store is away")
+
+    again, outcomes = executor.run([a.AcquireLock(), a.Remember({"failures": 3})])
+
+    assert (again, outcomes) == (False, ("AcquireLock: not done",))
+    assert world.memory == Memory()
+
+
+def test_a_stop_replaces_the_job_under_way(world: Any) -> None:
+    """A stop is never refused because other work is under way."""
+    executor = Executor(world, reconfigure=lambda: None)
+
+    executor.run([a.StopPostgres("immediate", "a test")])
+
+    kind, detail = world.jobs.replace.call_args.args[:2]
+    assert (kind, detail) == (JobKind.STOP, "immediate")
+
+
+def test_the_memory_changes_only_by_remember(world: Any) -> None:
+    """Remember sets the named fields, and the next cycle follows at once."""
+    executor = Executor(world, reconfigure=lambda: None)
+
+    again, _ = executor.run([a.Remember({"failures": 3})])
+
+    assert again
+    assert world.memory == Memory(failures=3)
