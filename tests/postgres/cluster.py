@@ -68,7 +68,13 @@ class Cluster:
             "etcd3": {"hosts": "127.0.0.1:2379"},
             "restapi": {"listen": "127.0.0.1:8008", "connect_address": "127.0.0.1:8008"},
             "bootstrap": {
-                "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, "data-checksums", "no-sync"],
+                "initdb": [
+                    {"encoding": "UTF8"},
+                    {"locale": "C"},
+                    {"wal-segsize": 1},
+                    "data-checksums",
+                    "no-sync",
+                ],
             },
             "postgresql": {
                 "listen": f"127.0.0.1:{port}",
