@@ -15,13 +15,14 @@ from shell.effects.executor import Executor
 from shell.stores.base import StoreUnavailable
 
 _SAMPLES: dict[str, Any] = {
+    "Mapping": {},
+    "tuple": (),
+    "'info'": "info",
     "str": "x",
     "int": 1,
     "float": 1.0,
     "bool": False,
     "Upstream": Upstream("n1", "127.0.0.1", 5432),
-    "Mapping": {},
-    "tuple": (),
 }
 
 
