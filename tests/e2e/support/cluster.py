@@ -57,9 +57,10 @@ def daemon_command(implementation: str) -> list[str]:
 class Cluster:
     """Nodes n1, n2, ... with their store; everything below one folder.
 
-    `store` is "etcd3" (a private etcd server) or "embedded" (a file, hae only). `dynamic` is
-    merged into the dynamic configuration, `node_changes` into every node's file. A mixed cluster
-    gets its nodes' implementations as a list.
+    `store` is "etcd3" or "etcd" (a private etcd server, spoken to by its v3 or v2 API), or
+    "embedded" (a file, hae only). `dynamic` is merged into the dynamic configuration,
+    `node_changes` into every node's file. A mixed cluster gets its nodes' implementations as a
+    list.
     """
 
     def __init__(
@@ -79,7 +80,8 @@ class Cluster:
         self.mark = secrets.token_hex(8)
         # Not below `folder`: the path of a Unix socket has room for 107 bytes only.
         self.sockets = Path(f"/tmp/hae-{self.mark}")
-        self.store = EtcdServer(self.folder / "etcd", etcd) if store == "etcd3" else None
+        self.store = EtcdServer(self.folder / "etcd", etcd) if store != "embedded" else None
+        self._store_kind = store
         self.dynamic = dynamic_document(dynamic or {})
         self._node_changes = node_changes or {}
         kinds = [implementation] * nodes if isinstance(implementation, str) else implementation
@@ -95,7 +97,7 @@ class Cluster:
         if self.store is None:
             section: Document = {"embedded": {"path": str(self.folder / "store.db")}}
         else:
-            section = {"etcd3": {"hosts": self.store.host}}
+            section = {self._store_kind: {"hosts": self.store.host}}
         bin_dir = self.postgres.bin_dir
         document = node_document(node.place, bin_dir, self.sockets, section, self.dynamic)
         document = merged(merged(document, self._node_changes), changes or {})

@@ -39,7 +39,9 @@ class Node:
         self.place = place
         self.name = place.name
         self._command = command
-        self._environment = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
+        # Without the tests' own settings, which a daemon would take for misspelt ones of its own.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HAE_", "PATRONI_"))}
+        self._environment = {**inherited, MARK: mark, "PYTHONUNBUFFERED": "1"}
         self._daemon: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ the daemon

@@ -1,0 +1,105 @@
+"""How the stories of the end-to-end tests begin and end.
+
+Belongs here: the quick timing, a cluster that starts healthy and leaves no gigabytes behind, and
+the search for secrets. Must not: contain a story.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.node import Node
+from tests.e2e.support.node_file import PASSWORDS, Document, merged
+from tests.e2e.support.processes import own_processes
+from tools.servers import PostgresInstall, find_postgres
+
+# The lowest supported lease, so that no test waits for half a minute.
+QUICK: Document = {"hae": {"low_ttl": True}, "ttl": 8, "loop_wait": 1, "retry_timeout": 2}
+
+
+def default_postgres() -> PostgresInstall:
+    """Return PostgreSQL 16 when it is there, because it starts fastest; else the newest."""
+    installs = {install.version: install for install in find_postgres()}
+    return installs.get(16) or installs[max(installs)]
+
+
+@contextlib.contextmanager
+def prepared(folder: Path, **options: Any) -> Iterator[Cluster]:
+    """Give a quick cluster, its files written and its store started, but no daemon.
+
+    `options` are those of Cluster. PostgreSQL's files are removed at the end; logs and records stay.
+    """
+    options["dynamic"] = merged(QUICK, options.get("dynamic") or {})
+    options = {"store": "embedded", "postgres": default_postgres(), **options}
+    cluster = Cluster(folder, **options)
+    try:
+        with cluster:
+            cluster.prepare()
+            yield cluster
+    finally:
+        for node in cluster.nodes:
+            shutil.rmtree(node.place.data_dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def healthy(folder: Path, **options: Any) -> Iterator[Cluster]:
+    """Give a quick cluster whose members all stream from one leader."""
+    with prepared(folder, **options) as cluster:
+        for node in cluster.nodes:
+            node.start_daemon()
+        cluster.wait_healthy()
+        yield cluster
+
+
+def records_folder(node: Node) -> Path:
+    """Return where the node's flight recorder writes by default."""
+    found = sorted(node.place.folder.glob("**/*.jsonl*"))
+    assert found, f"{node.name} recorded nothing below {node.place.folder}"
+    return found[-1].parent
+
+
+def leaks(cluster: Cluster) -> list[str]:
+    """Return where a password of the cluster can be read by others than its account.
+
+    Looks into every file that the daemons wrote (PostgreSQL's own data, the node files and the
+    password files excepted), the arguments of every process, and what the REST APIs answer.
+    """
+    found = [f"{place} shows it" for place in _texts_with_secrets(cluster)]
+    return [*found, *_arguments_with_secrets(cluster), *_answers_with_secrets(cluster)]
+
+
+def _secret_in(text: bytes) -> bool:
+    return any(password.encode() in text for password in PASSWORDS.values())
+
+
+def _texts_with_secrets(cluster: Cluster) -> Iterator[Path]:
+    for node in cluster.nodes:
+        private = {node.place.file, node.place.folder / "pgpass"}
+        for path in node.place.folder.rglob("*"):
+            if path in private or not path.is_file() or path.is_relative_to(node.place.data_dir):
+                continue
+            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+            with opened as file:
+                if _secret_in(file.read()):
+                    yield path
+
+
+def _arguments_with_secrets(cluster: Cluster) -> Iterator[str]:
+    for pid in own_processes(cluster.mark, cluster.folder):
+        with contextlib.suppress(OSError):
+            if _secret_in(Path(f"/proc/{pid}/cmdline").read_bytes()):
+                yield f"the arguments of process {pid}"
+
+
+def _answers_with_secrets(cluster: Cluster) -> Iterator[str]:
+    for node in cluster.nodes:
+        for path in ("/patroni", "/cluster", "/history", "/config", "/metrics", "/hae/explain"):
+            answer = node.get(path)
+            if answer is not None and _secret_in(str(answer.document).encode()):
+                yield f"{node.name} GET {path}"
