@@ -1,0 +1,20 @@
+"""`--rewrite` records the outcomes of all scenarios again, before they are compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.scenarios import FOLDER, all_scenarios, rewrite
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--rewrite`; known when the tests are run from the folder of the scenarios."""
+    parser.addoption("--rewrite", action="store_true", help="record the scenarios' outcomes again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Rewrite once, before the tests are collected."""
+    if config.getoption("--rewrite"):
+        for path in sorted(FOLDER.glob("*.txt")):
+            rewrite(path)
+        all_scenarios.cache_clear()

@@ -1,0 +1,148 @@
+"""What no list of actions may contain: two that contradict each other, or one without its ground.
+
+Belongs here: promises about one decision, as functions that give the sentences that are broken.
+Used by the property tests and by whatever else runs the engine.  They only look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from engine.actions import (
+    AcquireLock,
+    Action,
+    ArmFence,
+    Clone,
+    CreateInitialize,
+    DeleteInitialize,
+    Exit,
+    Hold,
+    Promote,
+    PublishMember,
+    ReleaseLock,
+    RemoveDataDirectory,
+    RenewLock,
+    RunInitdb,
+    StartPostgres,
+    StopPostgres,
+    WithdrawMember,
+    WriteInitialize,
+)
+from engine.state import JobKind, Known, Snapshot
+
+T = TypeVar("T")
+
+# What must not stand in one list, in whatever order.
+_APART: tuple[tuple[type, type], ...] = (
+    (Promote, StopPostgres),
+    (StartPostgres, StopPostgres),
+    (AcquireLock, ReleaseLock),
+    (AcquireLock, StopPostgres),
+    (AcquireLock, Exit),
+    (PublishMember, WithdrawMember),
+    (Promote, Exit),
+    (Promote, ReleaseLock),
+    (StartPostgres, Exit),
+    (CreateInitialize, DeleteInitialize),
+    (WriteInitialize, DeleteInitialize),
+)
+
+
+def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
+    """The actions of that class."""
+    return [action for action in actions if isinstance(action, kind)]
+
+
+def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
+    """Every way in which these actions can't be meant together; empty when they can."""
+    found = [
+        f"{one.__name__} together with {other.__name__}"
+        for one, other in _APART
+        if of(one, actions) and of(other, actions)
+    ]
+    jobs = [action for action in actions if action.lane == "job"]
+    if len(jobs) > 1:
+        found.append(f"more than one piece of long work: {jobs}")
+    if s.job is not None:
+        found += [f"{j} during {s.job}" for j in jobs if not _may_cut_in(j)]
+    names = [type(action).__name__ for action in actions]
+    if "DisarmFence" in names and "ArmFence" in names[: names.index("DisarmFence")]:
+        found.append("the fence is armed and disarmed again")
+    if len(set(map(repr, of(Exit, actions)))) > 1:
+        found.append("two different exits")
+    return found + _after_the_end(actions) + _holding(s, actions)
+
+
+def _may_cut_in(action: Action) -> bool:
+    return isinstance(action, StopPostgres) and action.mode == "immediate"
+
+
+def _after_the_end(actions: Sequence[Action]) -> list[str]:
+    for n, action in enumerate(actions):
+        if isinstance(action, Exit) and n + 1 < len(actions):
+            return [f"{actions[n + 1]} after the end of the daemon"]
+    return []
+
+
+def _holding(s: Snapshot, actions: Sequence[Action]) -> list[str]:
+    """A daemon that was told to end releases its lock first, unless the cluster is paused."""
+    leaving = [x for x in of(Exit, actions) if x.code == 0]
+    if not leaving or s.policy.pause or lease_left(s) <= 0 or not store_names(s, s.me.name):
+        return []
+    return [] if of(ReleaseLock, actions) else ["ends without releasing the lock"]
+
+
+# --- reading a snapshot on its own terms: the engine's facts are what is being tested -------------
+
+
+def lease_left(s: Snapshot) -> float:
+    """Seconds that our lease is certain for; 0 or less when it is not."""
+    if s.lease.sent_at is None or s.lease.refused:
+        return 0.0
+    return s.lease.sent_at + s.lease.ttl_seconds - s.now
+
+
+def stop_margin(s: Snapshot) -> float:
+    """How long before the end of the lease an immediate stop must begin."""
+    return min(5.0, max(1.0, s.policy.ttl_seconds * 0.2))
+
+
+def store_names(s: Snapshot, name: str) -> bool:
+    """Whether the store is known to name that member as the owner of the lock."""
+    return isinstance(s.cluster, Known) and s.cluster.value.leader == name
+
+
+def another_leads(s: Snapshot) -> bool:
+    """Whether the store is known to name somebody else."""
+    known = isinstance(s.cluster, Known)
+    return known and s.cluster.value.leader not in {None, s.me.name}  # type: ignore[union-attr]
+
+
+def may_be_writable(s: Snapshot) -> bool:
+    """A postmaster runs, and nothing proves that it is a standby."""
+    if s.postgres.postmaster is None:
+        return False
+    if s.job is not None and s.job.kind is JobKind.PROMOTE:
+        return True
+    if isinstance(s.postgres.server, Known):
+        return not s.postgres.server.value.in_recovery
+    return not s.postgres.directory.standby_signal
+
+
+def runs_as_primary(s: Snapshot) -> bool:
+    """A postmaster runs and answered that it is not in recovery."""
+    answers = s.postgres.server
+    known = s.postgres.postmaster is not None and isinstance(answers, Known)
+    return known and not answers.value.in_recovery  # type: ignore[union-attr]
+
+
+def acts_on_postgres(actions: Sequence[Action]) -> list[Action]:
+    """What starts, stops, promotes, fills or removes a server."""
+    kinds = (StartPostgres, StopPostgres, Promote, RemoveDataDirectory, Clone, RunInitdb)
+    return [action for action in actions if isinstance(action, kinds)]
+
+
+def says_something(actions: Sequence[Action]) -> bool:
+    """Whether the list does something, or says what it waits for."""
+    return any(isinstance(x, Hold) or not isinstance(x, (RenewLock, ArmFence)) for x in actions)

@@ -1,0 +1,102 @@
+"""Scenario files: what is read from them, and what is recorded in them.
+
+A file belongs to one table.  Each scenario is headed by the rule that it guards and by what must
+hold; then come the base and the changes laid over it (see `scenes`), a line of dashes, and every
+rule that acts, with its actions.  `make rewrite` records the part below the dashes again.
+
+    ## fence.paused: In maintenance mode the fence has no deadline.
+    from primary
+    policy.pause = true
+    ----
+    fence.paused: disarm the fence
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.decide import RULES, run
+from engine.rendering import action_text, shares
+from engine.state import Snapshot
+from tests.support.scenes import BASES, PIECES, scene
+
+FOLDER = Path(__file__).parent.parent / "scenarios"
+DASHES = "----"
+_LSN = re.compile(r"([0-9A-F]+)/([0-9A-F]+)")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One recorded decision; `rule` is the rule that it guards."""
+
+    path: Path
+    rule: str
+    promise: str
+    given: tuple[str, ...]
+    expected: tuple[str, ...]
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The input, put together from the lines above the dashes."""
+        base = self.given[0].removeprefix("from ")
+        if base not in BASES:
+            raise ValueError(f"{self.path.name}: {self.rule}: {base!r} is none of {list(BASES)}")
+        return scene(base, dict(self._change(line) for line in self.given[1:]))
+
+    def _change(self, line: str) -> tuple[str, Any]:
+        path, equals, text = line.partition(" = ")
+        if not equals:
+            raise ValueError(f"{self.path.name}: {self.rule}: no ' = ' in {line!r}")
+        return path, _value(path, text)
+
+    def outcome(self) -> tuple[str, ...]:
+        """What today's rules make of it: the rules that act, and the guarded one in any case."""
+        s = self.snapshot
+        return tuple(
+            f"{name}: {'; '.join(map(action_text, actions)) or 'nothing'}"
+            for name, actions in shares(s, run(s).fired)
+            if actions or name == self.rule
+        )
+
+
+def _value(path: str, text: str) -> Any:
+    if text in PIECES.get(path, {}):
+        return text
+    if lsn := _LSN.fullmatch(text):
+        return (int(lsn[1], 16) << 32) + int(lsn[2], 16)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} = {text}: neither JSON, an LSN nor a known piece") from error
+
+
+@cache
+def all_scenarios() -> tuple[Scenario, ...]:
+    """Every scenario of every file, in the order of the files."""
+    return tuple(x for path in sorted(FOLDER.glob("*.txt")) for x in read(path))
+
+
+def read(path: Path) -> Iterator[Scenario]:
+    """The scenarios of one file; ValueError names the place of a mistake."""
+    for block in path.read_text().split("\n## ")[1:]:
+        head, *lines = block.strip().splitlines()
+        rule, colon, promise = head.partition(": ")
+        if not colon or rule not in RULES:
+            raise ValueError(f"{path.name}: {head!r} does not begin with the name of a rule")
+        at = lines.index(DASHES) if DASHES in lines else len(lines)
+        yield Scenario(path, rule, promise, tuple(lines[:at]), tuple(lines[at + 1 :]))
+
+
+def rewrite(path: Path) -> None:
+    """Record the outcomes of one file again."""
+    preamble = path.read_text().partition("\n## ")[0].rstrip()
+    blocks = [
+        "\n".join((f"## {x.rule}: {x.promise}", *x.given, DASHES, *x.outcome())) for x in read(path)
+    ]
+    path.write_text("\n\n".join([preamble, *blocks]) + "\n")

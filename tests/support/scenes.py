@@ -1,0 +1,324 @@
+"""Snapshots put together from named pieces: a base, and what is different from it.
+
+Belongs here: the bases, the pieces (what a lease, a PostgreSQL, a store can look like) and how
+they are laid over each other.  Scenario files name them; the property tests draw from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from engine.document import member_document
+from engine.state import (
+    Cluster,
+    ControlData,
+    DataDirectory,
+    DirectoryKind,
+    Fence,
+    HistoryLine,
+    Known,
+    LeaderTimeline,
+    Lease,
+    Member,
+    Memory,
+    PeerAnswer,
+    Policy,
+    Postgres,
+    Postmaster,
+    Server,
+    Slot,
+    Snapshot,
+    Unknown,
+)
+from shell.recorder.codec import decode, encode
+from tests.support.snapshots import (
+    LSN,
+    SYSTEM_IDENTIFIER,
+    cluster,
+    members,
+    primary_server,
+    snapshot,
+    standby_server,
+)
+
+NOW = 1000.0
+SLOTS = tuple(Slot(name, restart_lsn=LSN) for name in ("n2", "n3"))
+HISTORY = cluster().history or ()
+# n1 led timeline 3 to just after its shutdown checkpoint at LSN; n2 has opened timeline 4.
+FORK = LSN + 120
+LONGER = (*HISTORY, HistoryLine(3, FORK))
+TOLD = LeaderTimeline("n1", NOW - 1, 3, False, True, HISTORY)
+TOLD_BY_N2 = LeaderTimeline("n2", NOW - 1, 4, False, True, LONGER)
+
+# --- a lease, as this daemon knows it -------------------------------------------------------------
+
+LEASES: dict[str, Lease] = {
+    "none": Lease(),
+    "fresh": Lease(sent_at=NOW - 2),
+    "due": Lease(sent_at=NOW - 9.5),
+    "short": Lease(sent_at=NOW - 21),
+    "ending": Lease(sent_at=NOW - 25.5),
+    "over": Lease(sent_at=NOW - 31),
+    "refused": Lease(sent_at=NOW - 2, refused=True),
+}
+
+# --- a PostgreSQL ---------------------------------------------------------------------------------
+
+
+def control(state: str, **fields: Any) -> ControlData:
+    """What pg_controldata says about a server that went down at LSN on timeline 3."""
+    values: dict[str, Any] = {"checkpoint_lsn": LSN, "timeline": 3, "rewindable": True}
+    return ControlData(state, **(values | fields))
+
+
+def directory(kind: str = "valid", **fields: Any) -> DataDirectory:
+    """A data directory; a valid one has the cluster's identifier."""
+    values: dict[str, Any] = {"system_identifier": SYSTEM_IDENTIFIER if kind == "valid" else ""}
+    return DataDirectory(DirectoryKind(kind), **(values | fields))
+
+
+def running(server: Server | None, standby_signal: bool = False, **fields: Any) -> Postgres:
+    """A PostgreSQL with a postmaster; without `server` it gives no answer."""
+    values: dict[str, Any] = {
+        "directory": directory(standby_signal=standby_signal),
+        "postmaster": Postmaster(4711, 1),
+        "server": Known(server, NOW) if server else Unknown(NOW - 12, "timed out after 3s"),
+    }
+    return Postgres(**(values | fields))
+
+
+def down(found: DataDirectory) -> Postgres:
+    """A PostgreSQL without a postmaster."""
+    return Postgres(found, None, Unknown(NOW - 5, "PostgreSQL is down"))
+
+
+FOLLOWS_N1 = {"configured_upstream": "10.0.0.1:5432"}
+STANDBY_SLOTS = tuple(Slot(name, restart_lsn=LSN) for name in ("n1", "n3"))
+NEW_SERVER = primary_server(timeline=1, replication=())
+
+POSTGRES: dict[str, Postgres] = {
+    "primary": running(primary_server(slots=SLOTS)),
+    "standby": running(standby_server(slots=STANDBY_SLOTS), True, **FOLLOWS_N1),
+    "standby of n3": running(
+        standby_server(slots=STANDBY_SLOTS), True, configured_upstream="10.0.0.3:5432"
+    ),
+    "first primary": running(NEW_SERVER),
+    "silent primary": running(None),
+    "silent standby": running(None, True),
+    "starting": running(None, starting=True),
+    "frozen": running(None, postmaster=Postmaster(4711, 1, frozen=True)),
+    "clean": down(directory(control=control("shut down"))),
+    "crashed": down(directory(control=control("in production"))),
+    "crashed in recovery": down(directory(control=control("in crash recovery"))),
+    "clean standby": down(directory(control=control("shut down in recovery"), standby_signal=True)),
+    "crashed standby": down(directory(control=control("in archive recovery"), standby_signal=True)),
+    "unreadable": down(directory()),
+    "empty": down(directory("empty")),
+    "alien": down(directory("alien", problem="/data has no PG_VERSION")),
+}
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+def promoted(name: str) -> Cluster:
+    """The store's view after that member was promoted to timeline 4, in n1's place."""
+    moved = tuple(
+        replace(
+            m, role="primary" if m.name == name else "replica", timeline=4 if m.name == name else 3
+        )
+        for m in members()
+    )
+    return cluster(leader=name, members=moved, history=LONGER)
+
+
+STORES: dict[str, Known[Cluster] | Unknown] = {
+    "healthy": Known(cluster(), NOW),
+    "free": Known(cluster(leader=None), NOW),
+    "n1 leads no more": Known(cluster(leader="n2"), NOW),
+    "n2 leads": Known(promoted("n2"), NOW),
+    "n3 leads": Known(promoted("n3"), NOW),
+    "ghost leads": Known(cluster(leader="n9"), NOW),
+    "no cluster": Known(Cluster(), NOW),
+    "bootstrapping": Known(Cluster(initialize=""), NOW),
+    "foreign": Known(cluster(initialize="7409999999999999999"), NOW),
+    "foreign, free": Known(cluster(initialize="7409999999999999999", leader=None), NOW),
+    "silent": Unknown(NOW - 4, "connection refused"),
+}
+
+# --- peers ----------------------------------------------------------------------------------------
+
+
+def peer(name: str, **fields: Any) -> PeerAnswer:
+    """A member that answered half a second ago as a standby with everything."""
+    values: dict[str, Any] = {
+        "asked_at": NOW - 0.5,
+        "reachable": True,
+        "role": "replica",
+        "state": "running",
+        "lsn": LSN,
+        "timeline": 3,
+    }
+    return PeerAnswer(name, **(values | fields))
+
+
+def silent_peer(name: str) -> PeerAnswer:
+    """A member that was asked half a second ago and did not answer."""
+    return PeerAnswer(name, NOW - 0.5, False, "timed out")
+
+
+# --- bases ----------------------------------------------------------------------------------------
+
+
+def _base(me: str, store: str, postgres: str, lease: str = "none", **fields: Any) -> Snapshot:
+    values: dict[str, Any] = {
+        "cluster": STORES[store],
+        "postgres": POSTGRES[postgres],
+        "lease": LEASES[lease],
+    }
+    return snapshot(me, NOW, standby_server(), **(values | fields))
+
+
+def _told(role: str, **fields: Any) -> Memory:
+    return Memory(announced_role=role, announced_up=True, **fields)
+
+
+ARMED = Fence(True, "", 4711, NOW - 2 + 30 - 3.5)
+ANSWERS = (silent_peer("n1"), peer("n3"))
+FREE_SINCE = {"lock_free_since": NOW - 1}
+
+BASES: dict[str, Callable[[], Snapshot]] = {
+    # n1 leads, everything is well.
+    "primary": lambda: _base(
+        *("n1", "healthy", "primary", "fresh"),
+        memory=_told("primary", status_at=NOW - 2),
+        fence=ARMED,
+    ),
+    # n2 streams from n1.
+    "replica": lambda: _base("n2", "healthy", "standby", memory=_told("replica")),
+    # n1's lock has become free a second ago; n2 has asked, n3 answered, n1 did not.
+    "race": lambda: _base(
+        "n2", "free", "standby", peers=ANSWERS, memory=_told("replica", **FREE_SINCE)
+    ),
+    # n1 owned the lock, and its PostgreSQL was killed; it has already been noted.
+    "crashed primary": lambda: _base(
+        "n1",
+        "healthy",
+        "crashed",
+        "fresh",
+        peers=(peer("n2"), peer("n3")),
+        memory=Memory(announced_role="primary", primary_down_since=NOW - 2),
+    ),
+    # n1 was the primary, n2 leads on timeline 4; n1's PostgreSQL is down.
+    "old primary": lambda: _base(
+        "n1",
+        "n2 leads",
+        "clean",
+        policy=Policy(use_pg_rewind=True),
+        leader_timeline=Known(TOLD_BY_N2, NOW),
+        memory=Memory(announced_role="primary"),
+    ),
+    # n2 is down; n1 leads.
+    "down replica": lambda: _base(
+        "n2",
+        "healthy",
+        "clean standby",
+        leader_timeline=Known(TOLD, NOW),
+        memory=Memory(announced_role="replica"),
+    ),
+    # n2 has an empty data directory; n1 leads.
+    "new replica": lambda: _base("n2", "healthy", "empty"),
+    # n1 has an empty data directory; there is no cluster.
+    "new cluster": lambda: _base("n1", "no cluster", "empty", policy=Policy(may_bootstrap=True)),
+}
+
+PEERS: dict[str, tuple[PeerAnswer, ...]] = {
+    "nobody": (),
+    "others": (peer("n2"), peer("n3")),
+    "silent": (silent_peer("n2"), silent_peer("n3")),
+}
+TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
+    "untold": None,
+    "n1": Known(TOLD, NOW),
+    "n2": Known(TOLD_BY_N2, NOW),
+    "n3": Known(replace(TOLD_BY_N2, leader="n3"), NOW),
+    "silent": Unknown(NOW - 3, "no route to host"),
+}
+FENCES: dict[str, Fence] = {
+    "idle": Fence(True),
+    "armed": ARMED,
+    "missing": Fence(False, "not started yet"),
+}
+PIECES: dict[str, dict[str, Any]] = {
+    "lease": LEASES,
+    "postgres": POSTGRES,
+    "cluster": STORES,
+    "peers": PEERS,
+    "leader_timeline": TELLS,
+    "fence": FENCES,
+}
+
+
+# --- laying differences over a base ---------------------------------------------------------------
+
+
+def scene(base: str, changes: dict[str, Any]) -> Snapshot:
+    """The base with the changes: a path such as `memory.retry_at` and its value.
+
+    A path of one word takes the name of a piece (`lease = short`); others take JSON values in the
+    recorder's form.  What is published is what would be published, unless a change says otherwise.
+    """
+    form: dict[str, Any] = encode(BASES[base]())
+    for path, value in changes.items():
+        if isinstance(value, str) and value in PIECES.get(path, {}):
+            _set(form, path, encode(PIECES[path][value]))
+        else:
+            _set(form, path, value)
+    return settled(decode(Snapshot, form), changes)
+
+
+def settled(s: Snapshot, changes: dict[str, Any]) -> Snapshot:
+    """Fill in what the shell would carry along: the published document and our own member key."""
+    if "published_at" not in changes:
+        s = replace(s, published_at=s.now - 3)
+    if "published" not in changes:
+        s = replace(s, published=dict(member_document(s)))
+    return s
+
+
+def _set(form: dict[str, Any], path: str, value: Any) -> None:
+    *folders, last = re.split(r"[.]", path)
+    here: Any = form
+    for name in folders:
+        here = _enter(here, name)
+    if isinstance(here, dict) and here.get("@") == "Known" and last not in here:
+        here = here["value"]
+    if isinstance(here, list):
+        here[_index(here, last)] = value
+    else:
+        here[last] = value
+
+
+def _enter(here: Any, name: str) -> Any:
+    """One step down a path: by name of a field, or of an item; through an observation's value."""
+    if isinstance(here, dict) and here.get("@") == "Known" and name not in here:
+        here = here["value"]
+    if isinstance(here, list):
+        return here[_index(here, name)]
+    return here.setdefault(name, {})
+
+
+def _index(items: list[Any], name: str) -> int:
+    return next(n for n, item in enumerate(items) if item.get("name") == name)
+
+
+def with_member(s: Snapshot, name: str, **fields: Any) -> Snapshot:
+    """The same snapshot, with other fields in that member's key."""
+    assert isinstance(s.cluster, Known)
+    view = s.cluster.value
+    changed: tuple[Member, ...] = tuple(
+        replace(m, **fields) if m.name == name else m for m in view.members
+    )
+    return replace(s, cluster=Known(replace(view, members=changed), s.cluster.when))

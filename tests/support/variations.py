@@ -1,0 +1,274 @@
+"""Single changes to a snapshot: every value worth trying, at every place worth changing.
+
+Belongs here: the places, their values, and how one is put in place.  The property tests lay
+several over a scenario; the tests of the rules lay one over each scenario and look who notices.
+Times lie on both sides of the thresholds of the default policy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from engine.document import member_document
+from engine.state import (
+    DirectoryKind,
+    FailoverRequest,
+    Fence,
+    Job,
+    JobKind,
+    JobResult,
+    Known,
+    Lease,
+    PendingParameter,
+    Postmaster,
+    Request,
+    RequestKind,
+    RestartCondition,
+    Slot,
+    Snapshot,
+    SyncState,
+    Tags,
+    Unknown,
+)
+from tests.support import scenes
+from tests.support.snapshots import LSN, WALL
+
+Variation: TypeAlias = tuple[str, Any]
+
+NOW = scenes.NOW
+FLAG = (False, True)
+AGES = (0.0, 0.3, 1.0, 2.0, 4.0, 9.5, 11.0, 19.0, 20.5, 25.5, 29.0, 31.0, 400.0)
+AGO = tuple(NOW - age for age in AGES)
+SINCE = (None, *AGO)
+POSITIONS = (None, 0, LSN - 2_000_000, LSN - 100, LSN, LSN + 1, LSN + 500)
+TIMELINES = (None, 1, 2, 3, 4, 5)
+NAMES = ("n1", "n2", "n3", "n9")
+EPOCHS = (None, WALL - 100, WALL - 1, WALL + 5, WALL + 500)
+
+_CONDITIONS = (
+    RestartCondition(),
+    RestartCondition(pending_only=True),
+    RestartCondition(role="primary"),
+    RestartCondition(role="replica"),
+    RestartCondition(below_version=150003),
+    RestartCondition(below_version=170000),
+    RestartCondition(timeout_seconds=5.0),
+    RestartCondition(scheduled_epoch=WALL - 5),
+    RestartCondition(scheduled_epoch=WALL + 50),
+)
+_ASKED = tuple(
+    Request(n, kind, NOW - 1, condition, force)
+    for n in (1, 2)
+    for kind in RequestKind
+    for condition in (RestartCondition(), RestartCondition(scheduled_epoch=WALL + 50))
+    for force in FLAG
+)
+_REQUESTS = (
+    (),
+    *((request,) for request in _ASKED),
+    *((Request(1, RequestKind.RESTART, NOW - 1, c),) for c in _CONDITIONS),
+    *((Request(1, RequestKind.RESTART, NOW - 1), Request(2, kind, NOW)) for kind in RequestKind),
+)
+_FAILOVERS = (
+    None,
+    *(
+        FailoverRequest(leader, candidate, epoch, 7)
+        for leader in (None, "n1", "n2")
+        for candidate in (None, "n1", "n2", "n3", "n9")
+        for epoch in EPOCHS
+        if leader or candidate
+    ),
+)
+_SLOTS = (
+    (),
+    scenes.SLOTS,
+    scenes.STANDBY_SLOTS,
+    (*scenes.SLOTS, Slot("gone", restart_lsn=LSN)),
+    (*scenes.STANDBY_SLOTS, Slot("gone", restart_lsn=LSN), Slot("kept", active=True)),
+    (Slot("n1", restart_lsn=LSN - 100), Slot("n3", restart_lsn=LSN)),
+    (Slot("n2", wal_status="lost"), Slot("n3", restart_lsn=LSN)),
+)
+_PEERS = (
+    (),
+    *(
+        tuple(p for p in (one, other) if p is not None)
+        for one in (None, scenes.silent_peer("n1"), scenes.peer("n1"), scenes.peer("n2"))
+        for other in (None, scenes.silent_peer("n3"), scenes.peer("n3"))
+    ),
+)
+_PEER_CHANGES: dict[str, tuple[Any, ...]] = {
+    "asked_at": AGO,
+    "role": ("replica", "primary", "master"),
+    "state": ("running", "starting"),
+    "lsn": POSITIONS,
+    "timeline": TIMELINES,
+    "nofailover": FLAG,
+    "failover_priority": (0, 1, 2),
+    "watchdog_failed": FLAG,
+    "stale": FLAG,
+}
+_MEMBER_CHANGES: dict[str, tuple[Any, ...]] = {
+    "tags": (Tags(), Tags(clonefrom=True), Tags(nostream=True), Tags(replicatefrom="n2")),
+    "state": ("running", "starting", "stopped"),
+    "role": ("primary", "master", "replica"),
+    "host": ("", "10.0.0.9"),
+    "timeline": TIMELINES,
+    "api_url": ("",),
+}
+
+PLACES: dict[str, tuple[Any, ...]] = {
+    "stopping": FLAG,
+    "store_busy_since": (None, NOW - 1),
+    "published": (None, {"state": "starting"}),
+    "published_at": SINCE,
+    "lease": (*scenes.LEASES.values(), *(Lease(at) for at in AGO)),
+    "cluster": (*scenes.STORES.values(), *(Unknown(at, "timed out") for at in AGO)),
+    "cluster.when": AGO,
+    "cluster.value.leader": (None, *NAMES),
+    "cluster.value.initialize": (None, "", "7409999999999999999"),
+    "cluster.value.config_present": FLAG,
+    "cluster.value.optime": POSITIONS,
+    "cluster.value.history": (None, (), scenes.HISTORY, scenes.LONGER),
+    "cluster.value.slots": ({}, {"n1": LSN, "n3": LSN + 500}),
+    "cluster.value.failover": _FAILOVERS,
+    "cluster.value.sync": (None, SyncState("n1", ("n2",), 0, 3), SyncState("n1", ("n3",), 0, 3)),
+    "postgres": tuple(scenes.POSTGRES.values()),
+    "postgres.postmaster": (None, Postmaster(4711, 1), Postmaster(9, 9), Postmaster(4711, 1, True)),
+    "postgres.starting": FLAG,
+    "postgres.checkpointing": FLAG,
+    "postgres.wanted_config": ("", "new"),
+    "postgres.configured_upstream": (None, "10.0.0.1:5432", "10.0.0.3:5432"),
+    "postgres.directory.kind": tuple(DirectoryKind),
+    "postgres.directory.standby_signal": FLAG,
+    "postgres.directory.system_identifier": ("", "7409999999999999999"),
+    "postgres.directory.control": (
+        None,
+        *(
+            scenes.control(state)
+            for state in (
+                *("shut down", "shut down in recovery", "in production", "shutting down"),
+                *("in crash recovery", "in archive recovery", "starting up"),
+            )
+        ),
+        scenes.control("shut down", checkpoint_lsn=LSN + 400),
+        scenes.control("shut down", rewindable=False, checkpoint_lsn=LSN + 400),
+        scenes.control("shut down", timeline=4),
+    ),
+    "postgres.server": tuple(Unknown(at, "timed out after 3s") for at in AGO),
+    "postgres.server.when": AGO,
+    "postgres.server.value.timeline": TIMELINES,
+    "postgres.server.value.write_lsn": POSITIONS,
+    "postgres.server.value.receive_lsn": POSITIONS,
+    "postgres.server.value.replay_lsn": POSITIONS,
+    "postgres.server.value.checkpoint_timeline": (None, 2, 3),
+    "postgres.server.value.system_identifier": ("", "7409999999999999999"),
+    "postgres.server.value.slots": _SLOTS,
+    "postgres.server.value.pending": ((), (PendingParameter("max_connections", "100", "200"),)),
+    "postgres.server.value.timeline_history": ((), scenes.HISTORY),
+    "fence": (
+        Fence(False, "not started yet"),
+        Fence(True),
+        scenes.ARMED,
+        *(Fence(True, "", pid, at) for pid in (4711, 9) for at in (NOW - 1, NOW + 24.5)),
+    ),
+    "policy.ttl_seconds": (5.0, 20.0, 30.0, 90.0),
+    "policy.check_timeline": FLAG,
+    "policy.maximum_lag_on_failover_bytes": (0, 1048576),
+    "policy.primary_start_timeout_seconds": (0.0, 3.0, 300.0),
+    "policy.synchronous_mode": ("off", "on", "quorum"),
+    "policy.pause": FLAG,
+    "policy.use_slots": FLAG,
+    "policy.use_pg_rewind": FLAG,
+    "policy.remove_on_rewind_failure": FLAG,
+    "policy.remove_on_diverged": FLAG,
+    "policy.may_bootstrap": FLAG,
+    "policy.fence_required": FLAG,
+    "policy.callbacks": ((), ("on_start", "on_stop", "on_restart", "on_role_change")),
+    "policy.ignore_slots": ((), ({"name": "gone"},)),
+    "memory.bootstrapping": FLAG,
+    "memory.bootstrap_failed": ("", "initdb: no locale"),
+    "memory.roles_created": FLAG,
+    "memory.primary_down_since": SINCE,
+    "memory.lock_free_since": SINCE,
+    "memory.standing_down_since": SINCE,
+    "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
+    "memory.rewind_failed": ("", "pg_rewind: no WAL"),
+    "memory.job_seen": (0.0, NOW),
+    "memory.failures": (0, 1, 9),
+    "memory.retry_at": (0.0, NOW - 1, NOW + 2),
+    "memory.scheduled_restart": (None, *_CONDITIONS),
+    "memory.restarting_since": SINCE,
+    "memory.restarting_for": (None, 1),
+    "memory.reinitialize": FLAG,
+    "memory.reinit_from_leader": FLAG,
+    "memory.announced_role": ("", "primary", "replica"),
+    "memory.announced_up": FLAG,
+    "memory.status_at": (0.0, NOW - 2),
+    "memory.unclaimed_since": ({}, {"gone": NOW - 5}, {"gone": -9000.0}),
+    "job": (
+        None,
+        *(Job(kind, NOW - 1) for kind in JobKind if kind is not JobKind.STOP),
+        *(Job(JobKind.STOP, NOW - 1, mode) for mode in ("fast", "immediate")),
+    ),
+    "last_job": (
+        None,
+        *(JobResult(k, ok, NOW - 0.5, "" if ok else "code 1") for k in JobKind for ok in FLAG),
+    ),
+    "peers": _PEERS,
+    **{f"peers.{n}.{key}": v for n in ("n1", "n2", "n3") for key, v in _PEER_CHANGES.items()},
+    **{
+        f"cluster.value.members.{name}.{key}": values
+        for name in ("n1", "n2", "n3")
+        for key, values in _MEMBER_CHANGES.items()
+    },
+    "cluster.value.members": ((),),
+    "leader_timeline": (
+        None,
+        Unknown(NOW - 3, "no route to host"),
+        Known(scenes.TOLD, NOW),
+        Known(scenes.TOLD_BY_N2, NOW),
+        Known(replace(scenes.TOLD_BY_N2, leader="n1"), NOW),
+    ),
+    "leader_timeline.value.asked_at": AGO,
+    "leader_timeline.value.in_recovery": FLAG,
+    "leader_timeline.value.checkpointed": FLAG,
+    "leader_timeline.value.timeline": (2, 3, 4, 5),
+    "leader_timeline.value.history": ((), scenes.HISTORY, scenes.LONGER),
+    "requests": _REQUESTS,
+    "me.tags.nofailover": FLAG,
+    "me.tags.nostream": FLAG,
+    "me.tags.replicatefrom": (None, "n1", "n3"),
+    "me.tags.failover_priority": (0, 1, 2),
+}
+
+VARIATIONS: tuple[Variation, ...] = tuple(
+    (place, value) for place, values in PLACES.items() for value in values
+)
+
+
+def vary(s: Snapshot, variation: Variation) -> Snapshot:
+    """The snapshot with that one change; itself where the place does not exist in it."""
+    place, value = variation
+    changed = _put(s, tuple(place.split(".")), value)
+    assert isinstance(changed, Snapshot)
+    return changed
+
+
+def republished(s: Snapshot) -> Snapshot:
+    """The snapshot of a member whose key in the store is up to date."""
+    return replace(s, published=dict(member_document(s)))
+
+
+def _put(here: Any, path: tuple[str, ...], value: Any) -> Any:
+    if not path:
+        return value
+    if isinstance(here, tuple):
+        return tuple(_put(x, path[1:], value) if x.name == path[0] else x for x in here)
+    if not dataclasses.is_dataclass(here) or not hasattr(here, path[0]):
+        return here
+    inner = getattr(here, path[0])
+    if len(path) > 1 and inner is None:
+        return here
+    return replace(here, **{path[0]: _put(inner, path[1:], value)})  # type: ignore[type-var]
