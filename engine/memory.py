@@ -12,6 +12,7 @@ def after_restart(memory: Memory) -> Memory:
         bootstrapping=memory.bootstrapping,
         bootstrap_failed=memory.bootstrap_failed,
         roles_created=memory.roles_created,
+        diverged_from=memory.diverged_from,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,
         announced_role=memory.announced_role,

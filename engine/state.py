@@ -421,6 +421,7 @@ class Memory:
     lock_free_since: float | None = None
     standing_down_since: float | None = None  # a graceful hand-over is under way
     race_barred_until: float = 0.0
+    diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of
     failures: int = 0  # of jobs, in a row

@@ -127,7 +127,8 @@ def fork_point(history: tuple[HistoryLine, ...], timeline: int) -> int | None:
 def other_members(s: Snapshot) -> tuple[Member, ...]:
     """Everybody with a member key but us."""
     view = cluster(s)
-    return tuple(m for m in view.members if m.name != s.me.name) if view else ()
+    members = sorted(view.members, key=lambda m: m.name) if view else []
+    return tuple(m for m in members if m.name != s.me.name)
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
@@ -152,7 +153,8 @@ def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
 
 def candidates(s: Snapshot) -> tuple[PeerAnswer, ...]:
     """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
-    return tuple(a for a in s.peers if not refusal(s, a))
+    answers = sorted(s.peers, key=lambda a: a.name)
+    return tuple(a for a in answers if not refusal(s, a))
 
 
 def refusal(s: Snapshot, answer: PeerAnswer) -> str:

@@ -213,9 +213,20 @@ def leader_is_on_another_timeline(s: Snapshot) -> bool:
     return here.timeline != leader.timeline
 
 
-@fact(lambda s: views.divergence(s) or "no divergence is known")
+def _divergence(s: Snapshot) -> str:
+    remembered = f"found diverged from timeline {s.memory.diverged_from} while it ran"
+    return views.divergence(s) or (remembered if s.memory.diverged_from else "none is known")
+
+
+@fact(_divergence)
 def has_diverged(s: Snapshot) -> bool:
-    """Our WAL is not a part of the leader's; unknown counts as no (see the rules that ask)."""
+    """Our WAL is not a part of the leader's; unknown counts as no (see the rules that ask).
+
+    What was found while the standby ran is remembered: its control file may tell less.
+    """
+    told = views.told_timeline(s)
+    if told is not None and s.memory.diverged_from == told.timeline:
+        return True
     return bool(views.divergence(s))
 
 

@@ -4,6 +4,7 @@ from engine import views
 from engine.actions import (
     Action,
     AskPeers,
+    ClearFailover,
     CreateInitialize,
     Exit,
     Hold,
@@ -14,7 +15,13 @@ from engine.actions import (
     Report,
     Rewind,
 )
-from engine.facts.lease import another_owns_the_lock, i_own_the_lock, lock_is_free, store_answers
+from engine.facts.lease import (
+    another_owns_the_lock,
+    i_own_the_lock,
+    lock_is_free,
+    store_answers,
+    time_is_short,
+)
 from engine.facts.postgres import (
     a_job_runs,
     bootstrap_step_failed,
@@ -65,6 +72,14 @@ def _rewind(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
+def _give_handover_up(s: Snapshot) -> tuple[Action, ...]:
+    why = "no candidate received our last record"
+    request = views.failover_request(s)
+    clear = (ClearFailover(request.revision, why),) if request is not None else ()
+    said = Report("error", f"hand-over given up: {why}")
+    return (said, *clear, Remember({"standing_down_since": None}))
+
+
 DOWN = Table(
     "down",
     "PostgreSQL is down and its directory is whole: what now?",
@@ -98,6 +113,13 @@ DOWN = Table(
             when=(waits_to_retry, ~start_timeout_is_over),
             then=lambda s: (Hold("the next try", s.memory.retry_at),),
             why="Trying again at once, for ever, would fill the log and the machine.",
+        ),
+        Rule(
+            "down.no_time",
+            "We own the lock, but too little of the lease is left: start read-only",
+            when=(i_own_the_lock, time_is_short, ~paused),
+            then=start_standby,
+            why="Until the lease is renewed this server may serve reads, but no writes.",
         ),
         Rule(
             "down.restart_primary",
@@ -155,10 +177,7 @@ DOWN = Table(
             "down.handover_failed",
             "Standing down, but no candidate has everything: take the lead again",
             when=(standing_down, i_own_the_lock),
-            then=lambda _: (
-                Report("error", "hand-over given up: no candidate received our last record"),
-                Remember({"standing_down_since": None}),
-            ),
+            then=_give_handover_up,
             why="Better no switchover than one that loses commits.",
         ),
         Rule(
@@ -258,6 +277,13 @@ DOWN = Table(
             when=(another_owns_the_lock, crashed_as_primary),
             then=lambda _: (RecoverFromCrash(),),
             why="Only after crash recovery is it known whether it wrote more than the leader has.",
+        ),
+        Rule(
+            "down.wait_for_address",
+            "Diverged, and the leader has no member key: wait for its address",
+            when=(another_owns_the_lock, has_diverged, ~upstream_is_known),
+            then=lambda s: (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),),
+            why="A diverged server is never started, and nobody is there to rewind to.",
         ),
         Rule(
             "down.wait_for_checkpoint",

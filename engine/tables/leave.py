@@ -65,6 +65,13 @@ STOP = Table(
             why="The lock may be released only when nothing can be written any more.",
         ),
         Rule(
+            "stop.cancel",
+            "PostgreSQL is being started or promoted: cut that short",
+            when=(a_job_runs,),
+            then=lambda s: (StopPostgres("immediate", f"told to end during {job_name(s)}"),),
+            why="The lock may not be released while a server is about to become writable.",
+        ),
+        Rule(
             "stop.postgres",
             "Stop PostgreSQL",
             when=(postmaster_runs,),

@@ -66,8 +66,14 @@ def _note_failed_promotion(s: Snapshot) -> tuple[Action, ...]:
 # What a finished job means for the memory; a job not named here only clears the failures.
 _AFTER: dict[JobKind, dict[str, object]] = {
     JobKind.CREATE_ROLES: {"roles_created": True},
-    JobKind.CLONE: {"reinitialize": False, "reinit_from_leader": False, "rewind_failed": ""},
-    JobKind.REMOVE: {"rewind_failed": ""},
+    JobKind.CLONE: {
+        "reinitialize": False,
+        "reinit_from_leader": False,
+        "rewind_failed": "",
+        "diverged_from": 0,
+    },
+    JobKind.REMOVE: {"rewind_failed": "", "diverged_from": 0},
+    JobKind.REWIND: {"diverged_from": 0},
     JobKind.PROMOTE: {"lock_free_since": None},
     JobKind.STOP: {},
 }

@@ -245,6 +245,15 @@ def _promote(s: Snapshot) -> tuple[Action, ...]:
     return (*arm(s), Promote(timeout))
 
 
+def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
+    told = views.told_timeline(s)
+    return (
+        Report("warning", f"diverged: {views.divergence(s)}"),
+        Remember({"diverged_from": told.timeline if told else 0}),
+        StopPostgres("fast", "diverged from the leader"),
+    )
+
+
 def _follow(s: Snapshot) -> tuple[Action, ...]:
     return (Follow(views.wanted_upstream(s)),)
 
@@ -314,10 +323,7 @@ STANDBY = Table(
             "standby.diverged",
             "Our WAL is not a part of the leader's: stop, so that it can be repaired",
             when=(has_diverged, ~waits_to_retry),
-            then=lambda s: (
-                Report("warning", f"diverged: {views.divergence(s)}"),
-                StopPostgres("fast", "diverged from the leader"),
-            ),
+            then=_stop_diverged,
             why="A diverged standby would wait for ever, or serve what the cluster does not have.",
         ),
         Rule(
