@@ -2,9 +2,11 @@
 
 from engine import views
 from engine.actions import Action, Hold
+from engine.facts.lease import i_own_the_lock
 from engine.state import Snapshot, Unknown
 
 RETRY_STORE_SECONDS = 1.0
+LATE_SECONDS = 0.05  # what is overdue although it was just decided is looked at again so soon
 
 
 def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
@@ -20,13 +22,19 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
     if ends is not None and s.postgres.postmaster is not None:
         margin = views.stop_margin_seconds(s)
         moments += [m for m in (ends - 2 * margin, ends - margin) if m > s.now]
-    for done in (s.lease.sent_at if ends is not None else None, s.published_at):
-        if done is not None:
-            moments.append(max(done + policy.loop_wait_seconds, s.now + 0.05))
+    if s.store_busy_since is None:  # else the end of that request wakes the loop
+        rest = RETRY_STORE_SECONDS if isinstance(s.cluster, Unknown) else LATE_SECONDS
+        moments += [max(at + policy.loop_wait_seconds, s.now + rest) for at in _prolonged(s)]
     if isinstance(s.cluster, Unknown):
         moments.append(s.now + RETRY_STORE_SECONDS)
     moments += [s.now + max(0.0, epoch - s.wall) for epoch in _schedules(s)]
     return min(moments)
+
+
+def _prolonged(s: Snapshot) -> list[float]:
+    """When what must be prolonged every loop was prolonged last: our lease, our member key."""
+    renewed = s.lease.sent_at if i_own_the_lock.holds(s) else None
+    return [at for at in (renewed, s.published_at) if at is not None]
 
 
 def _schedules(s: Snapshot) -> list[float]:

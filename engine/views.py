@@ -23,6 +23,8 @@ DUE = 0.9
 # Answers of peers are good for this long; the race asks again after that.
 ANSWER_SECONDS = 3.0
 ASK_AGAIN_SECONDS = 1.0
+# A new observation of our own PostgreSQL takes a few milliseconds.
+LOOK_AGAIN_SECONDS = 0.02
 PEER_TIMEOUT_SECONDS = 2.0
 
 

@@ -112,7 +112,8 @@ def directory_was_standby(s: Snapshot) -> bool:
     directory = s.postgres.directory
     if directory.standby_signal:
         return True
-    return directory.control is not None and "recovery" in directory.control.state
+    control = directory.control  # "in crash recovery" is how a primary comes back
+    return control is not None and control.state in {"in archive recovery", "shut down in recovery"}
 
 
 @fact(_directory)

@@ -2,7 +2,7 @@
 
 from engine import views
 from engine.rule import fact
-from engine.state import RequestKind, Snapshot
+from engine.state import Request, RequestKind, Snapshot
 
 
 @fact(lambda s: f"pause={s.policy.pause}")
@@ -50,19 +50,25 @@ def restarting(s: Snapshot) -> bool:
     return s.memory.restarting_since is not None
 
 
+def waiting(s: Snapshot) -> Request | None:
+    """The oldest request that is not being carried out."""
+    return next((r for r in s.requests if r.id != s.memory.restarting_for), None)
+
+
 def _first(s: Snapshot) -> str:
-    return f"request: {s.requests[0].kind.value}" if s.requests else "no request"
+    request = waiting(s)
+    return f"request: {request.kind.value}" if request else "no request"
 
 
 @fact(_first)
 def nothing_is_requested(s: Snapshot) -> bool:
     """No operator waits for an answer, apart from the one whose restart is under way."""
-    return not any(r.id != s.memory.restarting_for for r in s.requests)
+    return waiting(s) is None
 
 
 def _is(s: Snapshot, kind: RequestKind) -> bool:
-    waiting = [r for r in s.requests if r.id != s.memory.restarting_for]
-    return bool(waiting) and waiting[0].kind is kind
+    request = waiting(s)
+    return request is not None and request.kind is kind
 
 
 @fact(_first)
@@ -89,16 +95,26 @@ def reinitialize_is_requested(s: Snapshot) -> bool:
     return _is(s, RequestKind.REINITIALIZE)
 
 
-@fact(lambda s: f"force={s.requests[0].force if s.requests else False}")
+def _forced(s: Snapshot) -> bool:
+    request = waiting(s)
+    return request is not None and request.force
+
+
+@fact(lambda s: f"force={_forced(s)}")
 def request_is_forced(s: Snapshot) -> bool:
-    """The oldest request may cancel what is under way."""
-    return bool(s.requests) and s.requests[0].force
+    """The oldest waiting request may cancel what is under way."""
+    return _forced(s)
 
 
-@fact(lambda s: f"schedule={s.requests[0].condition.scheduled_epoch if s.requests else None}")
+def _later(s: Snapshot) -> float | None:
+    request = waiting(s)
+    return request.condition.scheduled_epoch if request else None
+
+
+@fact(lambda s: f"schedule={_later(s)}")
 def request_is_for_later(s: Snapshot) -> bool:
-    """The oldest request names a time."""
-    return bool(s.requests) and s.requests[0].condition.scheduled_epoch is not None
+    """The oldest waiting request names a time."""
+    return _later(s) is not None
 
 
 @fact(lambda s: f"scheduled={s.memory.scheduled_restart}")
@@ -128,7 +144,8 @@ def restart_condition_fails(s: Snapshot) -> bool:
 
     No answer from PostgreSQL fails only a restart that has conditions.
     """
-    condition = s.requests[0].condition if s.requests else s.memory.scheduled_restart
+    request = waiting(s)
+    condition = request.condition if request else s.memory.scheduled_restart
     if condition is None:
         return False
     here = views.server(s)

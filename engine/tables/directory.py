@@ -22,9 +22,7 @@ from engine.facts.postgres import (
     postmaster_runs,
     waits_to_retry,
 )
-from engine.facts.race import (
-    a_clone_source_exists,
-)
+from engine.facts.race import a_clone_source_exists, start_timeout_is_over
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -55,6 +53,13 @@ DIRECTORY = Table(
             then=leave_bootstrap,
             why="The half-made directory is set aside for inspection, never deleted.",
             ends=True,
+        ),
+        Rule(
+            "directory.unusable",
+            "We own the lock, but our data has been unusable for primary_start_timeout: release it",
+            when=(i_own_the_lock, ~directory_is_empty, start_timeout_is_over),
+            then=lambda s: (ReleaseLock(None, s.postgres.directory.problem),),
+            why="A disk that does not come back must not keep others from leading.",
         ),
         Rule(
             "directory.alien",

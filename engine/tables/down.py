@@ -131,7 +131,7 @@ DOWN = Table(
         Rule(
             "down.restart_standby",
             "A standby was stopped for a restart in maintenance mode: start again",
-            when=(restarting, paused, ~i_own_the_lock),
+            when=(restarting, paused, ~i_own_the_lock, directory_was_standby),
             then=start_standby,
             why="An operator's restart is one of the few things that happen in pause.",
         ),

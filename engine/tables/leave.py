@@ -68,7 +68,7 @@ STOP = Table(
             "stop.cancel",
             "PostgreSQL is being started or promoted: cut that short",
             when=(a_job_runs,),
-            then=lambda s: (StopPostgres("immediate", f"told to end during {job_name(s)}"),),
+            then=lambda _: (StopPostgres("immediate", "the daemon was told to end"),),
             why="The lock may not be released while a server is about to become writable.",
         ),
         Rule(

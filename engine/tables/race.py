@@ -108,7 +108,7 @@ RACE = Table(
             "race.look",
             "Our own position is from before the lock became free: look again",
             when=(~own_position_is_fresh,),
-            then=lambda s: (Hold("our own position", s.now),),
+            then=lambda s: (Hold("our own position", s.now + views.LOOK_AGAIN_SECONDS),),
             why="A comparison with an old position of ours could let the wrong member win.",
         ),
         Rule(

@@ -247,7 +247,7 @@ REQUEST = Table(
         Rule(
             "request.restart_leader_unproven",
             "A writable server without the lock is not restarted",
-            when=(restart_is_requested, may_accept_writes, ~i_own_the_lock, ~paused),
+            when=(restart_is_requested, may_accept_writes, ~i_own_the_lock),
             then=_answer(503, "restart failed: this node does not own the leader lock"),
             why="Safety decides about this server first.",
         ),

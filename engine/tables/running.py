@@ -130,7 +130,7 @@ PRIMARY = Table(
         Rule(
             "primary.finish_bootstrap",
             "The new cluster is ready: publish its identity and configuration, take the lock",
-            when=(bootstrapping,),
+            when=(bootstrapping, ~another_owns_the_lock),
             then=_finish_bootstrap,
             why="From here on the others may clone it.",
         ),
@@ -147,6 +147,14 @@ PRIMARY = Table(
             when=(lock_is_free, timeline_is_behind, ~paused),
             then=lambda _: (StopPostgres("immediate", "the cluster is on a newer timeline"),),
             why="Another primary has written since; leading again would lose its commits.",
+            ends=True,
+        ),
+        Rule(
+            "primary.no_fence",
+            "The lock is free, but the fence that the configuration requires is missing: stop",
+            when=(lock_is_free, fence_is_missing, ~paused),
+            then=lambda s: (StopPostgres("fast", f"no fence: {s.fence.why}"),),
+            why="Without the fence a hung daemon could leave two primaries behind.",
             ends=True,
         ),
         Rule(
@@ -318,6 +326,16 @@ STANDBY = Table(
             when=(leader_is_on_another_timeline, ~leader_told_its_timeline),
             then=ask_leader,
             why="Only the history tells whether our WAL is a part of the leader's.",
+        ),
+        Rule(
+            "standby.diverged_paused",
+            "Maintenance mode: a diverged standby is only reported",
+            when=(has_diverged, paused),
+            then=lambda s: (
+                Report("warning", f"diverged: {views.divergence(s)}"),
+                Hold("the end of the maintenance mode"),
+            ),
+            why="In pause nothing happens by itself, and a diverged standby must not stream.",
         ),
         Rule(
             "standby.diverged",

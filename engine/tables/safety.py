@@ -136,7 +136,7 @@ WRITE = Table(
         Rule(
             "write.time_is_short",
             "The lease could not be renewed for long: stop while an orderly stop is possible",
-            when=(time_is_short,),
+            when=(time_is_short, ~a_job_runs),
             then=lambda _: (StopPostgres("fast", "the leader lock could not be renewed"),),
             why="A fast stop keeps every commit and lets this node return without a rewind.",
             ends=True,
