@@ -122,7 +122,7 @@ class Story:
         words = ["switchover", "--leader", leader.name, "--candidate", candidate.name, "--force"]
         command = ("ctl", "-c", f"{candidate.name}.yml", *words)
         self._telling.command("hae " + " ".join(command))
-        began = time.monotonic()
+        began, began_wall = time.monotonic(), time.time()
         text = self._cluster.hae(*command)
         if self._cluster.leader() is not candidate:
             raise DidNotHappenError(f"the switchover to {candidate.name} failed:\n{text}")
@@ -132,7 +132,10 @@ class Story:
         self._cluster.wait_for(
             self._cluster.healthy_leader, REJOIN_SECONDS, f"{leader.name} streaming"
         )
-        self._telling.line(f"{leader.name} streams from it; no rewind was needed.")
+        rewound = self._cluster.decision_time(leader, "down.rewind", began_wall)
+        self._telling.line(
+            f"{leader.name} streams from it, {'after' if rewound else 'without'} a pg_rewind."
+        )
 
     def _count(self) -> bool:
         self._telling.chapter("Rows acknowledged against rows found")
