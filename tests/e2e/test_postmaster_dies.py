@@ -35,7 +35,10 @@ def test_a_crashed_primary_fails_over_at_once_when_told_to(tmp_path: Path) -> No
 
 def test_a_crashed_primary_stays_when_nobody_can_take_over(tmp_path: Path) -> None:
     """With primary_start_timeout 0 and no fit candidate the crashed primary leads again."""
-    options = {"dynamic": {"primary_start_timeout": 0}, "node_changes": {"tags": {"nofailover": True}}}
+    options = {
+        "dynamic": {"primary_start_timeout": 0},
+        "node_changes": {"tags": {"nofailover": True}},
+    }
     with prepared(tmp_path, nodes=2, **options) as cluster:
         first, second = cluster.nodes
         cluster.write_node_file(first, {"tags": {"nofailover": False}})

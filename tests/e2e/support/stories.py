@@ -33,7 +33,7 @@ def default_postgres() -> PostgresInstall:
 def prepared(folder: Path, **options: Any) -> Iterator[Cluster]:
     """Give a quick cluster, its files written and its store started, but no daemon.
 
-    `options` are those of Cluster. PostgreSQL's files are removed at the end; logs and records stay.
+    `options` are those of Cluster. At the end PostgreSQL's files go; logs and records stay.
     """
     options["dynamic"] = merged(QUICK, options.get("dynamic") or {})
     options = {"store": "embedded", "postgres": default_postgres(), **options}
@@ -84,10 +84,9 @@ def _texts_with_secrets(cluster: Cluster) -> Iterator[Path]:
         for path in node.place.folder.rglob("*"):
             if path in private or not path.is_file() or path.is_relative_to(node.place.data_dir):
                 continue
-            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-            with opened as file:
-                if _secret_in(file.read()):
-                    yield path
+            text = path.read_bytes()
+            if _secret_in(gzip.decompress(text) if path.suffix == ".gz" else text):
+                yield path
 
 
 def _arguments_with_secrets(cluster: Cluster) -> Iterator[str]:
