@@ -12,17 +12,14 @@ from typing import TypeVar
 from engine.actions import (
     AcquireLock,
     Action,
-    ArmFence,
     Clone,
     CreateInitialize,
     DeleteInitialize,
     Exit,
-    Hold,
     Promote,
     PublishMember,
     ReleaseLock,
     RemoveDataDirectory,
-    RenewLock,
     RunInitdb,
     StartPostgres,
     StopPostgres,
@@ -32,6 +29,11 @@ from engine.actions import (
 from engine.state import JobKind, Known, Snapshot
 
 T = TypeVar("T")
+
+# Work that runs on a directory without a server that clients could reach.
+WITHOUT_CLIENTS = frozenset(
+    {JobKind.INITDB, JobKind.CLONE, JobKind.REWIND, JobKind.CRASH_RECOVERY, JobKind.REMOVE}
+)
 
 # What must not stand in one list, in whatever order.
 _APART: tuple[tuple[type, type], ...] = (
@@ -90,6 +92,8 @@ def _holding(s: Snapshot, actions: Sequence[Action]) -> list[str]:
     leaving = [x for x in of(Exit, actions) if x.code == 0]
     if not leaving or s.policy.pause or lease_left(s) <= 0 or not store_names(s, s.me.name):
         return []
+    if s.job is not None and s.job.kind in WITHOUT_CLIENTS:
+        return []  # nothing that such work leaves behind is worth a lock; it ends with its ttl
     return [] if of(ReleaseLock, actions) else ["ends without releasing the lock"]
 
 
@@ -123,6 +127,8 @@ def may_be_writable(s: Snapshot) -> bool:
     """A postmaster runs, and nothing proves that it is a standby."""
     if s.postgres.postmaster is None:
         return False
+    if s.job is not None and s.job.kind in WITHOUT_CLIENTS:
+        return False
     if s.job is not None and s.job.kind is JobKind.PROMOTE:
         return True
     if isinstance(s.postgres.server, Known):
@@ -141,8 +147,3 @@ def acts_on_postgres(actions: Sequence[Action]) -> list[Action]:
     """What starts, stops, promotes, fills or removes a server."""
     kinds = (StartPostgres, StopPostgres, Promote, RemoveDataDirectory, Clone, RunInitdb)
     return [action for action in actions if isinstance(action, kinds)]
-
-
-def says_something(actions: Sequence[Action]) -> bool:
-    """Whether the list does something, or says what it waits for."""
-    return any(isinstance(x, Hold) or not isinstance(x, (RenewLock, ArmFence)) for x in actions)

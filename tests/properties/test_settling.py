@@ -1,0 +1,31 @@
+"""In a world that stands still the engine comes to rest: no flapping, no spinning."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from engine.actions import Exit
+from engine.decide import decide
+from engine.schedule import wake_at
+from engine.state import Snapshot
+from tests.properties.strategies import snapshots
+from tests.support import checker
+from tests.support.settling import applied, settle
+
+MOST_STEPS = 12
+
+
+@given(snapshots())
+def test_decisions_come_to_rest(s: Snapshot) -> None:
+    """Applied again and again, decisions soon change nothing any more."""
+    assert settle(s, MOST_STEPS) is not None
+
+
+@given(snapshots())
+def test_at_rest_the_loop_sleeps(s: Snapshot) -> None:
+    """A decision that changes nothing is not due again at once."""
+    for _ in range(MOST_STEPS):
+        s = applied(s, decide(s))
+    actions = decide(s)
+    if not checker.of(Exit, actions):
+        assert wake_at(s, tuple(actions)) > s.now
