@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 
-from demo.processes import kill_in, send
+from demo.processes import kill_in, processes_in, send
 from demo.site import Place, Site, program
 from shell.recorder.reader import read_records
 
@@ -52,13 +52,17 @@ class Cluster:
                 start_new_session=True,
             )
 
-    def strike(self, place: Place) -> None:
-        """SIGKILL all processes of a node at once, as a power failure would."""
-        # The daemon first: it would start PostgreSQL again.
+    def strike(self, place: Place) -> float:
+        """SIGKILL all processes of a node, as a power failure would; when (CLOCK_MONOTONIC)."""
         daemon = self._daemons.pop(place.name)
-        send(daemon.pid, signal.SIGKILL)
+        # All at once, as far as that goes; the daemon first, as it would start PostgreSQL again.
+        pids = [daemon.pid, *processes_in(place.folder, self.site.bin_dir)]
+        struck_at = time.monotonic()
+        for pid in pids:
+            send(pid, signal.SIGKILL)
         kill_in(place.folder, self.site.bin_dir)
         daemon.wait(10)
+        return struck_at
 
     def end(self, patience_seconds: float) -> bool:
         """End all daemons, which end PostgreSQL, and then whatever is left; whether all is gone."""

@@ -36,7 +36,7 @@ class Story:
         self._cluster = cluster
         self._writer = writer
         self._telling = telling
-        self._struck_at = 0.0
+        self._struck_at = self._dead_at = 0.0
 
     def run(self) -> bool:
         """Tell it all; whether everything held."""
@@ -69,15 +69,17 @@ class Story:
 
     def _lose(self, victim: Place) -> Place:
         self._telling.chapter(f"The host of the primary, {victim.name}, dies")
-        self._struck_at, struck_wall = time.monotonic(), time.time()
-        self._cluster.strike(victim)
-        dead_at = time.monotonic()
+        struck_wall = time.time()
+        self._struck_at = self._cluster.strike(victim)
+        self._dead_at = time.monotonic()
         self._telling.line(
             f"SIGKILL to every process of {victim.name}: daemon, fence, PostgreSQL. Its lease "
             f"of {TTL_SECONDS} s runs on; nobody may take over before it has ended."
         )
         self._cluster.wait_for(
-            lambda: self._writer.wrote_since(dead_at), TAKEOVER_SECONDS, "acknowledged rows again"
+            lambda: self._writer.wrote_since(self._dead_at),
+            TAKEOVER_SECONDS,
+            "acknowledged rows again",
         )
         leader = self._cluster.wait_for(self._cluster.leader, TAKEOVER_SECONDS, "a new primary")
         self._telling.line(f"{leader.name} is the new primary.")
@@ -159,15 +161,15 @@ class Story:
             self._telling.line("Every acknowledged row is there.")
             return True
         times = [self._writer.acknowledged_at(number) for number in count.missing]
-        first, last = self._struck_at - min(times), self._struck_at - max(times)
-        if not 0 <= last <= first <= TAIL_SECONDS:
+        before = self._struck_at - min(times)
+        if before > TAIL_SECONDS or max(times) > self._dead_at:
             self._telling.line(
                 f"FAILED: {len(count.missing)} acknowledged rows are gone: {count.missing[:10]} ..."
             )
             return False
         self._telling.line(
-            f"{len(count.missing)} acknowledged rows are gone: the last {1000 * first:.0f} ms "
-            "before the crash."
+            f"{len(count.missing)} acknowledged rows are gone: those of the last "
+            f"{max(1.0, 1000 * before):.0f} ms before the crash."
         )
         self._telling.note(
             "Replication is asynchronous here: what the dead primary had acknowledged but not "
