@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Rewrite once, before the tests are collected."""
-    if config.getoption("--rewrite"):
+    if config.getoption("--rewrite", default=False):
         for path in sorted(FOLDER.glob("*.txt")):
             rewrite(path)
         all_scenarios.cache_clear()

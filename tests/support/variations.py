@@ -57,6 +57,7 @@ _CONDITIONS = (
     RestartCondition(timeout_seconds=5.0),
     RestartCondition(scheduled_epoch=WALL - 5),
     RestartCondition(scheduled_epoch=WALL + 50),
+    RestartCondition(role="primary", scheduled_epoch=WALL + 50),
 )
 _ASKED = tuple(
     Request(n, kind, NOW - 1, condition, force)
