@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg2
+
 from bench.case import Case, Goal, Measures
 from bench.faults import ALLOW_LOW_TTL, LOWEST_TTL, pause
 from bench.watch import LeaderKey
@@ -20,19 +22,21 @@ from tests.e2e.support.writer import Writer
 STEADY_SECONDS = 60.0
 ENDURANCE_MINUTES = float(os.environ.get("BENCH_ENDURANCE_MINUTES", "30"))
 NOT_THE_DAEMON = ("postgres", "etcd")
+COUNTING = "template1"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def steady(cluster: Cluster) -> Measures:
     """An idle cluster for a minute; every value per node but the store's requests."""
     assert cluster.store is not None
+    _prepare_counting(cluster)
     pause(3 * float(cluster.dynamic["loop_wait"]))
-    before = (_cpu_seconds(cluster), cluster.store.requests(), _transactions(cluster))
+    before = (_cpu_seconds(cluster), cluster.store.requests(), _statements(cluster))
     started = time.monotonic()
     pause(STEADY_SECONDS)
     elapsed = time.monotonic() - started
-    after = (_cpu_seconds(cluster), cluster.store.requests(), _transactions(cluster))
-    cpu, requests, transactions = (b - a for a, b in zip(before, after, strict=True))
+    after = (_cpu_seconds(cluster), cluster.store.requests(), _statements(cluster))
+    cpu, requests, statements = (b - a for a, b in zip(before, after, strict=True))
     pss, rss = _memory_mib(cluster)
     nodes = len(cluster.nodes)
     return {
@@ -40,7 +44,7 @@ def steady(cluster: Cluster) -> Measures:
         "rss": rss / nodes,
         "cpu": cpu * 1000 / elapsed / nodes,
         "requests": requests / elapsed,
-        "sql": transactions / elapsed / nodes,
+        "sql": statements / elapsed / nodes,
         "processes": len(_daemons(cluster)) / nodes,
     }
 
@@ -88,16 +92,33 @@ def _memory_mib(cluster: Cluster) -> tuple[float, float]:
     return totals["Pss"] / 1024, totals["Rss"] / 1024
 
 
-def _transactions(cluster: Cluster) -> int:
-    """Return the number of transactions in the daemons' database on all nodes so far.
+def _prepare_counting(cluster: Cluster) -> None:
+    """Create the view that counts statements, in a database that no daemon uses."""
+    with cluster.leader().connect(database=COUNTING) as connection, connection.cursor() as cursor:
+        cursor.execute("create extension pg_stat_statements")
+    cluster.wait_for(lambda: _try_statements(cluster) is not None, 30, "the counting view")
 
-    Read through another database, so that reading does not count; a log of statements would miss
-    those of a session that has its own turned off.
+
+def _try_statements(cluster: Cluster) -> int | None:
+    try:
+        return _statements(cluster)
+    except psycopg2.Error:
+        return None
+
+
+def _statements(cluster: Cluster) -> int:
+    """Return the number of statements on all nodes so far, but for those in this database.
+
+    Neither the log nor the statistics of transactions would do: a session can turn off its own
+    logging, and transactions that touch no table are not always counted.
     """
-    text = "select xact_commit + xact_rollback from pg_stat_database where datname = 'postgres'"
+    text = (
+        "select coalesce(sum(calls), 0) from pg_stat_statements "
+        "where dbid <> (select oid from pg_database where datname = current_database())"
+    )
     count = 0
     for node in cluster.nodes:
-        with node.connect(database="template1") as connection, connection.cursor() as cursor:
+        with node.connect(database=COUNTING) as connection, connection.cursor() as cursor:
             cursor.execute(text)
             row = cursor.fetchone()
             count += int(row[0]) if row else 0
@@ -158,6 +179,17 @@ def _write_disk(path: Path) -> None:
                 os.fsync(file.fileno())
 
 
+_COUNT_STATEMENTS = {
+    "both": {
+        "postgresql": {
+            "parameters": {
+                "shared_preload_libraries": "pg_stat_statements",
+                "pg_stat_statements.track_utility": "on",
+            }
+        }
+    }
+}
+
 CASES = (
     Case(
         "steady",
@@ -168,9 +200,10 @@ CASES = (
             Goal("rss", "the same as RSS", unit="MiB"),
             Goal("cpu", "CPU", unit="ms/s", times=2.0),
             Goal("requests", "store requests, all nodes", unit="1/s", times=1.0),
-            Goal("sql", "SQL transactions", unit="1/s"),
+            Goal("sql", "SQL statements", unit="1/s"),
             Goal("processes", "processes", unit=""),
         ),
+        node=_COUNT_STATEMENTS,
     ),
     Case(
         "endurance",
