@@ -1,0 +1,313 @@
+"""The arithmetic that rules share: leases, timelines, upstreams, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine import views
+from engine.actions import Upstream
+from engine.facts.lease import i_own_the_lock, lock_is_free
+from engine.facts.upkeep import merged_history, slots_to_advance, slots_to_drop, unclaimed_slots
+from engine.state import HistoryLine, Known, Lease, Slot, Snapshot, SyncState, Tags
+from tests.support import scenes
+from tests.support.scenes import NOW, scene, with_member
+from tests.support.snapshots import LSN
+
+# --- the lease ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ttl", "margin"), [(5.0, 1.0), (8.0, 1.6), (20.0, 4.0), (30.0, 5.0), (90.0, 5.0)]
+)
+def test_the_stop_margin_is_a_fifth_of_the_lease_within_bounds(ttl: float, margin: float) -> None:
+    """A fifth of the ttl, at least a second and at most five."""
+    s = scene("primary", {"policy.ttl_seconds": ttl})
+    assert views.stop_margin_seconds(s) == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("ttl", [5.0, 8.0, 20.0, 30.0, 90.0])
+def test_the_fence_acts_after_us_and_ends_before_the_lease(ttl: float) -> None:
+    """Own stop, then the fence's SIGQUIT, then its SIGKILL, then the end of the lease."""
+    s = replace(
+        scene("primary", {"policy.ttl_seconds": ttl}), lease=Lease(NOW - 1, ttl_seconds=ttl)
+    )
+    ends, kills_at = views.lease_ends(s), views.fence_kills_at(s)
+    assert ends is not None
+    assert kills_at is not None
+    own_stop = ends - views.stop_margin_seconds(s)
+    assert own_stop < kills_at < kills_at + views.fence_grace_seconds(s) < ends
+
+
+@pytest.mark.parametrize(
+    ("lease", "cluster", "owns", "free"),
+    [
+        ("fresh", "healthy", True, False),
+        ("fresh", "silent", True, False),
+        ("over", "silent", False, False),
+        ("over", "healthy", False, False),
+        ("refused", "healthy", False, False),
+        ("fresh", "n2 leads", False, False),
+        ("none", "free", False, True),
+        ("fresh", "free", False, True),
+    ],
+)
+def test_the_lock_is_ours_only_while_lease_and_store_agree(
+    lease: str, cluster: str, owns: bool, free: bool
+) -> None:
+    """A silent store does not take the lease away before its end; another owner does at once."""
+    s = scene("primary", {"lease": lease, "cluster": cluster})
+    assert i_own_the_lock.holds(s) is owns
+    assert lock_is_free.holds(s) is free
+
+
+def test_a_view_older_than_our_own_acquire_does_not_take_the_lock_away() -> None:
+    """The store's free lock, seen before we took it, counts neither as free nor as lost."""
+    s = scene("primary", {"cluster": "free", "cluster.when": NOW - 3})
+    assert i_own_the_lock.holds(s)
+    assert not lock_is_free.holds(s)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("member", "slot"),
+    [
+        ("n1", "n1"),
+        ("Node-1.example", "node_1_example"),
+        ("a b", "au0032b"),
+        ("ü", "u0252"),
+        ("x" * 70, "x" * 63),
+        ("under_score", "under_score"),
+    ],
+)
+def test_slot_names_follow_the_contract(member: str, slot: str) -> None:
+    """Lower case, `-` and `.` become `_`, others their code point, at most 63 characters."""
+    assert views.slot_name(member) == slot
+
+
+@pytest.mark.parametrize(
+    ("lsn", "text"), [(None, "unknown"), (0, "0/0"), (LSN, "0/5000000"), (1 << 32, "1/0")]
+)
+def test_positions_read_as_postgresql_writes_them(lsn: int | None, text: str) -> None:
+    """High and low half in hexadecimal."""
+    assert views.lsn_text(lsn) == text
+
+
+# --- whom to follow -------------------------------------------------------------------------------
+
+N1 = Upstream("n1", "10.0.0.1", 5432, "n2")
+N3 = Upstream("n3", "10.0.0.3", 5432, "n2")
+
+
+def follower(**tags: Any) -> Snapshot:
+    """n2, a replica of n1, with these tags."""
+    s = scene("replica", {})
+    return replace(s, me=replace(s.me, tags=Tags(**tags)))
+
+
+def test_a_member_follows_the_leader_or_the_member_it_names() -> None:
+    """`replicatefrom` counts while that member runs."""
+    assert views.wanted_upstream(follower()) == N1
+    assert views.wanted_upstream(follower(replicatefrom="n3")) == N3
+    assert views.wanted_upstream(follower(replicatefrom="gone")) == N1
+    stopped = with_member(follower(replicatefrom="n3"), "n3", state="stopped")
+    assert views.wanted_upstream(stopped) == N1
+    assert views.wanted_upstream(follower(nostream=True)) == replace(N1, slot=None)
+
+
+def test_circles_of_replicatefrom_are_not_followed() -> None:
+    """Members that name each other, or themselves, follow the leader."""
+    circle = with_member(follower(replicatefrom="n3"), "n3", tags=Tags(replicatefrom="n2"))
+    assert views.wanted_upstream(circle) == N1
+    assert views.wanted_upstream(follower(replicatefrom="n2")) == N1
+    own = with_member(follower(replicatefrom="n3"), "n3", tags=Tags(replicatefrom="n3"))
+    assert views.wanted_upstream(own) == N1
+
+
+@pytest.mark.parametrize("cluster", ["free", "silent", "ghost leads", "no cluster", "n2 leads"])
+def test_without_another_leader_with_an_address_there_is_nobody_to_follow(cluster: str) -> None:
+    """Free lock, silent store, a leader without a key, or we ourselves."""
+    assert views.wanted_upstream(scene("replica", {"cluster": cluster})) is None
+
+
+def test_a_clone_is_taken_from_a_tagged_member_unless_the_leader_was_asked_for() -> None:
+    """`clonefrom` goes first; reinitialize with from_leader goes to the leader."""
+    s = with_member(scene("new replica", {}), "n3", tags=Tags(clonefrom=True))
+    assert views.clone_source(s) == N3
+    assert views.clone_source(replace(s, memory=replace(s.memory, reinit_from_leader=True))) == N1
+    starting = with_member(scene("new replica", {}), "n1", state="starting")
+    assert views.clone_source(starting) is None
+
+
+# --- divergence -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("control", "diverged"),
+    [
+        ({"state": "shut down", "checkpoint_lsn": scenes.FORK - 1}, False),
+        ({"state": "shut down", "checkpoint_lsn": scenes.FORK}, True),
+        ({"state": "shut down", "checkpoint_lsn": scenes.FORK + 1}, True),
+        ({"state": "shut down in recovery", "checkpoint_lsn": scenes.FORK}, False),
+        ({"state": "shut down in recovery", "min_recovery_lsn": scenes.FORK + 8}, True),
+        ({"state": "in archive recovery", "min_recovery_lsn": scenes.FORK}, False),
+        ({"state": "shut down", "timeline": 4}, False),
+        ({"state": "shut down", "timeline": 5}, True),
+        ({"state": "shut down", "timeline": 9}, True),
+    ],
+)
+def test_divergence_of_a_server_that_is_down(control: dict[str, Any], diverged: bool) -> None:
+    """A shutdown checkpoint that begins at the fork is ours alone; a standby's end is the fork."""
+    s = scene("old primary", {})
+    values = {"checkpoint_lsn": LSN, "timeline": 3, **control}
+    found = scenes.directory(control=scenes.control(values.pop("state"), **values))
+    s = replace(s, postgres=replace(s.postgres, directory=found))
+    assert bool(views.divergence(s)) is diverged
+
+
+def test_a_timeline_that_the_leader_never_had_is_divergence() -> None:
+    """Our timeline is not named in the leader's history."""
+    s = scene("old primary", {"leader_timeline.history": [{"timeline": 1, "lsn": 1}]})
+    assert "does not name our timeline 3" in views.divergence(s)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"leader_timeline": "untold"},
+        {"leader_timeline": "silent"},
+        {"leader_timeline": "n3"},
+        {"leader_timeline.asked_at": NOW - 11},
+        {"cluster.members.n2.timeline": 5},
+        {"leader_timeline.in_recovery": True},
+        {"postgres": "unreadable"},
+    ],
+)
+def test_without_news_of_the_present_leader_no_divergence_is_known(changes: dict[str, Any]) -> None:
+    """Old news, another leader's news, or news from before its promotion prove nothing."""
+    given = {"postgres.directory.control.checkpoint_lsn": LSN + 999, **changes}
+    assert views.divergence(scene("old primary", given)) == ""
+
+
+# --- peers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"reachable": False, "why": "timed out"}, "does not answer (timed out)"),
+        ({"nofailover": True}, "tagged nofailover"),
+        ({"failover_priority": 0}, "tagged nofailover"),
+        ({"watchdog_failed": True}, "watchdog"),
+        ({"stale": True}, "position is unknown"),
+        ({"lsn": None}, "position is unknown"),
+        ({"lsn": LSN - 1048577}, "1048577 bytes behind, 1048576 allowed"),
+        ({"lsn": LSN - 1048576}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_refused_candidate_is_told_why(fields: dict[str, Any], words: str) -> None:
+    """Every reason names the member and what speaks against it."""
+    said = views.refusal(scene("primary", {}), scenes.peer("n2", **fields))
+    assert said == "" if not words else said.startswith("n2: ") and words in said
+
+
+def test_an_old_timeline_is_refused_only_where_it_is_checked() -> None:
+    """`check_timeline` decides whether a candidate's timeline counts."""
+    old = scenes.peer("n2", timeline=2)
+    assert views.refusal(scene("primary", {}), old) == ""
+    assert "on timeline 2" in views.refusal(scene("primary", {"policy.check_timeline": True}), old)
+
+
+@pytest.mark.parametrize(
+    ("sync", "may"),
+    [
+        (None, True),
+        (SyncState("", (), 0, 1), True),
+        (SyncState("N1", ("N2",), 0, 1), True),
+        (SyncState("n1", ("n3",), 0, 1), False),
+    ],
+)
+def test_in_synchronous_mode_only_named_members_may_lead(sync: SyncState | None, may: bool) -> None:
+    """Names are compared without regard to case; an empty leader means "never enabled"."""
+    s = scene("replica", {"policy.synchronous_mode": "on"})
+    assert isinstance(s.cluster, Known)
+    s = replace(s, cluster=Known(replace(s.cluster.value, sync=sync), NOW))
+    assert views.may_lead_in_sync_mode(s, "n2") is may
+
+
+def test_answers_count_only_if_everybody_was_asked_since() -> None:
+    """One member that was not asked, or asked too early, or too long ago, is one too many."""
+    s = scene("primary", {"peers": "others"})
+    assert views.answers_since(s, NOW - 1)
+    assert not views.answers_since(s, NOW - 0.2)
+    assert not views.answers_since(replace(s, peers=s.peers[:1]), NOW - 1)
+    old = tuple(replace(a, asked_at=NOW - 4) for a in s.peers)
+    assert not views.answers_since(replace(s, peers=old), NOW - 9)
+    unnamed = with_member(with_member(s, "n2", api_url=""), "n3", api_url="")
+    assert views.answers_since(replace(unnamed, peers=()), NOW)
+
+
+# --- history and slots ----------------------------------------------------------------------------
+
+
+def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> None:
+    """Timestamps and names come from the store; the newest line names us."""
+    told = (HistoryLine(1, 10, "told", "2026-01-01", "n3"), HistoryLine(2, 99, "other", "", "n3"))
+    mine = (HistoryLine(1, 10, "mine"), HistoryLine(2, 20, "mine"))
+    s = scene("primary", {})
+    assert isinstance(s.cluster, Known)
+    assert isinstance(s.postgres.server, Known)
+    server = Known(replace(s.postgres.server.value, timeline_history=mine), NOW)
+    s = replace(
+        s,
+        cluster=Known(replace(s.cluster.value, history=told), NOW),
+        postgres=replace(s.postgres, server=server),
+    )
+    assert merged_history(s) == (told[0], HistoryLine(2, 20, "mine", "", "n1"))
+    shorter = replace(s, policy=replace(s.policy, max_timelines_history=1))
+    assert merged_history(shorter) == (HistoryLine(2, 20, "mine", "", "n1"),)
+
+
+def slots(base: str, *found: Slot, **changes: Any) -> Snapshot:
+    """The base with these slots on its server."""
+    s = scene(base, changes)
+    assert isinstance(s.postgres.server, Known)
+    server = Known(replace(s.postgres.server.value, slots=found), NOW)
+    return replace(s, postgres=replace(s.postgres, server=server))
+
+
+def test_only_inactive_physical_slots_of_nobody_are_unclaimed() -> None:
+    """Active, logical, failover, ignored and members' slots are left alone."""
+    s = slots(
+        "primary",
+        Slot("gone"),
+        Slot("busy", active=True),
+        Slot("decoder", kind="logical"),
+        Slot("moved", failover=True),
+        Slot("kept"),
+        Slot("n2"),
+    )
+    s = replace(s, policy=replace(s.policy, ignore_slots=({"name": "kept"}, {})))
+    assert unclaimed_slots(s) == ("gone",)
+
+
+def test_a_slot_is_dropped_after_its_time_or_when_its_wal_is_lost() -> None:
+    """member_slots_ttl counts from when the slot was noted."""
+    s = slots("primary", Slot("gone"), Slot("new"), Slot("n2", wal_status="lost"))
+    since = {"gone": NOW - 1800, "new": NOW - 1799}
+    s = replace(s, memory=replace(s.memory, unclaimed_since=since))
+    assert slots_to_drop(s) == ("gone", "n2")
+
+
+def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
+    """Slots follow the leader's, but not further than our own replay, and never backwards."""
+    s = slots("replica", Slot("n1", restart_lsn=LSN - 50), Slot("n3", restart_lsn=LSN - 50))
+    assert isinstance(s.cluster, Known)
+    told = {"n1": LSN + 500, "n3": LSN - 80}
+    s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
+    assert slots_to_advance(s) == {"n1": LSN}
