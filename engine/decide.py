@@ -14,9 +14,10 @@ from engine.tables.directory import DIRECTORY
 from engine.tables.down import DOWN
 from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
 from engine.tables.lock import LOCK, NOTE
+from engine.tables.orphan import ORPHAN
 from engine.tables.race import RACE
 from engine.tables.requests import REQUEST
-from engine.tables.running import ORPHAN, PRIMARY, STANDBY
+from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, WRITE
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, LIMITS, PUBLISH, SLOTS
 

@@ -7,7 +7,6 @@ from engine.actions import (
     ClearFailover,
     CreateInitialize,
     CreateRoles,
-    Exit,
     Follow,
     Hold,
     Promote,
@@ -357,35 +356,6 @@ STANDBY = Table(
             when=(),
             then=lambda _: (Hold("a change"),),
             why="Nothing is asked of this standby but to follow.",
-        ),
-    ),
-)
-
-ORPHAN = Table(
-    "orphan",
-    "A standby, but the store knows no cluster: what now?",
-    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free, ~paused),
-    rules=(
-        Rule(
-            "orphan.end",
-            "A replica without a cluster: end, leaving PostgreSQL as it is",
-            when=(initialize_is_missing,),
-            then=lambda _: (
-                Exit(
-                    1,
-                    "this is a replica, but the store has no `initialize` key for the scope: "
-                    "check scope and namespace, or start the former primary first",
-                ),
-            ),
-            why="A lone replica must not make itself a cluster under a mistyped name.",
-            ends=True,
-        ),
-        Rule(
-            "orphan.no",
-            "The cluster exists",
-            when=(),
-            then=lambda _: (),
-            why="The race decides who leads it.",
         ),
     ),
 )
