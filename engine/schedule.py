@@ -1,7 +1,7 @@
 """When to look again: the earliest moment at which time alone could change the decision."""
 
 from engine import views
-from engine.actions import Action, Hold
+from engine.actions import Action, Hold, PublishMember, RenewLock
 from engine.facts.lease import i_own_the_lock
 from engine.state import Snapshot, Unknown
 
@@ -24,17 +24,27 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
         moments += [m for m in (ends - 2 * margin, ends - margin) if m > s.now]
     if s.store_busy_since is None:  # else the end of that request wakes the loop
         rest = RETRY_STORE_SECONDS if isinstance(s.cluster, Unknown) else LATE_SECONDS
-        moments += [max(at + policy.loop_wait_seconds, s.now + rest) for at in _prolonged(s)]
+        moments += [
+            max(at + policy.loop_wait_seconds, s.now + rest) for at in _prolonged(s, actions)
+        ]
     if isinstance(s.cluster, Unknown):
         moments.append(s.now + RETRY_STORE_SECONDS)
     moments += [s.now + max(0.0, epoch - s.wall) for epoch in _schedules(s)]
     return min(moments)
 
 
-def _prolonged(s: Snapshot) -> list[float]:
-    """When what must be prolonged every loop was prolonged last: our lease, our member key."""
-    renewed = s.lease.sent_at if i_own_the_lock.holds(s) else None
-    return [at for at in (renewed, s.published_at) if at is not None]
+def _prolonged(s: Snapshot, actions: tuple[Action, ...]) -> list[float]:
+    """When what must be prolonged every loop was prolonged last: our lease, our member key.
+
+    What these actions prolong now is due a whole loop from now, and needs no moment of its own.
+    """
+    now_done = {type(action) for action in actions}
+    moments = []
+    if i_own_the_lock.holds(s) and s.lease.sent_at is not None and RenewLock not in now_done:
+        moments.append(s.lease.sent_at)
+    if s.published_at is not None and PublishMember not in now_done:
+        moments.append(s.published_at)
+    return moments
 
 
 def _schedules(s: Snapshot) -> list[float]:
