@@ -90,12 +90,11 @@ def switch_over(cluster: Cluster, writer: Writer) -> None:
 def every_row_is_everywhere(cluster: Cluster, *writers: Writer) -> None:
     """Every node has every acknowledged row; asked again until the replicas have replayed."""
     assert all(writer.count() for writer in writers)
-    for node in cluster.nodes:
-        cluster.wait_for(
-            lambda node=node: not any(writer.lost(node) for writer in writers),
-            30,
-            f"every acknowledged row on {node.name}",
-        )
+
+    def missing() -> bool:
+        return any(writer.lost(node) for node in cluster.nodes for writer in writers)
+
+    cluster.wait_for(lambda: not missing(), 30, "every acknowledged row on every node")
 
 
 def assert_replay_shows_no_difference(cluster: Cluster) -> None:

@@ -18,13 +18,15 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import yaml
 
+from shell.stores.base import Store
+from shell.stores.factory import open_store
 from tests.e2e.support.etcd import EtcdServer
 from tests.e2e.support.node import Node
 from tests.e2e.support.node_file import (
@@ -94,16 +96,26 @@ class Cluster:
 
     def write_node_file(self, node: Node, changes: Document | None = None) -> None:
         """(Re)write the node's YAML with `changes` merged in."""
-        if self.store is None:
-            section: Document = {"embedded": {"path": str(self.folder / "store.db")}}
-        else:
-            section = {self._store_kind: {"hosts": self.store.host}}
         bin_dir = self.postgres.bin_dir
-        document = node_document(node.place, bin_dir, self.sockets, section, self.dynamic)
+        document = node_document(
+            node.place, bin_dir, self.sockets, self._store_section(), self.dynamic
+        )
         document = merged(merged(document, self._node_changes), changes or {})
         node.place.folder.mkdir(parents=True, exist_ok=True)
         node.place.file.write_text(yaml.safe_dump(document, sort_keys=False))
         node.place.file.chmod(0o600)
+
+    def _store_section(self) -> Document:
+        if self.store is None:
+            return {"embedded": {"path": str(self.folder / "store.db")}}
+        return {self._store_kind: {"hosts": self.store.host}}
+
+    @contextlib.contextmanager
+    def keys(self) -> Iterator[Store]:
+        """Open the cluster's keys in the store, as another program would."""
+        store = open_store(self._store_section(), namespace="service", scope=SCOPE)
+        with contextlib.closing(store):
+            yield store
 
     # ------------------------------------------------------------ start and end
 
