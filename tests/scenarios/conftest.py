@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import near_misses
 from tests.support.scenarios import FOLDER, all_scenarios, rewrite
 
 
@@ -18,3 +19,4 @@ def pytest_configure(config: pytest.Config) -> None:
         for path in sorted(FOLDER.glob("*.txt")):
             rewrite(path)
         all_scenarios.cache_clear()
+        near_misses.rewrite()

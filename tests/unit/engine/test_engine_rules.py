@@ -1,0 +1,32 @@
+"""The rules as data: names, questions, reasons and facts are well told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from engine.decide import RULES, TABLES
+from engine.rule import Table
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
+def test_tables_and_rules_are_told_in_sentences(table: Table) -> None:
+    """A table asks a question, a rule has a title and a reason, a fact says what it asks."""
+    assert table.question.endswith("?")
+    for rule in table.rules:
+        assert re.fullmatch(r"[a-z]+\.[a-z_]+", rule.name)
+        assert rule.title
+        assert not rule.title.endswith(".")
+        assert rule.why.endswith("."), rule.name
+        assert len({fact.name for fact in rule.when}) == len(rule.when), rule.name
+    for fact in (*table.applies, *(fact for rule in table.rules for fact in rule.when)):
+        assert fact.doc.strip().split("\n")[0].endswith((".", ":")), fact.name
+
+
+def test_facts_have_one_meaning() -> None:
+    """No two facts share a name."""
+    seen: dict[str, str] = {}
+    for rule in RULES.values():
+        for fact in rule.when:
+            assert seen.setdefault(fact.name.removeprefix("not "), fact.doc) == fact.doc
