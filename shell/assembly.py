@@ -14,8 +14,9 @@ from shell import layout
 from shell.api.office import Services
 from shell.api.sockets import ListenError
 from shell.api.tls import TlsError
-from shell.config import LocalConfig, Settings
+from shell.config import LocalConfig, Settings, effective, unbuilt_problems
 from shell.config.drift import bootstrap_drift
+from shell.config.problems import has_errors
 from shell.configured import Configured
 from shell.daemon import Daemon
 from shell.desk import Desk
@@ -38,6 +39,10 @@ class DuplicateNameError(Exception):
     """Another running daemon has our name."""
 
 
+class NotBuiltError(Exception):
+    """The configuration asks for something that this version must not pretend to do."""
+
+
 def run_daemon(path: str | None, local: LocalConfig) -> int:
     """Run until a decision says Exit, or until something makes that impossible; the exit code.
 
@@ -53,7 +58,7 @@ def run_daemon(path: str | None, local: LocalConfig) -> int:
     _log.info("hae %s starts %s of cluster %s", PRODUCT_VERSION, settings.name, settings.scope)
     try:
         code = _run(configured, local)
-    except (ListenError, TlsError, DuplicateNameError, StoreError) as error:
+    except (ListenError, TlsError, DuplicateNameError, NotBuiltError, StoreError) as error:
         _log.error("%s", error)
         code = 1
     except Exception:
@@ -79,6 +84,7 @@ def _run(configured: Configured, local: LocalConfig) -> int:
         fence = Fence(settings.postgresql.data_dir, folder / "fence.log")
     world = World(configured, store, Instance(settings), fence, desk, peers, wakeup.wake)
     entries = _wait_for_store(store, world)
+    _refuse_unbuilt(local, entries)
     _refuse_duplicate(settings, entries, peers)
     _warn_of_drift(settings, local, entries)
     listening = Listening(Services(desk, store, peers.ask, explain), settings)
@@ -100,6 +106,18 @@ def _wait_for_store(store: Store, world: World) -> Mapping[str, Entry]:
                 told = str(error)
                 _log.warning("waiting for the store: %s", told)
             time.sleep(1.0)
+
+
+def _refuse_unbuilt(local: LocalConfig, entries: Mapping[str, Entry]) -> None:
+    """End if a promise in the configuration cannot be kept; say what is merely missing."""
+    live = layout.dynamic_config(entries)[0]
+    settings, _ = effective(local, local.bootstrap_dcs if live is None else live)
+    problems = unbuilt_problems(settings)
+    for problem in problems:
+        if problem.severity == "warning":
+            _log.warning("configuration: %s", problem)
+    if has_errors(problems):
+        raise NotBuiltError("; ".join(str(p) for p in problems if p.severity == "error"))
 
 
 def _refuse_duplicate(settings: Settings, entries: Mapping[str, Entry], peers: Peers) -> None:

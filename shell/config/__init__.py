@@ -11,6 +11,7 @@ from shell.config.effective import effective
 from shell.config.local import LocalConfig, load_local, needs_daemon_restart
 from shell.config.problems import ConfigError, Problem
 from shell.config.settings import Settings
+from shell.config.unbuilt import unbuilt_problems
 from shell.config.validate import render_effective, validate_file
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "merge_patch",
     "needs_daemon_restart",
     "render_effective",
+    "unbuilt_problems",
     "validate_file",
 ]

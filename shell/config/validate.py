@@ -20,6 +20,7 @@ from shell.config.local import read_local
 from shell.config.problems import HIDDEN, Problem, has_errors
 from shell.config.schema import BY_PATH
 from shell.config.settings import Settings, StoreSettings
+from shell.config.unbuilt import unbuilt_problems
 
 _TELLING = ("password", "secret", "token")
 
@@ -42,6 +43,8 @@ def validate_file(
         return problems
     settings, texts = effective(config, live_dynamic)
     problems += [Problem("", text, "warning") for text in texts]
+    shared = config.bootstrap_dcs if live_dynamic is None else live_dynamic
+    problems += unbuilt_problems(effective(config, shared)[0])
     if live_dynamic is not None:
         drift = bootstrap_drift(config.bootstrap_dcs, live_dynamic, settings.scope)
         problems += [Problem("bootstrap.dcs", text, "warning") for text in drift]

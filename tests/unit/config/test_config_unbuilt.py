@@ -1,0 +1,57 @@
+"""What is not built yet is named, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shell.config import Settings, effective, load_local, unbuilt_problems
+
+Read = Callable[..., Settings]
+
+
+@pytest.fixture
+def read(tmp_path: Path, minimal: str) -> Read:
+    """Return a reader of the minimal node file with lines added, and a dynamic configuration."""
+
+    def reader(more: str = "", **dynamic: object) -> Settings:
+        file = tmp_path / "node.yml"
+        file.write_text(minimal + more)
+        return effective(load_local(file, {}), dynamic)[0]
+
+    return reader
+
+
+def test_a_plain_node_asks_for_nothing_unbuilt(read: Read) -> None:
+    """Defaults, the watchdog's `automatic` among them, give no problem."""
+    assert unbuilt_problems(read()) == []
+
+
+def test_a_required_watchdog_is_refused(read: Read) -> None:
+    """A guard that somebody relies on is not silently left out."""
+    (problem,) = unbuilt_problems(read("watchdog: {mode: required}\n"))
+    assert (problem.path, problem.severity) == ("watchdog.mode", "error")
+
+
+def test_a_standby_cluster_is_refused(read: Read) -> None:
+    """A member of a standby cluster would otherwise become a second, independent primary."""
+    (problem,) = unbuilt_problems(read(standby_cluster={"host": "10.1.0.1"}))
+    assert (problem.path, problem.severity) == ("standby_cluster", "error")
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "named"),
+    [
+        ({"synchronous_mode": "on"}, "synchronous_mode on"),
+        ({"failsafe_mode": True}, "failsafe_mode"),
+        ({"primary_race_backoff": 5}, "primary_race_backoff"),
+        ({"slots": {"s1": {"database": "d", "plugin": "pgoutput"}}}, "logical slots (s1)"),
+    ],
+)
+def test_what_is_missing_is_named(read: Read, dynamic: dict[str, object], named: str) -> None:
+    """A feature that is merely missing gives a warning."""
+    (problem,) = unbuilt_problems(read(**dynamic))
+    assert problem.severity == "warning"
+    assert problem.message.startswith(named)
