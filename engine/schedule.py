@@ -6,7 +6,7 @@ from engine.facts.lease import i_own_the_lock
 from engine.state import Snapshot, Unknown
 
 RETRY_STORE_SECONDS = 1.0
-LATE_SECONDS = 0.05  # what is overdue although it was just decided is looked at again so soon
+OVERDUE_SECONDS = 1.0  # what is overdue and was not done now is held up by something else
 
 
 def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
@@ -23,9 +23,9 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
         margin = views.stop_margin_seconds(s)
         moments += [m for m in (ends - 2 * margin, ends - margin) if m > s.now]
     if s.store_busy_since is None:  # else the end of that request wakes the loop
-        rest = RETRY_STORE_SECONDS if isinstance(s.cluster, Unknown) else LATE_SECONDS
         moments += [
-            max(at + policy.loop_wait_seconds, s.now + rest) for at in _prolonged(s, actions)
+            max(at + policy.loop_wait_seconds, s.now + OVERDUE_SECONDS)
+            for at in _prolonged(s, actions)
         ]
     if isinstance(s.cluster, Unknown):
         moments.append(s.now + RETRY_STORE_SECONDS)

@@ -29,7 +29,8 @@ NAMED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _RULE = re.compile(
     rf"(?<![\w./\"'-])(?:{'|'.join(table.name for table in TABLES)})\.[a-z][a-z_]+\b(?![(\w=])"
 )
-_FILE_ENDINGS = (".signal", ".py", ".md", ".txt", ".yml", ".yaml", ".json")
+_SETTINGS = {"fence.mode"}  # read like rules, and are keys of the node file
+_FILE_ENDINGS = (".signal", ".log", ".py", ".md", ".txt", ".yml", ".yaml", ".json")
 
 
 def short(path: Path) -> str:
@@ -110,7 +111,7 @@ def unresolved(text: str) -> set[str]:
     return {
         name
         for name in _RULE.findall(text)
-        if name not in RULES and not name.endswith(_FILE_ENDINGS)
+        if name not in _SETTINGS | set(RULES) and not name.endswith(_FILE_ENDINGS)
     }
 
 

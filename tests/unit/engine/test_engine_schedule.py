@@ -61,6 +61,12 @@ def test_a_store_outage_does_not_make_the_loop_spin(base: str, changes: dict[str
     assert due(base, changes) >= 1.0
 
 
+def test_a_decision_that_ends_early_does_not_make_the_loop_spin() -> None:
+    """A member key that is overdue because other rules come first is looked at once a second."""
+    changes = {"cluster": "foreign", "policy.pause": True, "published_at": NOW - 60}
+    assert due("replica", changes) == pytest.approx(1.0)
+
+
 def test_an_ended_lease_wakes_nobody() -> None:
     """A lease that is over, or is another's by now, has no renewal to be woken for."""
     assert due("old primary", {"lease": "over", "published_at": NOW}) >= 1.0
