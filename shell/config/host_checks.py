@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from shell.config.problems import Problem
 from shell.config.settings import Settings
 from shell.config.settings_postgresql import PgUser, PostgresqlSettings
+from shell.postgres.binaries import Binaries
+from shell.postgres.errors import PostgresError
 
 _VERSION_TIMEOUT_SECONDS = 10
 _NEEDED_TOOLS = ("postgres", "pg_ctl", "initdb", "pg_controldata", "pg_basebackup")
@@ -62,12 +63,25 @@ def _account() -> Iterator[Problem]:
 
 def _tools(pg: PostgresqlSettings) -> Iterator[Problem]:
     wanted = [*_NEEDED_TOOLS, *(["pg_rewind"] if pg.use_pg_rewind else [])]
-    missing = [pg.tool(tool) for tool in wanted if shutil.which(pg.tool(tool)) is None]
+    missing = [pg.tool(tool) for tool in wanted if _program(pg, tool) is None]
     where = "set it to the folder of PostgreSQL's programs"
     if missing:
         yield Problem("postgresql.bin_dir", f"no program {', '.join(missing)}; {where}")
-    elif server_major_version(pg.tool("postgres")) is None:
+    elif _programs_version(pg) is None:
         yield Problem("postgresql.bin_dir", f"{pg.tool('postgres')} does not tell its version")
+
+
+def _program(pg: PostgresqlSettings, tool: str) -> str | None:
+    """Return the path at which the daemon would find the tool, None when it would not."""
+    try:
+        return Binaries(pg.bin_dir, pg.bin_name).path(tool)
+    except PostgresError:
+        return None
+
+
+def _programs_version(pg: PostgresqlSettings) -> str | None:
+    postgres = _program(pg, "postgres")
+    return None if postgres is None else server_major_version(postgres)
 
 
 def _data_directory(pg: PostgresqlSettings) -> Iterator[Problem]:
@@ -94,7 +108,7 @@ def _data_directory(pg: PostgresqlSettings) -> Iterator[Problem]:
     except (OSError, UnicodeDecodeError):
         yield Problem(key, f"{path}/PG_VERSION cannot be read")
         return
-    programs = server_major_version(pg.tool("postgres"))
+    programs = _programs_version(pg)
     if programs is not None and programs != version:
         yield Problem(key, f"{path} is of PostgreSQL {version}, the programs are of {programs}")
 
