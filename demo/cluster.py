@@ -6,6 +6,7 @@ Belongs here: what is done to, or asked of, the nodes.  Must not: print, or tell
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,11 @@ from shell.recorder.reader import read_records
 T = TypeVar("T")
 LOOK_AGAIN_SECONDS = 0.05
 ANSWER_SECONDS = 2.0
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings of hae or Patroni that would override the demo's files."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("HAE_", "PATRONI", "PG"))}
 
 
 class DidNotHappenError(Exception):
@@ -49,6 +55,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd=place.folder,
+                env=_environment(),
                 start_new_session=True,
             )
 
@@ -201,6 +208,7 @@ class Cluster:
                 timeout=timeout_seconds,
                 check=False,
                 cwd=self.site.folder,
+                env=_environment(),
             )
         except subprocess.TimeoutExpired:
             raise DidNotHappenError(f"hae {' '.join(words)}: no end") from None
