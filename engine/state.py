@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
+from engine.policy import Policy
+
 T = TypeVar("T")
 
 
@@ -369,45 +371,7 @@ class Fence:
     kill_at: float | None = None
 
 
-# --- policy and memory ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PermanentSlot:
-    """A slot that the configuration asks for."""
-
-    name: str
-    kind: Literal["physical", "logical"] = "physical"
-    database: str = ""
-    plugin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The effective settings that decisions depend on.  Seconds and bytes throughout."""
-
-    ttl_seconds: float = 30.0
-    loop_wait_seconds: float = 10.0
-    retry_timeout_seconds: float = 10.0
-    maximum_lag_on_failover_bytes: int = 1048576
-    check_timeline: bool = False
-    max_timelines_history: int = 0
-    primary_start_timeout_seconds: float = 300.0
-    primary_stop_timeout_seconds: float = 0.0
-    synchronous_mode: Literal["off", "on", "quorum"] = "off"
-    failsafe_mode: bool = False
-    pause: bool = False
-    use_slots: bool = True
-    member_slots_ttl_seconds: float = 1800.0
-    permanent_slots: tuple[PermanentSlot, ...] = ()
-    ignore_slots: tuple[Mapping[str, str], ...] = ()
-    use_pg_rewind: bool = False
-    remove_on_rewind_failure: bool = False
-    remove_on_diverged: bool = False
-    may_bootstrap: bool = False
-    fence_required: bool = False
-    callbacks: tuple[str, ...] = ()  # the configured ones: "on_start", ...
-    dcs_config: str = "{}"  # bootstrap.dcs as JSON text, written once at the first start
+# --- memory and the whole -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +384,8 @@ class Memory:
     primary_down_since: float | None = None  # our PostgreSQL died while we held the lock
     lock_free_since: float | None = None
     standing_down_since: float | None = None  # a graceful hand-over is under way
+    handover_revision: int | None = None  # of the `failover` key that was due last,
+    handover_since: float | None = None  # and since when: older answers do not count for it
     race_barred_until: float = 0.0
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced

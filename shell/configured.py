@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.state import Member, Policy
+from engine.policy import Policy
+from engine.state import Member
 from shell.config import ConfigError, LocalConfig, Settings, effective, load_local
 from shell.config.local import needs_daemon_restart
 from shell.policy import member_of, policy_of

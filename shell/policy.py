@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from engine.state import Member, PermanentSlot, Policy, Tags
+from engine.policy import PermanentSlot, Policy
+from engine.state import Member, Tags
 from shell.config.settings import Settings, SlotMatcher
 from shell.version import COMPATIBLE_VERSION
 

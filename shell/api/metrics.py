@@ -87,11 +87,8 @@ def _escaped(text: str) -> str:
 
 def _server_metrics(f: Facts, server: Server | None, now: float) -> list[Metric]:
     running = now < f.running_until
-    standby = server if server is not None and server.in_recovery else None
     started = server.started_epoch if server is not None and running else 0
     location = server.write_lsn if server is not None and not server.in_recovery else None
-    replayed_epoch = standby.replayed_epoch if standby is not None else None
-    paused = standby is not None and standby.replay_paused
     return [
         Metric("patroni_postgres_running", "1 if PostgreSQL is running.", int(running)),
         Metric("patroni_postmaster_start_time", "Epoch seconds of PostgreSQL's start.", started),
@@ -107,24 +104,7 @@ def _server_metrics(f: Facts, server: Server | None, now: float) -> list[Metric]
         Metric("patroni_replica", "1 if this is a replica.", int(f.role == "replica" and running)),
         Metric("patroni_sync_standby", "1 if a synchronous standby.", int(f.is_sync)),
         Metric("patroni_quorum_standby", "1 if a quorum standby.", int(f.is_quorum)),
-        Metric(
-            "patroni_xlog_received_location",
-            "Received WAL position of the standby.",
-            (f.received_lsn or 0) if standby is not None else 0,
-            kind="counter",
-        ),
-        Metric(
-            "patroni_xlog_replayed_location",
-            "Replayed WAL position of the standby.",
-            (f.replayed_lsn or 0) if standby is not None else 0,
-            kind="counter",
-        ),
-        Metric(
-            "patroni_xlog_replayed_timestamp",
-            "Epoch seconds of the last replayed commit, 0 if unknown.",
-            replayed_epoch or 0,
-        ),
-        Metric("patroni_xlog_paused", "1 if replay is paused.", int(paused)),
+        *_standby_metrics(f, server),
         Metric(
             "patroni_postgres_streaming",
             "1 if streaming.",
@@ -146,6 +126,32 @@ def _server_metrics(f: Facts, server: Server | None, now: float) -> list[Metric]
             (server.timeline or 0) if server is not None else 0,
         ),
         *_state_metric(f.state),
+    ]
+
+
+def _standby_metrics(f: Facts, server: Server | None) -> list[Metric]:
+    standby = server if server is not None and server.in_recovery else None
+    replayed_epoch = standby.replayed_epoch if standby is not None else None
+    paused = standby is not None and standby.replay_paused
+    return [
+        Metric(
+            "patroni_xlog_received_location",
+            "Received WAL position of the standby.",
+            (f.received_lsn or 0) if standby is not None else 0,
+            kind="counter",
+        ),
+        Metric(
+            "patroni_xlog_replayed_location",
+            "Replayed WAL position of the standby.",
+            (f.replayed_lsn or 0) if standby is not None else 0,
+            kind="counter",
+        ),
+        Metric(
+            "patroni_xlog_replayed_timestamp",
+            "Epoch seconds of the last replayed commit, 0 if unknown.",
+            replayed_epoch or 0,
+        ),
+        Metric("patroni_xlog_paused", "1 if replay is paused.", int(paused)),
     ]
 
 

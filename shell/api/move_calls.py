@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.state import Cluster, Known, Member, PeerAnswer, Policy
+from engine.policy import Policy
+from engine.state import Cluster, Known, Member, PeerAnswer
 from shell import layout
 from shell.api.messages import BadRequest, Call, Response, answer
 from shell.api.office import Office, boottime, not_ready, store_deadline, unavailable

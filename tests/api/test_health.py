@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.state import Job, JobKind, Known, Lease, Policy, Postmaster, SyncState, Tags, Unknown
+from engine.policy import Policy
+from engine.state import Job, JobKind, Known, Lease, Postmaster, SyncState, Tags, Unknown
 from shell.api.facts import facts_of
 from shell.api.health import verdict
 from tests.api.support import publication

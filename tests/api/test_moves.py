@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.state import Known, PeerAnswer, Policy
+from engine.policy import Policy
+from engine.state import Known, PeerAnswer
 from shell.api.office import boottime
 from shell.layout import parse_cluster
 from tests.api.support import demo_store, running

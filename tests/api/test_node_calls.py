@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from engine.decide import Decision, explain
+from engine.policy import Policy
 from engine.state import (
     DataDirectory,
     DirectoryKind,
     Known,
     Lease,
     PendingParameter,
-    Policy,
     Postgres,
     RestartCondition,
     Snapshot,

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from engine.state import Policy, RequestKind, RestartCondition
+from engine.policy import Policy
+from engine.state import RequestKind, RestartCondition
 from shell.api import operator_calls
 from shell.api.office import boottime
 from tests.api.support import running

@@ -10,13 +10,13 @@ from click.testing import CliRunner, Result
 
 from ctl.main import hae
 from engine.decide import decide, explain
+from engine.policy import Policy
 from engine.state import (
     DataDirectory,
     DirectoryKind,
     Fence,
     Lease,
     Member,
-    Policy,
     Postgres,
     Snapshot,
     Unknown,

@@ -24,9 +24,7 @@ from tests.support.scenes import PIECES
 from tests.support.variations import VARIATIONS, vary
 
 FILE = FOLDER / "near-misses"
-HEAD = (
-    "# rule: fact | scenario, change | the rule that decides instead.  By `make rewrite`."
-)
+HEAD = "# rule: fact | scenario, change | the rule that decides instead.  By `make rewrite`."
 LONG = 110
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.document import member_document
+from engine.policy import Policy
 from engine.state import (
     Cluster,
     ControlData,
@@ -25,7 +26,6 @@ from engine.state import (
     Member,
     Memory,
     PeerAnswer,
-    Policy,
     Postgres,
     Postmaster,
     Server,

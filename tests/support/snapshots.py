@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from engine.policy import Policy
 from engine.state import (
     Cluster,
     DataDirectory,
@@ -17,7 +18,6 @@ from engine.state import (
     Known,
     Lease,
     Member,
-    Policy,
     Postgres,
     Postmaster,
     ReplicationRow,

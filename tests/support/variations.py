@@ -194,6 +194,8 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.primary_down_since": SINCE,
     "memory.lock_free_since": SINCE,
     "memory.standing_down_since": SINCE,
+    "memory.handover_revision": (None, 7, 8),
+    "memory.handover_since": SINCE,
     "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),

@@ -1,0 +1,46 @@
+"""The effective settings that decisions depend on, as the snapshot carries them.
+
+Seconds and bytes throughout.  Defaults are PostgreSQL users' customary ones (reference, 5.2).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentSlot:
+    """A slot that the configuration asks for."""
+
+    name: str
+    kind: Literal["physical", "logical"] = "physical"
+    database: str = ""
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The effective settings that decisions depend on.  Seconds and bytes throughout."""
+
+    ttl_seconds: float = 30.0
+    loop_wait_seconds: float = 10.0
+    retry_timeout_seconds: float = 10.0
+    maximum_lag_on_failover_bytes: int = 1048576
+    check_timeline: bool = False
+    max_timelines_history: int = 0
+    primary_start_timeout_seconds: float = 300.0
+    primary_stop_timeout_seconds: float = 0.0
+    synchronous_mode: Literal["off", "on", "quorum"] = "off"
+    failsafe_mode: bool = False
+    pause: bool = False
+    use_slots: bool = True
+    member_slots_ttl_seconds: float = 1800.0
+    permanent_slots: tuple[PermanentSlot, ...] = ()
+    ignore_slots: tuple[Mapping[str, str], ...] = ()
+    use_pg_rewind: bool = False
+    remove_on_rewind_failure: bool = False
+    remove_on_diverged: bool = False
+    may_bootstrap: bool = False
+    fence_required: bool = False
+    callbacks: tuple[str, ...] = ()  # the configured ones: "on_start", ...
+    dcs_config: str = "{}"  # bootstrap.dcs as JSON text, written once at the first start
