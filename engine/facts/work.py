@@ -241,6 +241,13 @@ def standing_down(s: Snapshot) -> bool:
     return s.memory.standing_down_since is not None
 
 
+@fact(lambda s: f"{_request(s)}, begun with revision {s.memory.handover_revision}")
+def handover_has_begun(s: Snapshot) -> bool:
+    """It was noted when this very request became due."""
+    request = views.failover_request(s)
+    return request is not None and request.revision == s.memory.handover_revision
+
+
 def _candidates(s: Snapshot) -> str:
     said = [views.refusal(s, a) or f"{a.name}: fit" for a in s.peers]
     return "; ".join(said) or "nobody was asked"
@@ -248,9 +255,10 @@ def _candidates(s: Snapshot) -> str:
 
 @fact(_candidates)
 def peers_answered(s: Snapshot) -> bool:
-    """Every member that can be asked was asked a moment ago."""
-    since = s.memory.standing_down_since or s.memory.primary_down_since or 0.0
-    return views.answers_since(s, since)
+    """Every member that can be asked was asked a moment ago, and since the need for it arose."""
+    memory = s.memory
+    needs = (memory.standing_down_since, memory.primary_down_since, memory.handover_since)
+    return views.answers_since(s, max((at for at in needs if at is not None), default=0.0))
 
 
 @fact(_candidates)

@@ -46,6 +46,7 @@ from engine.facts.work import (
     a_wanted_candidate_is_fit,
     bootstrapping,
     daemon_is_stopping,
+    handover_has_begun,
     handover_is_due,
     handover_is_from_another,
     handover_is_late,
@@ -69,6 +70,12 @@ def _clear(s: Snapshot, why: str) -> tuple[Action, ...]:
     request = views.failover_request(s)
     assert request is not None
     return (Report("info", f"failover key cleared: {why}"), ClearFailover(request.revision, why))
+
+
+def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
+    request = views.failover_request(s)
+    assert request is not None
+    return (Remember({"handover_revision": request.revision, "handover_since": s.now}),)
 
 
 def _nobody_fits(s: Snapshot) -> str:
@@ -207,6 +214,13 @@ PRIMARY = Table(
             when=(i_own_the_lock, handover_is_late),
             then=lambda s: _clear(s, "its time passed while nobody could act"),
             why="An operator chose that time; another time may do harm.",
+        ),
+        Rule(
+            "primary.handover_begin",
+            "A hand-over has become due: remember when",
+            when=(i_own_the_lock, handover_is_due, ~handover_has_begun),
+            then=_begin_handover,
+            why="Answers of peers count only if they were given after the request.",
         ),
         Rule(
             "primary.handover_ask",
