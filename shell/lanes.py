@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 Wake = Callable[[str], None]
 Work = Callable[[threading.Event], None]
 
-CANCEL_SECONDS = 5.0
+NOTICE_SECONDS = 0.2
 _BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -71,6 +71,7 @@ class JobLane:
         self._job: Job | None = None
         self._cancel = threading.Event()
         self._thread: threading.Thread | None = None
+        self._cancelled: list[threading.Thread] = []
         self._last: JobResult | None = None
 
     @property
@@ -92,20 +93,24 @@ class JobLane:
             return True
 
     def replace(self, kind: JobKind, detail: str, work: Work) -> bool:
-        """Cancel the job under way, wait until it has ended, and begin this one.
+        """Cancel the job under way and begin this one at once, without waiting for its end.
 
-        The wait happens in the new job's own thread, so that the loop goes on.
+        A stop for safety has no time to wait.  But it counts as running until what it cancelled
+        has ended too, so that nothing else begins beside work that has not noticed its end yet.
         """
         with self._lock:
-            former = self._thread if self._job is not None else None
             self._cancel.set()
+            former = (*self._cancelled, self._thread)
+            self._cancelled = alive = [x for x in former if x is not None and x.is_alive()]
 
-            def after_the_former(cancel: threading.Event) -> None:
-                if former is not None:
-                    former.join(CANCEL_SECONDS)
-                work(cancel)
+            def beside_the_former(cancel: threading.Event) -> None:
+                try:
+                    work(cancel)
+                finally:
+                    while not cancel.is_set() and any(x.is_alive() for x in alive):
+                        cancel.wait(NOTICE_SECONDS)
 
-            self._begin(kind, detail, after_the_former)
+            self._begin(kind, detail, beside_the_former)
             return True
 
     def cancel(self, wait_seconds: float) -> None:

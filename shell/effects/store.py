@@ -75,20 +75,21 @@ class StoreEffects:
         return self._world.configured.settings.dynamic.ttl
 
     def _acquire(self) -> bool:
-        sent_at = now()
-        won = self._world.store.acquire_leader(self._name(), self._ttl(), self._world.deadline())
+        # Read once: the main loop may take over another ttl while the request is under way.
+        sent_at, ttl = now(), self._ttl()
+        won = self._world.store.acquire_leader(self._name(), ttl, self._world.deadline())
         if won:
-            self._world.lease = Lease(sent_at, self._ttl())
+            self._world.lease = Lease(sent_at, ttl)
             _log.info("acquired the leader lock")
         else:
             _log.info("another member won the leader lock")
         return won
 
     def _renew(self) -> bool:
-        sent_at = now()
-        ours = self._world.store.renew_leader(self._name(), self._ttl(), self._world.deadline())
+        sent_at, ttl = now(), self._ttl()
+        ours = self._world.store.renew_leader(self._name(), ttl, self._world.deadline())
         if ours:
-            self._world.lease = Lease(sent_at, self._ttl())
+            self._world.lease = Lease(sent_at, ttl)
         else:
             self._world.lease = replace(self._world.lease, refused=True)
             _log.warning("the renewal of the leader lock was refused")

@@ -1,0 +1,56 @@
+"""Races of the shell that could cost a cluster its single primary, each shown once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from engine.actions import AcquireLock, RenewLock
+from engine.state import JobKind, Lease
+from shell.effects.store import StoreEffects
+from shell.lanes import JobLane
+from tests.support.wait import wait_for
+
+
+@pytest.mark.parametrize("action", [AcquireLock(), RenewLock()])
+def test_a_lease_lasts_as_long_as_the_store_was_asked_for(action: AcquireLock | RenewLock) -> None:
+    """A ttl that grows while a request is under way does not make its lease longer."""
+    world: Any = MagicMock()
+    world.lease = Lease()
+    world.configured.settings.dynamic.ttl = 20
+
+    def slow_request(*_: object) -> bool:
+        world.configured.settings.dynamic.ttl = 30
+        return True
+
+    world.store.acquire_leader.side_effect = world.store.renew_leader.side_effect = slow_request
+
+    work = StoreEffects(world).work_of(action)
+    assert work is not None
+    assert work()
+
+    assert world.lease.ttl_seconds == 20
+
+
+def test_an_immediate_stop_does_not_wait_for_what_it_cancels() -> None:
+    """Work that does not notice its cancellation delays no stop, but nothing begins beside it."""
+    lane, began, let_go, stopped = JobLane(lambda _: None), *(threading.Event() for _ in range(3))
+
+    def stuck(_: threading.Event) -> None:
+        began.set()
+        let_go.wait(30)
+
+    assert lane.start(JobKind.START, "", stuck)
+    assert began.wait(10)
+
+    lane.replace(JobKind.STOP, "immediate", lambda _: stopped.set())
+
+    assert stopped.wait(1)
+    assert not lane.start(JobKind.CLONE, "", lambda _: None)
+    let_go.set()
+    wait_for(lambda: lane.job is None, 10, "both to end")
+    assert lane.last is not None
+    assert lane.last.kind is JobKind.STOP
