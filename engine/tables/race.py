@@ -50,9 +50,9 @@ RACE = Table(
     rules=(
         Rule(
             "race.begin",
-            "The lock has become free: remember when",
+            "The lock has become free: remember when, and ask everybody at once",
             when=(~lock_was_free_before,),
-            then=lambda s: (Remember({"lock_free_since": s.now}),),
+            then=lambda s: (Remember({"lock_free_since": s.now}), *_ask(s)),
             why="Positions count only if they were seen after the old primary lost the lock.",
         ),
         Rule(
