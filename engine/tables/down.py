@@ -96,9 +96,16 @@ DOWN = Table(
         Rule(
             "down.bootstrap",
             "initdb is done: start the new cluster's first primary",
-            when=(bootstrapping,),
+            when=(bootstrapping, store_answers),
             then=start_primary,
             why="Nobody else has this cluster's data, so no lock is needed for the first start.",
+        ),
+        Rule(
+            "down.bootstrap_unproven",
+            "initdb is done, but the store does not answer: do not start yet",
+            when=(bootstrapping,),
+            then=lambda _: (Hold("the store to answer"),),
+            why="Only the store tells whether another member has become the leader meanwhile.",
         ),
         Rule(
             "down.reinitialize",
@@ -120,6 +127,13 @@ DOWN = Table(
             when=(i_own_the_lock, time_is_short, ~paused),
             then=start_standby,
             why="Until the lease is renewed this server may serve reads, but no writes.",
+        ),
+        Rule(
+            "down.no_time_paused",
+            "Maintenance mode, and too little of the lease is left to start: wait for its renewal",
+            when=(i_own_the_lock, time_is_short, paused),
+            then=lambda s: (Hold("the lease to be renewed", s.now + views.ASK_AGAIN_SECONDS),),
+            why="A restart keeps the role, and a primary is started only with a certain lease.",
         ),
         Rule(
             "down.restart_primary",

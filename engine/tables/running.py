@@ -134,6 +134,13 @@ PRIMARY = Table(
             why="Replicas need the replication role before they can be cloned.",
         ),
         Rule(
+            "primary.bootstrap_fence",
+            "The new cluster is ready, but the fence that the configuration requires is missing",
+            when=(bootstrapping, fence_is_missing),
+            then=lambda s: (Hold(f"the fence: {s.fence.why}", s.now + views.ASK_AGAIN_SECONDS),),
+            why="Without the fence a hung daemon could leave two primaries behind.",
+        ),
+        Rule(
             "primary.finish_bootstrap",
             "The new cluster is ready: publish its identity and configuration, take the lock",
             when=(bootstrapping, ~another_owns_the_lock),
