@@ -160,6 +160,13 @@ def initialize_is_empty(s: Snapshot) -> bool:
     return view is not None and view.initialize == ""
 
 
+@fact(_system)
+def initialize_is_set(s: Snapshot) -> bool:
+    """The cluster has an identity: `initialize` holds a system identifier."""
+    view = views.cluster(s)
+    return view is not None and bool(view.initialize)
+
+
 # --- jobs -----------------------------------------------------------------------------------------
 
 

@@ -12,13 +12,15 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_ended_well,
     a_job_failed,
+    bootstrap_step_failed,
+    initialize_is_set,
     postmaster_runs,
     promotion_failed_now,
     rewind_failed_now,
     runs_as_primary,
 )
 from engine.facts.race import lock_was_free_before, primary_went_down
-from engine.facts.work import must_reinitialize, restarting, standing_down
+from engine.facts.work import bootstrapping, must_reinitialize, restarting, standing_down
 from engine.rule import Rule, Table, nothing
 from engine.state import JobKind, JobResult, Snapshot
 
@@ -85,6 +87,10 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
     return (_took_note(last, failures=0, retry_at=0.0, **_AFTER.get(last.kind, {})),)
 
 
+def _bootstrap_is_over(_: Snapshot) -> tuple[Action, ...]:
+    return (Remember({"bootstrapping": False, "roles_created": False}),)
+
+
 NOTE = Table(
     "note",
     "What of the last cycles must be remembered?",
@@ -120,6 +126,22 @@ NOTE = Table(
             when=(a_job_ended_well,),
             then=_note_success,
             why="What is done need not be done again.",
+            ends=True,
+        ),
+        Rule(
+            "note.bootstrap_beaten",
+            "We were creating the cluster, but another member leads it: forget the bootstrap",
+            when=(bootstrapping, another_owns_the_lock, ~bootstrap_step_failed),
+            then=_bootstrap_is_over,
+            why="A server that another has taken over from may never start without the lock.",
+            ends=True,
+        ),
+        Rule(
+            "note.bootstrap_done",
+            "We were creating the cluster and went down, but it has its identity: it exists",
+            when=(bootstrapping, initialize_is_set, ~postmaster_runs, ~bootstrap_step_failed),
+            then=_bootstrap_is_over,
+            why="Others may have led it since, so this node races for the lock like any other.",
             ends=True,
         ),
         Rule(

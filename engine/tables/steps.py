@@ -9,6 +9,7 @@ from engine.actions import (
     Exit,
     Hold,
     MoveDataDirectory,
+    Remember,
     StartPostgres,
     WithdrawMember,
 )
@@ -48,10 +49,19 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
 
 
 def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
-    """Give the bootstrap up: set the directory aside and end."""
+    """Give the bootstrap up: set the directory aside, let others try, and end.
+
+    An `initialize` that holds a value is another's success and stays.  What is remembered of the
+    bootstrap goes last: the next daemon must neither give it up again nor go on with it.
+    """
+    view = views.cluster(s)
+    if view is None:
+        return (Hold("the store to answer"),)
+    others_may_try = (DeleteInitialize(),) if view.initialize == "" else ()
     return (
-        DeleteInitialize(),
         WithdrawMember(),
         MoveDataDirectory(),
+        *others_may_try,
+        Remember({"bootstrapping": False, "bootstrap_failed": "", "roles_created": False}),
         Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
     )
