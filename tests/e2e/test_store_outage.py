@@ -12,9 +12,8 @@ import pytest
 
 from shell.stores.base import boottime
 from tests.e2e.support.cluster import Cluster
-from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
-from tests.e2e.support.stories import QUICK, healthy, prepared
+from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared, sees_the_store
 
 
 def test_a_primary_stops_before_its_lease_ends_when_the_store_is_gone(tmp_path: Path) -> None:
@@ -97,12 +96,7 @@ def test_other_programs_values_under_our_keys_do_no_harm(tmp_path: Path) -> None
             "unknown/key": "?",
         }.items():
             keys.put(key, text, boottime() + 10)
-        loops = [loop_count(node) for node in cluster.nodes]
-        cluster.wait_for(
-            lambda: all(loop_count(n) > a + 5 for n, a in zip(cluster.nodes, loops, strict=True)),
-            30,
-            "five more loops of every daemon",
-        )
+        loops_pass(cluster, 5)
         assert cluster.wait_healthy() is leader
         assert [node.postmaster_pid() for node in cluster.nodes] == before
         keys.put("config", json.dumps(cluster.dynamic), boottime() + 10)
@@ -178,20 +172,3 @@ def statuses(cluster: Cluster, path: str) -> set[int]:
     """Return the distinct statuses with which the nodes answer a path; 0 is no answer."""
     answers = [node.get(path) for node in cluster.nodes]
     return {answer.status if answer else 0 for answer in answers}
-
-
-def sees_the_store(node: Node) -> bool:
-    """Whether the store's view was known to the node's last decision."""
-    answer = node.get("/hae/snapshot")
-    assert answer is not None
-    return "why" not in answer.document["cluster"]
-
-
-def loop_count(node: Node) -> int:
-    """Return how many cycles the daemon has run."""
-    answer = node.get("/metrics")
-    text = answer.document.get("text", "") if answer else ""
-    return next(
-        (int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("hae_loop")),
-        0,
-    )

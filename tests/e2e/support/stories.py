@@ -57,6 +57,31 @@ def healthy(folder: Path, **options: Any) -> Iterator[Cluster]:
         yield cluster
 
 
+def loops_pass(cluster: Cluster, count: int, without: Node | None = None) -> None:
+    """Wait until every daemon has decided `count` times more: enough to do what it would do."""
+    before = {node: loop_count(node) for node in cluster.nodes if node is not without}
+    cluster.wait_for(
+        lambda: all(loop_count(node) >= old + count for node, old in before.items()),
+        60,
+        f"{count} more loops of every daemon",
+    )
+
+
+def loop_count(node: Node) -> int:
+    """Return how many cycles the daemon has run; 0 when it does not answer."""
+    answer = node.get("/metrics")
+    text = answer.document.get("text", "") if answer else ""
+    found = [line for line in text.splitlines() if line.startswith("hae_loops{")]
+    return int(float(found[0].split()[-1])) if found else 0
+
+
+def sees_the_store(node: Node) -> bool:
+    """Whether the store's view was known to the node's last decision."""
+    answer = node.get("/hae/snapshot")
+    assert answer is not None, f"{node.name} does not answer"
+    return "why" not in answer.document["cluster"]
+
+
 def records_folder(node: Node) -> Path:
     """Return where the node's flight recorder writes by default."""
     found = sorted(node.place.folder.glob("**/*.jsonl*"))

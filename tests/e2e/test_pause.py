@@ -1,0 +1,126 @@
+"""Maintenance mode: nothing happens by itself, and what an operator does is followed."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from shell.stores.base import boottime
+from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.command import ctl
+from tests.e2e.support.node import Node
+from tests.e2e.support.stories import healthy, loops_pass, sees_the_store
+
+
+def test_a_killed_primary_stays_down_in_pause(tmp_path: Path) -> None:
+    """In pause a dead primary is neither started nor replaced; after resume it leads again."""
+    with healthy(tmp_path) as cluster:
+        leader = cluster.leader()
+        pause(leader)
+        leader.kill_postmaster()
+        cluster.wait_for(lambda: lock_owner(cluster) is None, 30, "the lock to be released")
+        loops_pass(cluster, 5)
+        assert leader.postmaster_pid() is None
+        assert not any(node.is_writable() for node in cluster.nodes)
+        ran = ctl(leader, "resume", "--wait")
+        assert ran.code == 0, ran.text
+        cluster.wait_healthy()
+
+
+def test_an_operators_promotion_in_pause_gets_the_lock(tmp_path: Path) -> None:
+    """In pause the primary is stopped and a replica promoted by hand: it leads, also afterwards."""
+    with healthy(tmp_path) as cluster:
+        old, new = cluster.leader(), cluster.replicas()[0]
+        pause(old)
+        old.kill_postmaster(signal.SIGINT)
+        cluster.wait_for(lambda: lock_owner(cluster) is None, 30, "the lock to be released")
+        new.sql("select pg_promote()", seconds=30)
+        cluster.wait_for(lambda: cluster.find_leader() is new, 30, "the promoted one to lead")
+        assert old.postmaster_pid() is None
+        ran = ctl(new, "resume", "--wait")
+        assert ran.code == 0, ran.text
+        assert cluster.wait_healthy() is new
+
+
+def test_daemons_end_and_start_in_pause_without_touching_postgres(tmp_path: Path) -> None:
+    """In pause every daemon is restarted: no postmaster changes, the lock keeps its owner."""
+    with healthy(tmp_path) as cluster:
+        leader = cluster.leader()
+        pause(leader)
+        before = [node.postmaster_pid() for node in cluster.nodes]
+        for node in cluster.nodes:
+            node.kill_daemon(signal.SIGTERM)
+        assert [node.postmaster_pid() for node in cluster.nodes] == before
+        assert lock_owner(cluster) == leader.name
+        for node in cluster.nodes:
+            node.start_daemon()
+        cluster.wait_for(lambda: cluster.find_leader() is leader, 30, "the same leader")
+        ran = ctl(leader, "resume", "--wait")
+        assert ran.code == 0, ran.text
+        assert cluster.wait_healthy() is leader
+        assert [node.postmaster_pid() for node in cluster.nodes] == before
+
+
+def test_a_dead_daemon_and_a_lost_store_leave_postgres_alone_in_pause(tmp_path: Path) -> None:
+    """In pause the fence stands down: a killed daemon and a frozen store end no primary."""
+    with healthy(tmp_path, store="etcd3") as cluster:
+        leader = cluster.leader()
+        pause(leader)
+        postmaster = leader.postmaster_pid()
+        assert cluster.store is not None
+        leader.kill_daemon()
+        cluster.wait_for(lambda: lock_owner(cluster) is None, 60, "the lease to end")
+        loops_pass(cluster, 2, without=leader)
+        assert leader.is_writable()
+        leader.start_daemon()
+        cluster.wait_for(lambda: lock_owner(cluster) == leader.name, 30, "the lock again")
+        cluster.store.pause()
+        cluster.wait_for(lambda: not sees_the_store(leader), 30, "the loss of the store")
+        loops_pass(cluster, 3)
+        assert leader.is_writable()
+        cluster.store.resume()
+        ran = ctl(leader, "resume", "--wait")
+        assert ran.code == 0, ran.text
+        assert cluster.wait_healthy() is leader
+        assert leader.postmaster_pid() == postmaster
+
+
+def test_pause_refuses_what_is_scheduled_and_allows_what_is_asked_for_now(tmp_path: Path) -> None:
+    """In pause scheduled work is refused; a restart and a switchover with candidate are done."""
+    with healthy(tmp_path) as cluster:
+        leader, candidate = cluster.leader(), cluster.replicas()[0]
+        pause(leader)
+        at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        body = {"leader": leader.name, "candidate": candidate.name}
+        for path, document, status in (
+            ("/switchover", {**body, "scheduled_at": at}, 400),
+            ("/switchover", {"leader": leader.name}, 400),
+            ("/restart", {"schedule": at}, 500),
+            ("/restart", {}, 200),
+            ("/switchover", body, 200),
+        ):
+            answer = leader.call("POST", path, document, 60)
+            assert answer is not None
+            assert answer.status == status, (path, document, answer)
+        cluster.wait_for(lambda: cluster.find_leader() is candidate, 30, "the candidate to lead")
+        shown = candidate.get("/patroni")
+        assert shown is not None
+        assert shown.document["pause"] is True
+        again = ctl(leader, "pause")
+        assert again.code == 1
+        assert ctl(leader, "resume", "--wait").code == 0
+        assert cluster.wait_healthy() is candidate
+
+
+def pause(node: Node) -> None:
+    """Enter the maintenance mode, and wait until every member has seen it."""
+    ran = ctl(node, "pause", "--wait")
+    assert ran.code == 0, ran.text
+
+
+def lock_owner(cluster: Cluster) -> str | None:
+    """Return whom the store names as the leader."""
+    with cluster.keys() as keys:
+        entry = keys.read(boottime() + 10).entries.get("leader")
+    return entry.value if entry else None
