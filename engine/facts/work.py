@@ -199,6 +199,13 @@ def handover_is_to_me(s: Snapshot) -> bool:
 
 
 @fact(_request)
+def handover_is_to_me_at_once(s: Snapshot) -> bool:
+    """The `failover` key names us as the candidate, and no time."""
+    request = views.failover_request(s)
+    return request is not None and request.candidate == s.me.name and not request.scheduled_epoch
+
+
+@fact(_request)
 def handover_is_to_another(s: Snapshot) -> bool:
     """The `failover` key names a candidate that we are not."""
     request = views.failover_request(s)

@@ -22,9 +22,11 @@ from engine.facts.race import (
 )
 from engine.facts.work import (
     daemon_is_stopping,
+    handover_is_due,
     handover_is_from_me,
     handover_is_to_another,
     handover_is_to_me,
+    handover_is_to_me_at_once,
     paused,
 )
 from engine.rule import Rule, Table
@@ -58,7 +60,7 @@ RACE = Table(
         Rule(
             "race.paused",
             "Maintenance mode: only the named candidate of a failover may lead",
-            when=(paused, ~handover_is_to_me),
+            when=(paused, ~handover_is_to_me_at_once),
             then=lambda _: (Hold("the end of the maintenance mode, or a failover by hand"),),
             why="In pause nothing happens by itself.",
         ),
@@ -121,14 +123,14 @@ RACE = Table(
         Rule(
             "race.named",
             "A failover by hand names us: take the lock",
-            when=(handover_is_to_me,),
+            when=(handover_is_to_me, handover_is_due),
             then=lambda _: (AcquireLock(),),
             why="The operator chose this member, with its lag.",
         ),
         Rule(
             "race.give_way_to_named",
             "A failover by hand names another member that can lead: give way",
-            when=(handover_is_to_another, the_named_candidate_can_lead),
+            when=(handover_is_to_another, handover_is_due, the_named_candidate_can_lead),
             then=lambda s: _soon(s, "the named candidate to take the lock"),
             why="The operator chose that member.",
         ),

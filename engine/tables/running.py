@@ -53,6 +53,7 @@ from engine.facts.work import (
     handover_is_requested,
     handover_is_scheduled,
     handover_is_to_me,
+    handover_is_to_me_at_once,
     paused,
     peers_answered,
     roles_are_created,
@@ -294,7 +295,7 @@ STANDBY = Table(
         Rule(
             "standby.paused_lock",
             "Maintenance mode, and we own the lock as a standby: release it",
-            when=(paused, i_own_the_lock, ~handover_is_to_me),
+            when=(paused, i_own_the_lock, ~handover_is_to_me_at_once),
             then=lambda _: (ReleaseLock(None, "a standby in maintenance mode"),),
             why="In pause the lock follows the primary that the operator runs.",
         ),

@@ -65,12 +65,6 @@ def _shuffled(s: Snapshot) -> Snapshot:
     return turned
 
 
-@given(snapshots())
-def test_no_decision_contradicts_itself(s: Snapshot) -> None:
-    """No two actions of one decision speak against each other."""
-    assert not checker.contradictions(s, decide(s))
-
-
 # The tables that say what becomes of this node; one of them speaks in every cycle.
 COURSE = {
     *("write", "note", "stop", "identity", "request", "job", "silent"),

@@ -19,6 +19,7 @@ IMPLIED: dict[str, tuple[str, ...]] = {
         *("request.reinit_busy", "request.reinitialize"),
     ),
     "store_answers": ("down.replica_without_cluster",),
+    "paused": ("down.no_time_paused",),
     "another_owns_the_lock": (
         *("down.ask_leader", "down.wait_for_promotion", "down.wait_for_address"),
         *("down.wait_for_checkpoint", "down.rewind", "down.remove_diverged", "down.diverged"),

@@ -1,0 +1,142 @@
+"""What holds for every snapshot and the decision about it: who may write, lead, remove.
+
+Each promise takes both and raises AssertionError when it is broken.  The property tests try them
+on drawn snapshots and on every pair of changes to every scenario; so may whatever runs the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from engine.actions import (
+    AcquireLock,
+    Action,
+    ArmFence,
+    CreateRoles,
+    MoveDataDirectory,
+    Promote,
+    RemoveDataDirectory,
+    StartPostgres,
+    StopPostgres,
+)
+from engine.state import JobKind, Known, Snapshot
+from tests.support import checker
+
+Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
+
+
+def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
+    """Promote, or start as primary, only with more time on the lease than a stop needs.
+
+    The first start of a new cluster is excepted: nobody else has its data.
+    """
+    promotes = checker.of(Promote, actions)
+    starts = [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
+    if promotes or (starts and not s.memory.bootstrapping):
+        assert checker.lease_left(s) > checker.stop_margin(s)
+        assert not checker.another_leads(s)
+
+
+def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No AcquireLock while another owns the lock or the required fence is missing.
+
+    In maintenance mode the fence stands aside, and the lock only follows the primary.
+    """
+    if checker.of(AcquireLock, actions):
+        assert not checker.another_leads(s)
+        assert s.fence.ready or not s.policy.fence_required or s.policy.pause
+
+
+def a_standby_does_not_race_against_a_writable_member(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """A standby takes no lock while a peer answers as a running primary."""
+    if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
+        answering = [a for a in s.peers if a.reachable and not a.stale and a.state == "running"]
+        assert not [a for a in answering if a.role in {"primary", "master"}]
+
+
+def a_writable_server_without_a_lock_is_stopped_at_once(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Lock of another, renewal refused or no time left: an immediate stop, unless one runs."""
+    if s.policy.pause or not checker.may_be_writable(s):
+        return
+    held = s.lease.sent_at is not None and not s.lease.refused
+    no_time = held and checker.lease_left(s) <= checker.stop_margin(s)
+    if checker.another_leads(s) or s.lease.refused or no_time:
+        stopping = s.job is not None and (s.job.kind, s.job.detail) == (JobKind.STOP, "immediate")
+        assert stopping or any(x.mode == "immediate" for x in checker.of(StopPostgres, actions))
+
+
+def the_fence_is_armed_before_anything_becomes_writable(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Where no deadline stands, ArmFence comes before Promote or a start as primary."""
+    writable = [
+        n
+        for n, x in enumerate(actions)
+        if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary")
+    ]
+    if writable and s.fence.kill_at is None and not s.memory.bootstrapping:
+        assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
+
+
+def in_pause_nothing_happens_by_itself(s: Snapshot, actions: Sequence[Action]) -> None:
+    """In maintenance mode only a request or an unfinished bootstrap touches a server."""
+    asked = (
+        any(r.id != s.memory.restarting_for for r in s.requests)
+        or s.memory.restarting_since is not None
+        or s.memory.reinitialize
+        or s.memory.bootstrapping
+        or s.memory.bootstrap_failed
+        or _handover_by_hand(s)
+    )
+    if s.policy.pause and not asked:
+        assert not checker.acts_on_postgres(actions)
+
+
+def _handover_by_hand(s: Snapshot) -> bool:
+    request = s.cluster.value.failover if isinstance(s.cluster, Known) else None
+    return request is not None and request.scheduled_epoch is None
+
+
+def a_data_directory_is_removed_only_with_permission(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Removal needs an operator's request or the configuration, and a leader that is not we."""
+    for removal in checker.of(RemoveDataDirectory, actions):
+        assert removal.permission
+        assert checker.another_leads(s)
+        assert s.postgres.postmaster is None
+        after_rewind = s.policy.remove_on_rewind_failure and s.memory.rewind_failed
+        assert s.memory.reinitialize or after_rewind or s.policy.remove_on_diverged
+    if checker.of(MoveDataDirectory, actions):
+        assert s.memory.bootstrap_failed
+        assert s.postgres.postmaster is None
+
+
+def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[Action]) -> None:
+    """The SQL part of the bootstrap never runs on an adopted server."""
+    if checker.of(CreateRoles, actions):
+        assert s.memory.bootstrapping
+        assert checker.runs_as_primary(s)
+
+
+def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No two actions of one decision speak against each other."""
+    assert not checker.contradictions(s, actions)
+
+
+PROMISES: tuple[Promise, ...] = (
+    nothing_becomes_writable_without_a_lease,
+    the_lock_is_taken_only_when_it_is_free,
+    a_standby_does_not_race_against_a_writable_member,
+    a_writable_server_without_a_lock_is_stopped_at_once,
+    the_fence_is_armed_before_anything_becomes_writable,
+    in_pause_nothing_happens_by_itself,
+    a_data_directory_is_removed_only_with_permission,
+    roles_are_created_only_in_our_own_bootstrap,
+    no_decision_contradicts_itself,
+)
