@@ -3,6 +3,7 @@
 from engine import views
 from engine.actions import Action, Hold, PublishMember, RenewLock
 from engine.facts.lease import i_own_the_lock
+from engine.facts.postgres import postmaster_runs
 from engine.state import Snapshot, Unknown
 
 RETRY_STORE_SECONDS = 1.0
@@ -19,7 +20,7 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
     moments = [s.now + policy.loop_wait_seconds]
     moments += [a.until for a in actions if isinstance(a, Hold) and a.until is not None]
     ends = views.lease_ends(s)
-    if ends is not None and s.postgres.postmaster is not None:
+    if ends is not None and (postmaster_runs.holds(s) or s.job is not None):
         margin = views.stop_margin_seconds(s)
         moments += [m for m in (ends - 2 * margin, ends - margin) if m > s.now]
     if s.store_busy_since is None:  # else the end of that request wakes the loop

@@ -256,6 +256,7 @@ class Postgres:
     directory: DataDirectory
     postmaster: Postmaster | None
     server: Known[Server] | Unknown
+    outdated: bool = False  # seen before the last job ended, or not at all yet: anything may run
     checkpointing: bool = False  # a CHECKPOINT that we asked for is running
     starting: bool = False  # the postmaster answers "the database system is starting up"
     wanted_config: str = ""  # digest of the configuration that should be in force

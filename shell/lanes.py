@@ -84,6 +84,12 @@ class JobLane:
         """How the last job ended."""
         return self._last
 
+    @property
+    def state(self) -> tuple[Job | None, JobResult | None]:
+        """Both, of one moment."""
+        with self._lock:
+            return self._job, self._last
+
     def start(self, kind: JobKind, detail: str, work: Work) -> bool:
         """Begin a job; False while another one runs."""
         with self._lock:

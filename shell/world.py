@@ -6,6 +6,7 @@ from what was seen.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,22 +40,29 @@ from shell.postgres.instance import Instance
 from shell.processes import now
 from shell.stores.base import Store, StoreError, View
 
+_log = logging.getLogger(__name__)
+
 VIEW_PATIENCE_SECONDS = 0.5
 POSTGRES_PATIENCE_SECONDS = 1.0
 POSTGRES_TIMEOUT_SECONDS = 5.0
 
 
 class Look:
-    """One thing to look at, in a thread of its own; a slow look goes on beside the loop."""
+    """One thing to look at, in a thread of its own; a slow look goes on beside the loop.
+
+    `began_at` tells when the newest look began: what happened later it may have missed.
+    """
 
     def __init__(self, name: str, function: Callable[[], Any]) -> None:
         self._function = function
         self._pool = ThreadPoolExecutor(1, f"look {name}")
         self._pending: Future[Any] | None = None
+        self.began_at = 0.0
 
     def begin(self) -> None:
         """Look, unless a former look has not ended."""
         if self._pending is None:
+            self.began_at = now()
             self._pending = self._pool.submit(self._function)
 
     def end(self, patience_seconds: float) -> Any:
@@ -111,16 +119,19 @@ class World:
         self._postgres_look = Look("postgres", self._look_at_postgres)
         self._cluster: Known[Cluster] | Unknown = Unknown(now(), "not asked yet")
         self._parsed: tuple[Any, Cluster] | None = None
+        self._seen_from = 0.0
         self._postgres = Postgres(
             DataDirectory(DirectoryKind.ALIEN, "not looked at yet"), None, Unknown(now(), "not yet")
         )
 
     def snapshot(self) -> Snapshot:
         """Everything at once; takes about a second at most, whatever is slow."""
+        # Before the looks: a job that ends meanwhile still runs in this snapshot.
+        job, last_job = self.jobs.state
         self._view_look.begin()
         self._postgres_look.begin()
         cluster = self._see_cluster()
-        postgres = self._see_postgres()
+        postgres = self._see_postgres(last_job.finished if last_job else 0.0)
         fence = self._see_fence()
         configured = self.configured
         return Snapshot(
@@ -133,8 +144,8 @@ class World:
             postgres=postgres,
             fence=fence,
             memory=self.memory,
-            job=self.jobs.job,
-            last_job=self.jobs.last,
+            job=job,
+            last_job=last_job,
             store_busy_since=self.store_lane.busy_since,
             published=self.published,
             published_at=self.published_at,
@@ -156,7 +167,9 @@ class World:
     def _see_cluster(self) -> Known[Cluster] | Unknown:
         try:
             view: View = self._view_look.end(VIEW_PATIENCE_SECONDS)
-        except (StoreError, TimeoutError) as error:
+        except Exception as error:  # whatever an adapter stumbled over: nothing was seen
+            if not isinstance(error, (StoreError, TimeoutError)):
+                _log.exception("looking at the store failed")
             since = self._cluster.since if isinstance(self._cluster, Unknown) else now()
             self._cluster = Unknown(since, str(error))
             return self._cluster
@@ -180,15 +193,26 @@ class World:
     def _look_at_postgres(self) -> Postgres:
         return self.instance.observe(POSTGRES_TIMEOUT_SECONDS)
 
-    def _see_postgres(self) -> Postgres:
+    def _see_postgres(self, job_ended_at: float) -> Postgres:
+        """The newest look; one that began before the last job ended is done again."""
+        until, look = now() + POSTGRES_PATIENCE_SECONDS, self._postgres_look
         try:
-            seen: Postgres = self._postgres_look.end(POSTGRES_PATIENCE_SECONDS)
-        except (PostgresError, OSError, TimeoutError) as error:
+            seen: Postgres = look.end(POSTGRES_PATIENCE_SECONDS)
+            if look.began_at <= job_ended_at:
+                look.begin()
+                seen = look.end(max(0.0, until - now()))
+            self._postgres, self._seen_from = seen, look.began_at
+        except Exception as error:  # whatever went wrong: nothing was seen
+            if not isinstance(error, (PostgresError, OSError)):
+                _log.exception("looking at PostgreSQL failed")
             answers = self._postgres.server
             since = answers.since if isinstance(answers, Unknown) else now()
-            seen = replace(self._postgres, server=Unknown(since, str(error)))
-        self._postgres = replace(seen, checkpointing=self.side.is_running("RunCheckpoint"))
-        return self._postgres
+            self._postgres = replace(self._postgres, server=Unknown(since, str(error)))
+        return replace(
+            self._postgres,
+            outdated=self._seen_from <= job_ended_at,
+            checkpointing=self.side.is_running("RunCheckpoint"),
+        )
 
     # --- the fence --------------------------------------------------------------------------------
 

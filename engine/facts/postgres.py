@@ -15,6 +15,8 @@ _WITHOUT_CLIENTS = {
 
 def _server(s: Snapshot) -> str:
     if isinstance(s.postgres.server, Unknown):
+        if s.postgres.outdated:
+            return "PostgreSQL was not looked at since the last job"
         if s.postgres.postmaster is None:
             return "PostgreSQL is down"
         return f"no answer for {s.now - s.postgres.server.since:.1f}s: {s.postgres.server.why}"
@@ -35,8 +37,22 @@ def _job(s: Snapshot) -> str:
 
 @fact(_server)
 def postmaster_runs(s: Snapshot) -> bool:
-    """A postmaster process of our data directory exists."""
-    return s.postgres.postmaster is not None
+    """A postmaster process of our data directory exists; an outdated look counts as yes."""
+    return s.postgres.postmaster is not None or s.postgres.outdated
+
+
+@fact(_server)
+def look_is_outdated(s: Snapshot) -> bool:
+    """PostgreSQL was looked at before the last job ended, or not at all yet."""
+    return s.postgres.outdated
+
+
+def _was_made_primary(s: Snapshot) -> bool:
+    """The last job promoted, or its start began with a lease that has not ended since."""
+    last, ends = s.last_job, views.lease_ends(s)
+    if last is None:
+        return False
+    return last.kind is JobKind.PROMOTE or (ends is not None and ends > last.finished)
 
 
 @fact(_server)
@@ -44,9 +60,11 @@ def may_accept_writes(s: Snapshot) -> bool:
     """PostgreSQL may be writable.
 
     No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
-    first write.  A promotion counts from its first moment.  A server that initdb, crash recovery
-    or pg_rewind run by themselves has no clients.
+    first write.  A promotion counts from its first moment, and until a look that began after it
+    says otherwise.  A server that initdb, crash recovery or pg_rewind run has no clients.
     """
+    if s.postgres.outdated and s.job is None and _was_made_primary(s):
+        return True
     if s.postgres.postmaster is None:
         return False
     if s.job is not None and s.job.kind in _WITHOUT_CLIENTS:
@@ -75,8 +93,8 @@ def runs_as_standby(s: Snapshot) -> bool:
 
 @fact(_server)
 def server_is_silent(s: Snapshot) -> bool:
-    """A postmaster exists but gives no answer."""
-    return s.postgres.postmaster is not None and isinstance(s.postgres.server, Unknown)
+    """A postmaster exists, or may exist, but gives no answer."""
+    return postmaster_runs.holds(s) and isinstance(s.postgres.server, Unknown)
 
 
 @fact(_server)
@@ -89,7 +107,9 @@ def still_starting(s: Snapshot) -> bool:
 def frozen_too_long(s: Snapshot) -> bool:
     """The postmaster is stopped by a signal, and has not answered for retry_timeout."""
     postmaster, answers = s.postgres.postmaster, s.postgres.server
-    if postmaster is None or not postmaster.frozen or isinstance(answers, Known):
+    if s.postgres.outdated or postmaster is None or not postmaster.frozen:
+        return False
+    if isinstance(answers, Known):
         return False
     return s.now - answers.since >= s.policy.retry_timeout_seconds
 

@@ -7,6 +7,7 @@ from engine.facts.postgres import (
     a_job_runs,
     belongs_to_another_cluster,
     filling_the_directory,
+    look_is_outdated,
     postmaster_runs,
     server_is_silent,
     still_starting,
@@ -70,6 +71,13 @@ STOP = Table(
             when=(a_job_runs,),
             then=lambda _: (StopPostgres("immediate", "the daemon was told to end"),),
             why="The lock may not be released while a server is about to become writable.",
+        ),
+        Rule(
+            "stop.unseen",
+            "PostgreSQL was not looked at since the last job: look first",
+            when=(look_is_outdated,),
+            then=lambda s: (Hold("a look at PostgreSQL", s.now + 1.0),),
+            why="The lock may be released only when it was seen that nothing runs.",
         ),
         Rule(
             "stop.postgres",

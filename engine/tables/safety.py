@@ -22,6 +22,7 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_runs,
     frozen_too_long,
+    look_is_outdated,
     may_accept_writes,
     stop_runs,
     stopping_at_once,
@@ -70,7 +71,7 @@ FENCE = Table(
         Rule(
             "fence.disarm",
             "PostgreSQL is not writable: no deadline",
-            when=(fence_is_armed, ~may_accept_writes, ~a_job_runs),
+            when=(fence_is_armed, ~may_accept_writes, ~a_job_runs, ~look_is_outdated),
             then=lambda _: (DisarmFence(),),
             why="A standby may run without a lease.",
         ),

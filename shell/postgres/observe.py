@@ -94,6 +94,7 @@ class Observer:
         if pidfile is None or pidfile.status == "starting":
             server: Known[Server] | Unknown = self._unknown("the database system is starting up")
             return Seen(directory, postmaster, server, True)
+        asked_at = now()  # what happens while the server answers may be missing in the answer
         try:
             value = self._server(
                 data_dir,
@@ -110,7 +111,7 @@ class Observer:
         directory = self._with_identifier(
             replace(directory, system_identifier=value.system_identifier)
         )
-        return Seen(directory, postmaster, Known(value, now()), False)
+        return Seen(directory, postmaster, Known(value, asked_at), False)
 
     def _server(
         self,

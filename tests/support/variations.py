@@ -137,6 +137,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster.value.sync": (None, SyncState("n1", ("n2",), 0, 3), SyncState("n1", ("n3",), 0, 3)),
     "postgres": tuple(scenes.POSTGRES.values()),
     "postgres.postmaster": (None, Postmaster(4711, 1), Postmaster(9, 9), Postmaster(4711, 1, True)),
+    "postgres.outdated": FLAG,
     "postgres.starting": FLAG,
     "postgres.checkpointing": FLAG,
     "postgres.wanted_config": ("", "new"),

@@ -9,9 +9,11 @@ from unittest.mock import MagicMock
 import pytest
 
 from engine.actions import AcquireLock, RenewLock
-from engine.state import JobKind, Lease
+from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Postgres, Unknown
 from shell.effects.store import StoreEffects
 from shell.lanes import JobLane
+from shell.stores.base import StoreUnavailable
+from shell.world import World
 from tests.support.wait import wait_for
 
 
@@ -54,3 +56,42 @@ def test_an_immediate_stop_does_not_wait_for_what_it_cancels() -> None:
     wait_for(lambda: lane.job is None, 10, "both to end")
     assert lane.last is not None
     assert lane.last.kind is JobKind.STOP
+
+
+class _SlowInstance:
+    """A PostgreSQL whose looks take as long as the test wants, and count themselves."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.let_go = threading.Event()
+
+    def observe(self, _: float) -> Postgres:
+        """Look; what is seen is what was there when the look began."""
+        self.begun += 1
+        seen = f"look {self.begun}"
+        if self.begun == 1:
+            self.let_go.wait(30)
+        directory = DataDirectory(DirectoryKind.VALID)
+        return Postgres(directory, None, Unknown(0.0, "down"), wanted_config=seen)
+
+
+def test_a_look_from_before_the_end_of_a_job_is_not_used() -> None:
+    """What was seen of PostgreSQL before a promotion ended says nothing about the time after."""
+    instance, desk, store = _SlowInstance(), MagicMock(), MagicMock()
+    desk.pending.return_value = ()
+    store.view.side_effect = StoreUnavailable("away")
+    world = World(MagicMock(), store, instance, None, desk, MagicMock(), lambda _: None)  # type: ignore[arg-type]
+    try:
+        first = world.snapshot()
+        assert first.postgres.outdated
+        assert world.jobs.start(JobKind.PROMOTE, "", lambda _: None)
+        wait_for(lambda: world.jobs.job is None, 10, "the job to end")
+
+        instance.let_go.set()
+        wait_for(lambda: not world.snapshot().postgres.outdated, 10, "a look after the job")
+
+        assert world.snapshot().postgres.wanted_config != "look 1"
+        assert instance.begun > 1
+    finally:
+        instance.let_go.set()
+        world.close()

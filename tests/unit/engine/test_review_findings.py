@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from engine.actions import DeleteInitialize, Exit, Remember, StartPostgres
+from engine.actions import (
+    DeleteInitialize,
+    DisarmFence,
+    Exit,
+    ReleaseLock,
+    Remember,
+    StartPostgres,
+    StopPostgres,
+)
 from engine.decide import decide, run
 from engine.memory import after_restart
 from tests.support.checker import of
@@ -46,3 +54,52 @@ def test_a_founder_that_was_overtaken_does_not_start_as_primary() -> None:
         assert after_restart(back.memory).bootstrapping
         assert not of(StartPostgres, decide(back))
         assert run(back).fired[-1] in {"note.bootstrap_beaten", "note.bootstrap_done"}
+
+
+def test_what_was_not_looked_at_since_a_job_is_not_taken_for_down_or_standby() -> None:
+    """A look from before a promotion or a start neither disarms the fence nor frees the lock."""
+    promoted = {"kind": "promote", "ok": True, "finished": 999, "why": ""}
+    silent = {"@": "Unknown", "since": 998, "why": "no answer yet"}
+    before = {
+        "lease": "fresh",
+        "cluster.leader": "n2",
+        "fence": "armed",
+        "last_job": promoted,
+        "memory.job_seen": 999,
+        "postgres.outdated": True,
+        "postgres.server": silent,
+    }
+    hung = scene("replica", before)
+    assert not of(DisarmFence, decide(hung))
+    ending = scene("replica", {**before, "lease": "ending", "cluster": "silent"})
+    assert [x.mode for x in of(StopPostgres, decide(ending))] == ["immediate"]
+
+    for never_seen in ("crashed", "empty", "alien"):
+        begun = scene(
+            "crashed primary",
+            {
+                "postgres": never_seen,
+                "postgres.outdated": True,
+                "fence": "armed",
+                "policy.primary_start_timeout_seconds": 0,
+                "stopping": True,
+            },
+        )
+        assert not of(ReleaseLock, decide(begun))
+        assert not of(DisarmFence, decide(begun))
+        assert not of(Exit, decide(begun))
+
+
+def test_a_standby_that_was_not_looked_at_in_time_is_left_alone() -> None:
+    """A slow look after the start of a standby is no reason to stop it."""
+    started = scene(
+        "replica",
+        {
+            "lease": "over",
+            "last_job": {"kind": "start", "ok": True, "finished": 999, "why": ""},
+            "memory.job_seen": 999,
+            "postgres.outdated": True,
+            "postgres.server": {"@": "Unknown", "since": 998, "why": "no answer yet"},
+        },
+    )
+    assert not of(StopPostgres, decide(started))
