@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -46,6 +45,8 @@ def main() -> int:
     except CannotStartError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    except InterruptedDemoError as interrupted:
+        return 128 + interrupted.number
     telling.plain("hae demo: three nodes of one cluster on this machine.")
     telling.plain(
         f"PostgreSQL {site.postgres_version}, a lease of {TTL_SECONDS} s, a local file as store."
@@ -74,23 +75,22 @@ def _perform(cluster: Cluster, telling: Telling, *, stay: bool) -> int:
 
 def _play(cluster: Cluster, telling: Telling) -> None:
     """Say what can be tried, and wait for Ctrl-C."""
-    site = cluster.site
-    first = site.places[0]
+    leader = cluster.leader() or cluster.site.places[0]
+    name, pid = leader.name, cluster.daemon_pid(leader)
     telling.chapter("The cluster stays up until Ctrl-C. In another terminal:")
-    hae = os.path.relpath(sys.executable).removesuffix("python") + "hae"
-    telling.plain(
-        f"""
-  cd {Path.cwd()}
-  export HAE_CONFIG_FILE={first.file} PGPASSWORD={site.password}
-  {hae} ctl list -W
-  {hae} ctl switchover
-  {hae} ctl pause --wait; {hae} ctl resume
-  {hae} explain -c {first.file}
-  kill -9 $(head -1 {first.data_dir}/postmaster.pid)
-  {site.bin_dir}/psql "{site.dsn}"
-
-  The daemons' logs: {site.folder}/*/daemon.log"""
-    )
+    telling.plain(f"\n  cd {cluster.site.folder}\n  . ./environment")
+    for command, comment in (
+        ("hae ctl list -W", ""),
+        ("hae ctl switchover", ""),
+        ("hae ctl pause --wait; hae ctl resume", ""),
+        ("psql", "to the primary, whoever it is"),
+        (f"kill -9 $(head -1 {name}/data/postmaster.pid)", "the primary's PostgreSQL dies"),
+        (f"kill -STOP {pid}; sleep 12; kill -CONT {pid}", "its daemon hangs: the fence"),
+        (f"hae explain -c {name}.yml", "and why it did what it did"),
+        (f"hae-daemon {name}.yml", "starts a daemon that you ended"),
+    ):
+        telling.plain(f"  {command:<46}{'# ' if comment else ''}{comment}".rstrip())
+    telling.plain("  The daemons' logs are n1/daemon.log, n2/daemon.log, n3/daemon.log")
     try:
         threading.Event().wait()
     except InterruptedDemoError:
@@ -111,6 +111,8 @@ def _end(cluster: Cluster, writer: Writer, telling: Telling, *, keep: bool) -> N
         writer.close()
         gone = cluster.end(PATIENCE_SECONDS)
     except InterruptedDemoError:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
         gone = cluster.end(0.0)
     if not gone:
         telling.line(f"FAILED: some processes below {cluster.site.folder} would not end.")

@@ -75,6 +75,7 @@ class Cluster:
         """End all daemons, which end PostgreSQL, and then whatever is left; whether all is gone."""
         for daemon in self._daemons.values():
             send(daemon.pid, signal.SIGTERM)
+            send(daemon.pid, signal.SIGCONT)  # the reader may have stopped it
         deadline = time.monotonic() + patience_seconds
         while any(daemon.poll() is None for daemon in self._daemons.values()):
             if time.monotonic() > deadline:
@@ -120,8 +121,19 @@ class Cluster:
             return {}
         return document if isinstance(document, dict) else {}
 
+    def daemon_pid(self, place: Place) -> int:
+        """The process of a node's daemon."""
+        return self._daemons[place.name].pid
+
+    def has_rows(self, place: Place, numbers: set[int]) -> bool:
+        """Whether a node answers and has exactly these rows."""
+        try:
+            return self.row_numbers(place) == numbers
+        except psycopg2.Error:
+            return False
+
     def row_numbers(self, place: Place) -> set[int]:
-        """The numbers of all rows that a node has."""
+        """The numbers of all rows that a node has; psycopg2.Error when it does not answer."""
         with closing(self._connect(place)) as connection, connection.cursor() as cursor:
             cursor.execute("select id from demo_rows")
             return {int(row[0]) for row in cursor.fetchall()}

@@ -99,7 +99,25 @@ def prepare() -> Site:
         text = yaml.safe_dump(node_document(site, place), sort_keys=False)
         place.file.touch(mode=0o600)
         place.file.write_text(f"# Node {place.name} of `make demo`.\n{text}")
+    (folder / "environment").write_text(environment_text(site))
     return site
+
+
+def environment_text(site: Site) -> str:
+    """Lines for a shell that wants to look at the demo: hae's and libpq's variables."""
+    hosts = ",".join("127.0.0.1" for _ in site.places)
+    ports = ",".join(str(place.postgres_port) for place in site.places)
+    settings = {
+        "PATH": f"{Path(sys.executable).parent}:{site.bin_dir}:$PATH",
+        "HAE_CONFIG_FILE": str(site.places[0].file),
+        "PGHOST": hosts,
+        "PGPORT": ports,
+        "PGUSER": "postgres",
+        "PGDATABASE": "postgres",
+        "PGPASSWORD": site.password,
+        "PGTARGETSESSIONATTRS": "read-write",
+    }
+    return "".join(f'export {name}="{value}"\n' for name, value in settings.items())
 
 
 def find_programs() -> tuple[Path, str]:

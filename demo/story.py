@@ -180,7 +180,7 @@ class Story:
     def _all_have(self, found: set[int]) -> bool:
         """Wait until every node has the same rows."""
         self._cluster.wait_for(
-            lambda: all(self._cluster.row_numbers(p) == found for p in self._cluster.site.places),
+            lambda: all(self._cluster.has_rows(p, found) for p in self._cluster.site.places),
             REJOIN_SECONDS,
             "the same rows on every node",
         )

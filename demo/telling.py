@@ -21,51 +21,46 @@ class Telling:
         self._began = time.monotonic()
         self._styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
+    def plain(self, text: str = "") -> None:
+        """Text as it is.  When nobody reads any more, the demo goes on in silence to its end."""
+        try:
+            print(text, flush=True)
+        except OSError:  # a closed pipe or terminal
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
     def chapter(self, title: str) -> None:
         """A heading, with a blank line above it."""
-        print(f"\n{self._bold(title)}", flush=True)
+        self.plain(f"\n{self._bold(title)}")
 
     def line(self, text: str) -> None:
         """One thing that happened, with the seconds since the beginning."""
         stamp = f"{time.monotonic() - self._began:6.1f}  "
-        wrapped = textwrap.wrap(text, WIDTH - len(stamp), break_on_hyphens=False)
-        print(
-            "\n".join(stamp + part if i == 0 else _MARGIN + part for i, part in enumerate(wrapped))
-        )
-        sys.stdout.flush()
+        self.plain(_filled(text, stamp))
 
     def note(self, text: str) -> None:
         """An explanation below a line."""
-        for part in textwrap.wrap(text, WIDTH - len(_MARGIN), break_on_hyphens=False):
-            print(_MARGIN + part)
-        sys.stdout.flush()
+        self.plain(_filled(text, _MARGIN))
 
     def command(self, text: str) -> None:
         """A command as the reader could type it."""
-        print(f"\n{_MARGIN}{self._bold('$ ' + text)}", flush=True)
+        self.plain(f"\n{_MARGIN}{self._bold('$ ' + text)}")
 
-    def verbatim(self, text: str, indent: str = _MARGIN) -> None:
-        """Another program's output, long lines folded below themselves."""
+    def verbatim(self, text: str) -> None:
+        """Another program's output, its indentation kept, long lines folded below themselves."""
         for line in text.splitlines():
-            hang = indent + " " * (len(line) - len(line.lstrip()) + 4)
-            print(
-                textwrap.fill(
-                    line,
-                    WIDTH,
-                    initial_indent=indent,
-                    subsequent_indent=hang,
-                    break_on_hyphens=False,
-                    break_long_words=False,
-                    drop_whitespace=True,
-                )
-                if line.strip()
-                else ""
-            )
-        sys.stdout.flush()
-
-    def plain(self, text: str = "") -> None:
-        """Text as it is."""
-        print(text, flush=True)
+            own = " " * (len(line) - len(line.lstrip()))
+            self.plain(_filled(line.lstrip(), _MARGIN + own, _MARGIN + own + "    "))
 
     def _bold(self, text: str) -> str:
         return f"\033[1m{text}\033[0m" if self._styled else text
+
+
+def _filled(text: str, first: str, following: str = _MARGIN) -> str:
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=following,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
