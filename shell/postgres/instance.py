@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from engine.actions import Upstream
 from engine.state import LeaderTimeline, Postgres
@@ -36,6 +36,7 @@ from shell.processes import now, read_postmaster, send_signal
 
 SQL_SECONDS = 5.0
 CHECKPOINT_SECONDS = 3600.0
+Role: TypeAlias = Literal["primary", "standby"]
 _log = logging.getLogger(__name__)
 
 
@@ -52,21 +53,20 @@ class Instance:
         self._programs: object = None
         self._loaded = True
         self._bootstrap_target: bootstrap.Target | None = None
+        self._plan: FilesPlan | None = None
+        self._planned_for: Settings | None = None
+        self._digest_key: object = None
+        self._digests = ("", "", "")
         self._observer = Observer(self._connect_observing)
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """Work with these settings from now on; nothing is written or reloaded by this."""
+        """Work with these settings from now on; nothing is written, reloaded or waited for."""
         postgresql = settings.postgresql
-        with self._files_lock:
-            self._settings = settings
-            programs = (postgresql.bin_dir, postgresql.bin_name)
-            if programs != self._programs:
-                self._binaries = Binaries(*programs)
-                self._programs = programs
-            self._plan: FilesPlan | None = None
-            self._digest_key: object = None
-            self._digests = ("", "", "")
+        programs = (postgresql.bin_dir, postgresql.bin_name)
+        if programs != self._programs:
+            self._binaries, self._programs = Binaries(*programs), programs
+        self._settings = settings
 
     @property
     def data_dir(self) -> Path:
@@ -117,7 +117,7 @@ class Instance:
 
     def start(
         self,
-        role: Literal["primary", "standby"],
+        role: Role,
         upstream: Upstream | None,
         timeout_seconds: float,
         cancel: threading.Event = NEVER,
@@ -194,10 +194,14 @@ class Instance:
         self._loaded = True
         return sent
 
+    def must_reload(self) -> None:
+        """Count the configuration as not loaded: a reload was asked for, whatever has changed."""
+        self._loaded = False
+
     # --- configuration ----------------------------------------------------------------------------
 
     def write_configuration(
-        self, role: Literal["primary", "standby"], upstream: Upstream | None
+        self, role: Role, upstream: Upstream | None, *, running: bool = False
     ) -> None:
         """Write all files for that role, and the password file; nothing is reloaded."""
         with self._files_lock:
@@ -207,21 +211,22 @@ class Instance:
                 entries = plans.replication_entries(self._settings, upstream) if upstream else []
                 if entries:
                     pgpass.write(Path(self._settings.postgresql.pgpass), entries)
-            configuration.write(self._files(), recovery)
+            configuration.write(self._files(), recovery, signal="running" if running else None)
 
     def apply_configuration(self) -> str:
         """Write the files for the current role and upstream, reload; return their digest."""
         with self._files_lock:
             self._loaded = False
             written = configuration.recovery_of(self._files())
-            role: Literal["primary", "standby"] = "primary" if written is None else "standby"
-            self.write_configuration(role, plans.upstream_of(written))
+            role: Role = "primary" if written is None else "standby"
+            running = read_postmaster(self.data_dir) is not None
+            self.write_configuration(role, plans.upstream_of(written), running=running)
             self.reload()
             return self._compare()[0]
 
     def follow(self, upstream: Upstream | None) -> None:
         """Point the running standby at that upstream by a reload."""
-        self.write_configuration("standby", upstream)
+        self.write_configuration("standby", upstream, running=True)
         self.reload()
 
     # --- making and unmaking the data directory ---------------------------------------------------
@@ -326,10 +331,9 @@ class Instance:
 
     def _files(self) -> FilesPlan:
         with self._files_lock:
-            if self._plan is None:
-                parameters = plans.parameters_for(
-                    self._settings.postgresql, self._binaries.version()
-                )
+            settings = self._settings
+            if self._plan is None or self._planned_for is not settings:
+                parameters = plans.parameters_for(settings.postgresql, self._binaries.version())
                 unknown = [n for n in parameters if not self._binaries.knows_parameter(n)]
                 for name in unknown:
                     _log.warning(
@@ -338,13 +342,14 @@ class Instance:
                         self._binaries.version(),
                     )
                     del parameters[name]
-                self._plan = plans.files_plan(self._settings.postgresql, parameters)
+                self._plan = plans.files_plan(settings.postgresql, parameters)
+                self._planned_for, self._digest_key = settings, None
             return self._plan
 
     def _recovery(self, upstream: Upstream | None) -> dict[str, str]:
         return plans.recovery_settings(self._settings, upstream, self._binaries.version())
 
-    def _command_line(self, role: Literal["primary", "standby"]) -> dict[str, str]:
+    def _command_line(self, role: Role) -> dict[str, str]:
         """Controlled parameters; a standby must not have less than its primary had."""
         parameters = on_command_line(self._files().parameters)
         if role == "standby":

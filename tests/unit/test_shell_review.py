@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
-from engine.actions import AcquireLock, RenewLock
+from engine.actions import AcquireLock, RenewLock, Upstream
 from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Postgres, Unknown
+from shell.config import load_local
+from shell.config.effective import effective
 from shell.effects.store import StoreEffects
 from shell.lanes import JobLane
+from shell.postgres.instance import Instance
 from shell.stores.base import StoreUnavailable
 from shell.world import World
 from tests.support.wait import wait_for
@@ -95,3 +99,53 @@ def test_a_look_from_before_the_end_of_a_job_is_not_used() -> None:
     finally:
         instance.let_go.set()
         world.close()
+
+
+def _instance(folder: Path) -> Instance:
+    """An instance with a data directory in which a standby was made, and never started."""
+    path = folder / "node.yml"
+    path.write_text(
+        f"""
+scope: demo
+name: n1
+etcd3: {{host: 127.0.0.1:2379}}
+restapi: {{listen: 127.0.0.1:8008, connect_address: 127.0.0.1:8008}}
+postgresql:
+  listen: 127.0.0.1:5432
+  connect_address: 127.0.0.1:5432
+  data_dir: {folder}/data
+  bin_dir: /usr/lib/postgresql/15/bin
+  pgpass: {folder}/pgpass
+  authentication:
+    superuser: {{username: postgres}}
+    replication: {{username: replicator}}
+"""
+    )
+    settings, _ = effective(load_local(str(path), {}), None)
+    (folder / "data").mkdir(mode=0o700)
+    return Instance(settings)
+
+
+def test_following_writes_no_signal_file_beside_a_promotion(tmp_path: Path) -> None:
+    """What is written late, after the server was promoted, does not make it pass for a standby."""
+    instance, signal = _instance(tmp_path), tmp_path / "data/standby.signal"
+    instance.write_configuration("standby", None)
+    assert signal.exists()
+    signal.unlink()  # as the promotion does
+
+    instance.follow(Upstream("n2", "127.0.0.1", 5433))
+
+    assert not signal.exists()
+
+
+def test_new_settings_do_not_wait_for_a_hanging_disk(tmp_path: Path) -> None:
+    """The main loop hands settings over while a thread that writes files hangs."""
+    instance, handed_over = _instance(tmp_path), threading.Event()
+
+    def hand_over() -> None:
+        instance.use(instance._settings)
+        handed_over.set()
+
+    with instance._files_lock:
+        threading.Thread(target=hand_over, daemon=True).start()
+        assert handed_over.wait(10)
