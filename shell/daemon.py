@@ -158,6 +158,8 @@ class Daemon:
         self._notifier.reloading()
         if self._configured.read_again():
             self._take_over()
+            # PostgreSQL reads more than we write for it: certificates, included files.
+            self._world.instance.must_reload()
         self._notifier.ready()
 
     def _take_over(self) -> None:

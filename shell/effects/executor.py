@@ -13,6 +13,7 @@ from engine.actions import (
     CreateInitialize,
     Exit,
     MoveDataDirectory,
+    ReadConfiguration,
     ReleaseLock,
     Remember,
     WriteConfig,
@@ -38,6 +39,7 @@ _CHANGES_THE_WORLD = (
     WriteInitialize,
     WriteConfig,
     ClearFailover,
+    ReadConfiguration,
 )
 
 
