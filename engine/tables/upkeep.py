@@ -107,6 +107,14 @@ def _announce(name: Callback) -> Callable[[Snapshot], tuple[Action, ...]]:
     return actions
 
 
+def announce_stop(s: Snapshot) -> tuple[Action, ...]:
+    """Run on_stop with the role that PostgreSQL had, and remember that it was told."""
+    return (
+        *callback(s, "on_stop", s.memory.announced_role),
+        Remember({"announced_up": False}),
+    )
+
+
 CALLBACKS = Table(
     "callback",
     "What must the operator's callbacks be told?",
@@ -116,10 +124,7 @@ CALLBACKS = Table(
             "callback.stop",
             "PostgreSQL is down: on_stop",
             when=(announced_up, ~postmaster_runs),
-            then=lambda s: (
-                *callback(s, "on_stop", s.memory.announced_role),
-                Remember({"announced_up": False}),
-            ),
+            then=announce_stop,
             why="Scripts that move addresses must hear of every stop.",
         ),
         Rule(
