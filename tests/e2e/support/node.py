@@ -83,6 +83,10 @@ class Node:
         send(self._daemon.pid, signal.SIGCONT)
         self._daemon.wait(90)
 
+    def send_daemon(self, what: signal.Signals) -> None:
+        """Signal the daemon and go on."""
+        send(self.daemon_pid, what)
+
     def pause_daemon(self) -> None:
         """SIGSTOP the daemon, and nothing else."""
         send(self.daemon_pid, signal.SIGSTOP)
