@@ -2,7 +2,7 @@
 
 from engine import views
 from engine.actions import Action, Exit, Hold, ReleaseLock, Report, StopPostgres, WithdrawMember
-from engine.facts.lease import i_own_the_lock
+from engine.facts.lease import i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
     belongs_to_another_cluster,
@@ -13,9 +13,11 @@ from engine.facts.postgres import (
     still_starting,
     stop_runs,
 )
+from engine.facts.upkeep import announced_up
 from engine.facts.work import daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables.upkeep import announce_stop
 
 
 def final_lsn(s: Snapshot) -> int | None:
@@ -37,6 +39,11 @@ def _release_and_exit(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
+def _give_up(s: Snapshot) -> tuple[Action, ...]:
+    told = () if views.cluster(s) is None else (WithdrawMember(),)
+    return (*told, Exit(0, "told to end"))
+
+
 STOP = Table(
     "stop",
     "The daemon was told to end: how?",
@@ -54,7 +61,7 @@ STOP = Table(
             "stop.filling",
             "The data directory is being filled: give that up",
             when=(filling_the_directory,),
-            then=lambda _: (WithdrawMember(), Exit(0, "told to end")),
+            then=_give_up,
             why="A copy that is not complete is made anew at the next start.",
             ends=True,
         ),
@@ -85,6 +92,22 @@ STOP = Table(
             when=(postmaster_runs,),
             then=lambda _: (StopPostgres("fast", "the daemon was told to end", True),),
             why="A fast stop leaves a clean directory, and standbys receive the last record.",
+        ),
+        Rule(
+            "stop.callback",
+            "PostgreSQL is down: on_stop, before the lock is released",
+            when=(announced_up,),
+            then=announce_stop,
+            why="Scripts that move addresses must hear of every stop, this one too.",
+            ends=True,
+        ),
+        Rule(
+            "stop.offline",
+            "PostgreSQL is down and the store does not answer: end without telling it",
+            when=(~store_answers,),
+            then=lambda _: (Exit(0, "told to end, while the store is silent"),),
+            why="The lock and the member key end with their ttl; an outage must not hold us here.",
+            ends=True,
         ),
         Rule(
             "stop.release",

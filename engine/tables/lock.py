@@ -20,7 +20,13 @@ from engine.facts.postgres import (
     runs_as_primary,
 )
 from engine.facts.race import lock_was_free_before, primary_went_down
-from engine.facts.work import bootstrapping, must_reinitialize, restarting, standing_down
+from engine.facts.work import (
+    bootstrapping,
+    daemon_is_stopping,
+    must_reinitialize,
+    restarting,
+    standing_down,
+)
 from engine.rule import Rule, Table, nothing
 from engine.state import JobKind, JobResult, Snapshot
 
@@ -225,6 +231,13 @@ LOCK = Table(
             why="Requests to the store go one after another, so that their order is certain.",
         ),
         Rule(
+            "lock.leaving",
+            "The daemon was told to end and the store does not answer: renew no more",
+            when=(daemon_is_stopping, ~store_answers),
+            then=nothing,
+            why="A request that fails would hold up the stop of PostgreSQL and the end.",
+        ),
+        Rule(
             "lock.renew",
             "We own the lock and a loop has passed: renew the lease",
             when=(i_own_the_lock, renewal_is_due),
@@ -235,8 +248,9 @@ LOCK = Table(
             "lock.resume",
             "The store still names us, from before this daemon started or lost touch: renew",
             when=(store_names_me, ~i_own_the_lock),
-            then=lambda _: (RenewLock(),),
-            why="A restarted daemon takes its lease up again instead of causing a failover.",
+            then=lambda _: (RenewLock(create=False),),
+            why="A restarted daemon takes its lease up again instead of causing a failover. A key "
+            "that is gone is not created: another may have led since, so there must be a race.",
         ),
         Rule(
             "lock.nothing",

@@ -14,13 +14,14 @@ from engine.actions import (
     Action,
     ArmFence,
     CreateRoles,
+    Exit,
     MoveDataDirectory,
     Promote,
     RemoveDataDirectory,
     StartPostgres,
     StopPostgres,
 )
-from engine.state import JobKind, Known, Snapshot
+from engine.state import JobKind, Known, Snapshot, Unknown
 from tests.support import checker
 
 Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
@@ -124,6 +125,14 @@ def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[A
         assert checker.runs_as_primary(s)
 
 
+def a_silent_store_does_not_keep_a_daemon_from_ending(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """The list stops at the first failure: nothing for a silent store stands before the end."""
+    if isinstance(s.cluster, Unknown) and s.stopping and checker.of(Exit, actions):
+        assert not [action for action in actions if action.lane == "store"]
+
+
 def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:
     """No two actions of one decision speak against each other."""
     assert not checker.contradictions(s, actions)
@@ -138,5 +147,6 @@ PROMISES: tuple[Promise, ...] = (
     in_pause_nothing_happens_by_itself,
     a_data_directory_is_removed_only_with_permission,
     roles_are_created_only_in_our_own_bootstrap,
+    a_silent_store_does_not_keep_a_daemon_from_ending,
     no_decision_contradicts_itself,
 )
