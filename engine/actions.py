@@ -37,8 +37,9 @@ class AcquireLock:
 
 @dataclass(frozen=True, slots=True)
 class RenewLock:
-    """Prolong the leader key, only if it is still ours."""
+    """Prolong the leader key, only if it is still ours; `create` it again if it is missing."""
 
+    create: bool = True
     lane: ClassVar[Lane] = "store"
 
 

@@ -308,10 +308,11 @@ STANDBY = Table(
         ),
         Rule(
             "standby.promotion_failed",
-            "We own the lock, but our promotion failed: release it",
+            "We own the lock, but our promotion failed: stop, then release it",
             when=(i_own_the_lock, barred_from_the_race),
-            then=lambda _: (ReleaseLock(None, "the promotion failed"),),
-            why="Another member should get the chance that this one could not use.",
+            then=lambda _: (StopPostgres("fast", "the promotion failed"),),
+            why="A promotion cannot be taken back: released now, the lock would let another member "
+            "lead while this server still becomes writable.",
         ),
         Rule(
             "standby.too_late",

@@ -43,7 +43,7 @@ class StoreEffects:
             case AcquireLock():
                 return self._acquire
             case RenewLock():
-                return self._renew
+                return lambda: self._renew(create=action.create)
             case ReleaseLock():
                 return lambda: self._release(action)
             case PublishMember():
@@ -85,9 +85,11 @@ class StoreEffects:
             _log.info("another member won the leader lock")
         return won
 
-    def _renew(self) -> bool:
+    def _renew(self, *, create: bool) -> bool:
         sent_at, ttl = now(), self._ttl()
-        ours = self._world.store.renew_leader(self._name(), ttl, self._world.deadline())
+        ours = self._world.store.renew_leader(
+            self._name(), ttl, self._world.deadline(), create=create
+        )
         if ours:
             self._world.lease = Lease(sent_at, ttl)
         else:

@@ -89,10 +89,13 @@ class Store(Protocol):
         perhaps an earlier process of our own name, has the key.
         """
 
-    def renew_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def renew_leader(
+        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+    ) -> bool:
         """Extend our leader key; True when it is ours for `ttl_seconds` from the call's start.
 
-        A missing key is created again. False says that somebody else certainly owns it.
+        A missing key is created again if `create` says so. False says that somebody else
+        certainly owns it, or that it is missing and was not created.
         """
 
     def release_leader(self, name: str, deadline: float) -> bool:

@@ -68,10 +68,14 @@ class EmbeddedStore:
             self._extend(cursor, "leader", ttl_seconds)
             return True
 
-    def renew_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def renew_leader(
+        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+    ) -> bool:
         """Extend the leader key if its value is our name, create it if it is missing."""
         with self._file.writing(deadline, durable=False) as cursor:
             held = self._held(cursor, "leader")
+            if held is None and not create:
+                return False
             if held is None:
                 self._write(cursor, "leader", name, ttl_seconds)
                 return True

@@ -71,7 +71,9 @@ class Etcd2Store:
             return refused.after_loss and self._refreshed("leader", name, ttl_seconds, deadline)
         return True
 
-    def renew_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def renew_leader(
+        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+    ) -> bool:
         """Extend the leader key if its value is our name, create it if it is missing."""
         for _ in range(2):
             try:
@@ -79,6 +81,8 @@ class Etcd2Store:
             except Refused as refused:
                 if not refused.missing:
                     raise
+            if not create:
+                return False
             if self.acquire_leader(name, ttl_seconds, deadline):
                 return True
         raise StoreUnavailable("the leader key came and went while it was being renewed")

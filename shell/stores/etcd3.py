@@ -102,7 +102,9 @@ class Etcd3Store:
                     return True
         raise StoreUnavailable("etcd lost our lease twice while taking the leader key")
 
-    def renew_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def renew_leader(
+        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+    ) -> bool:
         """Keep the lease alive, and prove that the leader key is ours and hangs on it."""
         called_at = boottime()
         with self._ttl_keys(deadline):
@@ -112,7 +114,7 @@ class Etcd3Store:
                     continue
                 if self._leader_is_ours(name, lease, deadline):
                     return True
-                claimed = self._claim_leader(name, lease, deadline)
+                claimed = self._claim_leader(name, lease, deadline, create=create)
                 if claimed is not None:
                     return claimed
         raise StoreUnavailable("etcd lost our lease twice while renewing the leader key")
@@ -228,8 +230,8 @@ class Etcd3Store:
         held = copy[0].get(self._base + "leader") if copy else None
         return held is not None and held.value == name and held.lease == lease
 
-    def _claim_leader(self, name: str, lease: str, deadline: float) -> bool | None:
-        """Put the leader key on our lease if it holds our name or is missing.
+    def _claim_leader(self, name: str, lease: str, deadline: float, *, create: bool) -> bool | None:
+        """Put the leader key on our lease if it holds our name, or is missing and to be created.
 
         None: the lease is gone, so nothing was written.
         """
@@ -237,7 +239,8 @@ class Etcd3Store:
         write = [{"request_put": put(leader, name, lease)}]
         named = value_is(leader, name)
         if_absent = transaction(absent(leader), write, [])
-        if_named = transaction(named, write, [{"request_txn": if_absent}])
+        otherwise = [{"request_txn": if_absent}] if create else []
+        if_named = transaction(named, write, otherwise)
         # Nothing is written, and no watcher woken, when all is as it should be.
         if_ours = [named, lease_is(leader, lease)]
         body = transaction(if_ours, [], [{"request_txn": if_named}])

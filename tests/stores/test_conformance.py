@@ -110,6 +110,15 @@ def test_names_with_special_characters(store: Store, other: Store) -> None:
     assert other.read(soon()).entries == {}
 
 
+def test_a_leader_key_is_taken_up_again_only_while_it_is_there(store: Store) -> None:
+    """Without `create`, a key with our name is extended, and a missing one stays missing."""
+    assert not store.renew_leader("n1", 30, soon(), create=False)
+    assert value_of(store, "leader") is None
+    assert store.acquire_leader("n1", 30, soon())
+    assert store.renew_leader("n1", 30, soon(), create=False)
+    assert not store.renew_leader("n2", 30, soon(), create=False)
+
+
 def test_only_one_of_two_takes_the_leader_key(store: Store, other: Store) -> None:
     """The leader key is exclusive, and holds the plain member name."""
     assert store.acquire_leader("n1", 30, soon())

@@ -28,7 +28,7 @@ def test_a_lease_lasts_as_long_as_the_store_was_asked_for(action: AcquireLock | 
     world.lease = Lease()
     world.configured.settings.dynamic.ttl = 20
 
-    def slow_request(*_: object) -> bool:
+    def slow_request(*_: object, **__: object) -> bool:
         world.configured.settings.dynamic.ttl = 30
         return True
 

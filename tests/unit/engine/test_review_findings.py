@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.actions import (
     DeleteInitialize,
     DisarmFence,
     Exit,
     ReleaseLock,
     Remember,
+    RenewLock,
     StartPostgres,
     StopPostgres,
 )
@@ -103,3 +106,27 @@ def test_a_standby_that_was_not_looked_at_in_time_is_left_alone() -> None:
         },
     )
     assert not of(StopPostgres, decide(started))
+
+
+def test_a_lock_from_a_former_life_is_taken_up_only_while_it_exists() -> None:
+    """A thawed node whose view is old does not take a lock that has been another's since."""
+    thawed = scene("crashed primary", {"lease": "over"})
+    assert of(RenewLock, decide(thawed)) == [RenewLock(create=False)]
+    leading = scene("primary", {"lease": "due"})
+    assert of(RenewLock, decide(leading)) == [RenewLock()]
+
+
+def test_a_failed_promotion_is_stopped_before_the_lock_is_released() -> None:
+    """A promotion that took too long may still end: the server goes down before the lock goes."""
+    failed = scene(
+        "replica",
+        {"cluster.leader": "n2", "lease": "fresh", "memory.race_barred_until": 1020},
+    )
+    assert not of(ReleaseLock, decide(failed))
+    assert of(StopPostgres, decide(failed))
+    stopped = scene(
+        "down replica",
+        {"cluster.leader": "n2", "lease": "fresh", "memory.race_barred_until": 1020},
+    )
+    stopped = replace(stopped, memory=replace(stopped.memory, primary_down_since=999.0))
+    assert of(ReleaseLock, decide(stopped))
