@@ -2,7 +2,9 @@
 
 Every parameter that an executor needs is inside; an executor that would need to choose means that
 the action was too vague.  Actions of a decision run in order and stop at the first failure; the
-next cycle decides again from what is true then.  `lane` says where an executor runs: "store" (one
+next cycle decides again from what is true then.  Only the `HEARTBEATS` may fail without stopping
+what follows: a silent store must not keep a crashed primary from its restart.  A renewal that the
+store *refused* stops everything.  `lane` says where an executor runs: "store" (one
 request at a time, bounded), "job" (long work on PostgreSQL, one at a time), "here" (at once).
 """
 
@@ -418,3 +420,6 @@ Action: TypeAlias = (
     | Hold
     | Exit
 )
+
+# Nothing that follows in a list depends on these; what does, asks the lease itself.
+HEARTBEATS = (RenewLock, PublishMember, WriteStatus, WriteHistory)

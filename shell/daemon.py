@@ -99,7 +99,7 @@ class Daemon:
         if again:
             moment = now()
             return moment if self._pace.may_go_on(moment) else moment + BREATH_SECONDS
-        failed = bool(outcomes) and outcomes[-1].endswith("not done")
+        failed = any(outcome.endswith("not done") for outcome in outcomes)
         due = wake_at(snapshot, decision.actions)
         return min(due, now() + AFTER_FAILURE_SECONDS) if failed else due
 

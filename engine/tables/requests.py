@@ -37,6 +37,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
+from engine.tables.steps import FALLBACK_START_SECONDS
 from engine.tables.upkeep import callback
 
 Then: TypeAlias = Callable[[Snapshot], tuple[Action, ...]]
@@ -114,14 +115,18 @@ def the_restart_is_done(s: Snapshot) -> bool:
     return last.kind is JobKind.START and last.ok and last.finished >= since
 
 
-@fact(lambda s: f"timeout of the restart, begun at {s.memory.restarting_since}")
-def the_restart_takes_too_long(s: Snapshot) -> bool:
-    """The request named a timeout, and it has passed."""
-    since = s.memory.restarting_since
+def _restart_limit_seconds(s: Snapshot) -> float:
     for request in s.requests:
         if request.id == s.memory.restarting_for and request.condition.timeout_seconds:
-            return since is not None and s.now - since >= request.condition.timeout_seconds
-    return False
+            return request.condition.timeout_seconds
+    return s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+
+
+@fact(lambda s: f"begun at {s.memory.restarting_since}, {_restart_limit_seconds(s):g}s allowed")
+def the_restart_takes_too_long(s: Snapshot) -> bool:
+    """The timeout of the request, else primary_start_timeout, has passed."""
+    since = s.memory.restarting_since
+    return since is not None and s.now - since >= _restart_limit_seconds(s)
 
 
 REQUEST = Table(
@@ -148,7 +153,7 @@ REQUEST = Table(
             "The restart takes longer than its timeout",
             when=(restarting, the_restart_takes_too_long),
             then=_restarted(503, "restart is taking longer than the timeout"),
-            why="The operator set the limit; the start goes on.",
+            why="The operator must know; whatever starts PostgreSQL goes on.",
         ),
         Rule(
             "request.scheduled_skipped",

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from engine.actions import (
+    HEARTBEATS,
     AcquireLock,
     Action,
     AskPeers,
@@ -59,15 +60,21 @@ class Executor:
         return self._local.exit
 
     def run(self, actions: Iterable[Action]) -> tuple[bool, tuple[str, ...]]:
-        """Carry the actions out; whether to look again at once, and each one's outcome."""
+        """Carry the actions out; whether to look again at once, and each one's outcome.
+
+        The list ends at the first failure, unless a heartbeat failed and was not refused.
+        """
         again, outcomes = False, []
         for action in actions:
             done = self._run_one(action)
             outcomes.append(f"{type(action).__name__}: {'done' if done else 'not done'}")
-            if not done:
+            if not done and not self._may_go_on(action):
                 return again, tuple(outcomes)
             again = again or isinstance(action, _CHANGES_THE_WORLD)
         return again, tuple(outcomes)
+
+    def _may_go_on(self, failed: Action) -> bool:
+        return isinstance(failed, HEARTBEATS) and not self._world.lease.refused
 
     def _run_one(self, action: Action) -> bool:
         if (work := self._store.work_of(action)) is not None:

@@ -76,6 +76,28 @@ def test_a_list_stops_at_the_first_failure(world: Any) -> None:
     assert world.memory == Memory()
 
 
+def test_a_silent_store_does_not_keep_a_crashed_primary_down(world: Any) -> None:
+    """What does not depend on a heartbeat is carried out although the heartbeat failed."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.lease.refused = False
+    world.store_lane.run.side_effect = StoreUnavailable("the store is away")
+
+    _, outcomes = executor.run([a.RenewLock(), a.StartPostgres("primary", None, 10.0)])
+
+    assert outcomes == ("RenewLock: not done", "StartPostgres: done")
+
+
+def test_a_refused_renewal_stops_everything(world: Any) -> None:
+    """Behind a renewal that the store refused nothing is carried out."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.lease.refused = True
+    world.store_lane.run.side_effect = lambda work, _: False
+
+    _, outcomes = executor.run([a.RenewLock(), a.Promote(10.0)])
+
+    assert outcomes == ("RenewLock: not done",)
+
+
 def test_a_stop_replaces_the_job_under_way(world: Any) -> None:
     """A stop is never refused because other work is under way."""
     executor = Executor(world, reconfigure=lambda: None)
