@@ -13,6 +13,7 @@ def after_restart(memory: Memory) -> Memory:
         bootstrap_failed=memory.bootstrap_failed,
         roles_created=memory.roles_created,
         diverged_from=memory.diverged_from,
+        rewinding=memory.rewinding,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,
         announced_role=memory.announced_role,

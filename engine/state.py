@@ -389,6 +389,7 @@ class Memory:
     handover_since: float | None = None  # and since when: older answers do not count for it
     race_barred_until: float = 0.0
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
+    rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of
     failures: int = 0  # of jobs, in a row

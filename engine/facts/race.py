@@ -214,6 +214,8 @@ def leader_is_on_another_timeline(s: Snapshot) -> bool:
 
 
 def _divergence(s: Snapshot) -> str:
+    if s.memory.rewinding:
+        return "a rewind was begun and has not ended"
     remembered = f"found diverged from timeline {s.memory.diverged_from} while it ran"
     return views.divergence(s) or (remembered if s.memory.diverged_from else "none is known")
 
@@ -222,8 +224,11 @@ def _divergence(s: Snapshot) -> str:
 def has_diverged(s: Snapshot) -> bool:
     """Our WAL is not a part of the leader's; unknown counts as no (see the rules that ask).
 
-    What was found while the standby ran is remembered: its control file may tell less.
+    What was found while the standby ran is remembered: its control file may tell less.  A rewind
+    that was cut off has not mended it.
     """
+    if s.memory.rewinding:
+        return True
     told = views.told_timeline(s)
     if told is not None and s.memory.diverged_from == told.timeline:
         return True
@@ -236,6 +241,12 @@ def may_rewind(s: Snapshot) -> bool:
     control = s.postgres.directory.control
     possible = control is not None and control.rewindable
     return s.policy.use_pg_rewind and possible and not s.memory.rewind_failed
+
+
+@fact(lambda s: f"rewinding: {s.memory.rewinding}")
+def rewind_was_begun(s: Snapshot) -> bool:
+    """pg_rewind was begun on this directory, and has not ended well."""
+    return s.memory.rewinding
 
 
 @fact(lambda s: f"rewind failed: {s.memory.rewind_failed or 'no'}")

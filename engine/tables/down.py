@@ -42,6 +42,7 @@ from engine.facts.race import (
     may_remove_diverged,
     may_rewind,
     rewind_has_failed,
+    rewind_was_begun,
     start_timeout_is_over,
     upstream_is_known,
 )
@@ -66,8 +67,9 @@ from engine.tables.steps import ask, ask_leader, leave_bootstrap, start_primary,
 def _rewind(s: Snapshot) -> tuple[Action, ...]:
     leader = views.leader_member(s)
     assert leader is not None
+    why = views.divergence(s) or "diverged, or an earlier rewind was cut off"
     return (
-        Report("warning", f"rewinding to {leader.name}: {views.divergence(s)}"),
+        Report("warning", f"rewinding to {leader.name}: {why}"),
         Rewind(views.upstream_at(s, leader)),
     )
 
@@ -307,6 +309,14 @@ DOWN = Table(
             why="Until that checkpoint its control file still names the old timeline.",
         ),
         Rule(
+            "down.rewind_begins",
+            "Diverged: remember that a rewind begins",
+            when=(another_owns_the_lock, has_diverged, may_rewind, ~rewind_was_begun),
+            then=lambda _: (Remember({"rewinding": True}),),
+            why="Cut off in the middle it leaves a directory that looks whole and is not.",
+            ends=True,
+        ),
+        Rule(
             "down.rewind",
             "Diverged: rewind to the leader",
             when=(another_owns_the_lock, has_diverged, may_rewind),
@@ -337,6 +347,13 @@ DOWN = Table(
                 Hold("an operator: the data directory has diverged"),
             ),
             why="A diverged server is never started.",
+        ),
+        Rule(
+            "down.rewind_cut_off",
+            "A rewind was cut off, and there is no leader to rewind to: wait for one",
+            when=(rewind_was_begun,),
+            then=lambda _: (Hold("a leader, to rewind to it again"),),
+            why="A half-rewound directory is never started: it could win the race and lead.",
         ),
         Rule(
             "down.start",

@@ -58,7 +58,7 @@ def _note_failed_rewind(s: Snapshot) -> tuple[Action, ...]:
     assert last is not None
     return (
         Report("error", f"pg_rewind failed: {last.why}"),
-        _took_note(last, rewind_failed=last.why or "no reason given"),
+        _took_note(last, rewind_failed=last.why or "no reason given", rewinding=False),
     )
 
 
@@ -77,11 +77,12 @@ _AFTER: dict[JobKind, dict[str, object]] = {
     JobKind.CLONE: {
         "reinitialize": False,
         "reinit_from_leader": False,
+        "rewinding": False,
         "rewind_failed": "",
         "diverged_from": 0,
     },
-    JobKind.REMOVE: {"rewind_failed": "", "diverged_from": 0},
-    JobKind.REWIND: {"diverged_from": 0},
+    JobKind.REMOVE: {"rewinding": False, "rewind_failed": "", "diverged_from": 0},
+    JobKind.REWIND: {"rewinding": False, "diverged_from": 0},
     JobKind.PROMOTE: {"lock_free_since": None},
     JobKind.STOP: {},
 }

@@ -13,12 +13,13 @@ from shell.config.settings import Settings
 from shell.postgres import pgpass, plans
 from shell.postgres.archive import archive_waiting
 from shell.postgres.binaries import Binaries
-from shell.postgres.commands import run_checked
+from shell.postgres.commands import explain, run, run_checked
 from shell.postgres.configuration import FilesPlan, write_signal
 from shell.postgres.errors import PostgresError
 from shell.postgres.history import parse_history
 from shell.postgres.session import Session
 from shell.postgres.start import clear_left_overs
+from shell.postgres.unfinished import end_left_over_tool, mark, unmark
 from shell.postgres.waiting import NEVER
 from shell.processes import now, read_postmaster
 
@@ -76,6 +77,7 @@ def rewind(
     unusable, and only a second run or a clone mends it.
     """
     _check_stopped(plan.data_dir)
+    end_left_over_tool(plan.data_dir)
     clear_left_overs(plan.data_dir)
     write_signal(plan, "none")
     version = binaries.version()
@@ -90,7 +92,7 @@ def rewind(
     entries = plans.rewind_entries(settings, source)
     try:
         with pgpass.for_tool(target, entries, user.sslpassword) as (connection, environment):
-            run_checked(
+            done = run(
                 [
                     binaries.path("pg_rewind"),
                     f"--target-pgdata={plan.data_dir}",
@@ -100,8 +102,14 @@ def rewind(
                 f"pg_rewind from {source.host}:{source.port}",
                 cancel=cancel,
                 environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
+                on_start=lambda pid: mark(plan.data_dir, "rewind", pid),
+            )
+        if done.code != 0:
+            raise PostgresError(
+                f"pg_rewind from {source.host}:{source.port} failed: {explain(done)}"
             )
     finally:
+        unmark(plan.data_dir)
         # Until it is started again this directory must not look like a primary's.
         write_signal(plan, "standby")
 

@@ -14,8 +14,9 @@ from typing import Literal, TypeAlias
 
 from shell.processes import ProcessId, identify, is_alive
 
-# What fills the directory: initdb (or a bootstrap command), pg_basebackup, a replica script.
-Maker: TypeAlias = Literal["initdb", "basebackup", "script"]
+# What fills the directory: initdb (or a bootstrap command), pg_basebackup, a replica script; or
+# repairs it: pg_rewind, which never makes it worth nothing.
+Maker: TypeAlias = Literal["initdb", "basebackup", "script", "rewind"]
 
 
 def mark_path(data_dir: Path) -> Path:
@@ -50,7 +51,7 @@ def is_unfinished(data_dir: Path) -> bool:
         # A server that ever ran left its options, and a restored backup its label.
         return not any((data_dir / name).exists() for name in ("postmaster.opts", "backup_label"))
     # pg_basebackup, like every sane restore, writes pg_control last.
-    return bool(maker) and not (data_dir / "global/pg_control").exists()
+    return maker in {"basebackup", "script"} and not (data_dir / "global/pg_control").exists()
 
 
 def end_left_over_tool(data_dir: Path) -> None:

@@ -198,6 +198,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.handover_revision": (None, 7, 8),
     "memory.handover_since": SINCE,
     "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
+    "memory.rewinding": FLAG,
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),
     "memory.failures": (0, 1, 9),

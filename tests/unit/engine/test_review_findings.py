@@ -11,11 +11,13 @@ from engine.actions import (
     ReleaseLock,
     Remember,
     RenewLock,
+    Rewind,
     StartPostgres,
     StopPostgres,
 )
 from engine.decide import decide, run
 from engine.memory import after_restart
+from engine.state import Memory
 from tests.support.checker import of
 from tests.support.scenes import scene
 
@@ -130,3 +132,16 @@ def test_a_failed_promotion_is_stopped_before_the_lock_is_released() -> None:
     )
     stopped = replace(stopped, memory=replace(stopped.memory, primary_down_since=999.0))
     assert of(ReleaseLock, decide(stopped))
+
+
+def test_a_half_rewound_directory_is_never_started() -> None:
+    """A daemon killed during pg_rewind finds its directory unfit until a rewind ended well."""
+    kept = after_restart(Memory(rewinding=True))
+    assert kept.rewinding
+    for store in ("free", "silent", "n2 leads", "ghost leads", "no cluster"):
+        for control in ("clean", "clean standby", "crashed standby"):
+            cut_off = scene("old primary", {"cluster": store, "postgres": control})
+            cut_off = replace(cut_off, memory=kept)
+            assert not of(StartPostgres, decide(cut_off)), (store, control)
+    again = replace(scene("old primary", {"postgres": "clean"}), memory=kept)
+    assert of(Rewind, decide(again))
