@@ -289,12 +289,20 @@ def _shutdown(s: Snapshot) -> str:
 
 @fact(_shutdown)
 def a_candidate_has_everything(s: Snapshot) -> bool:
-    """A wanted candidate received our shutdown checkpoint; silence counts as no."""
+    """A wanted candidate received our shutdown checkpoint; silence counts as no.
+
+    A position on another timeline proves nothing: a diverged member may have more WAL than we.
+    """
     control = s.postgres.directory.control
     if control is None:
         return False
     fit = views.wanted_candidates(s)
-    return any(a.lsn is not None and a.lsn > control.checkpoint_lsn for a in fit)
+    return any(
+        a.lsn is not None
+        and a.lsn > control.checkpoint_lsn
+        and a.timeline in {None, control.timeline}
+        for a in fit
+    )
 
 
 @fact(lambda s: f"standing_down_since={s.memory.standing_down_since}, now={s.now:.1f}")

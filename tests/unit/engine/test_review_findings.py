@@ -20,6 +20,7 @@ from engine.memory import after_restart
 from engine.state import Memory
 from tests.support.checker import of
 from tests.support.scenes import scene
+from tests.support.snapshots import LSN
 
 
 def test_a_failed_bootstrap_is_given_up_only_once() -> None:
@@ -145,3 +146,30 @@ def test_a_half_rewound_directory_is_never_started() -> None:
             assert not of(StartPostgres, decide(cut_off)), (store, control)
     again = replace(scene("old primary", {"postgres": "clean"}), memory=kept)
     assert of(Rewind, decide(again))
+
+
+def test_a_diverged_member_gets_no_lock_handed_over_however_far_its_wal_goes() -> None:
+    """A position on an older timeline does not prove that a member has what was acknowledged."""
+    other = {"leader": "n1", "candidate": "n2", "scheduled_epoch": None, "revision": 7}
+    diverged = {"peers": "others", "peers.n2.timeline": 2, "peers.n2.lsn": LSN + 5000}
+    stood_down = scene(
+        "crashed primary",
+        {
+            "cluster.failover": other,
+            "postgres": "clean",
+            "memory.standing_down_since": 999,
+            **diverged,
+        },
+    )
+    assert not of(ReleaseLock, decide(stood_down))
+    on_ours = scene(
+        "crashed primary",
+        {
+            "cluster.failover": other,
+            "postgres": "clean",
+            "memory.standing_down_since": 999,
+            **diverged,
+            "peers.n2.timeline": 3,
+        },
+    )
+    assert of(ReleaseLock, decide(on_ours))
