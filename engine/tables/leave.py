@@ -16,7 +16,7 @@ from engine.facts.postgres import (
 from engine.facts.upkeep import announced_up
 from engine.facts.work import daemon_is_stopping, paused
 from engine.rule import Rule, Table
-from engine.state import Snapshot
+from engine.state import Snapshot, Unknown
 from engine.tables.upkeep import announce_stop
 
 
@@ -143,6 +143,12 @@ JOB = Table(
     ),
 )
 
+
+def _silence(s: Snapshot) -> str:
+    seen = s.postgres.server
+    return f" ({seen.why})" if isinstance(seen, Unknown) and seen.why else ""
+
+
 SILENT = Table(
     "silent",
     "PostgreSQL gives no answer: what now?",
@@ -159,7 +165,7 @@ SILENT = Table(
             "silent.wait",
             "A postmaster runs but does not answer: look again soon",
             when=(),
-            then=lambda s: (Hold("PostgreSQL to answer", s.now + 1.0),),
+            then=lambda s: (Hold(f"PostgreSQL to answer{_silence(s)}", s.now + 1.0),),
             why="A slow server is not a dead one; write.frozen ends only a frozen postmaster.",
         ),
     ),
