@@ -428,4 +428,5 @@ class Snapshot:
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
     requests: tuple[Request, ...] = ()
+    consented_until: float = 0.0  # we told a primary without the store that it may go on so long
     stopping: bool = False

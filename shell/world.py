@@ -152,8 +152,14 @@ class World:
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             requests=self.desk.pending(),
+            consented_until=self._consented_until(),
             stopping=self.stopping,
         )
+
+    def _consented_until(self) -> float:
+        """Until when a primary without the store counts on our consent; 0: none does."""
+        calls = [call.at for call in self.desk.failsafe_calls]
+        return max(calls) + self.configured.policy.ttl_seconds if calls else 0.0
 
     # --- the store --------------------------------------------------------------------------------
 

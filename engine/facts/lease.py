@@ -123,6 +123,12 @@ def fence_is_armed(s: Snapshot) -> bool:
 
 
 @fact(_fence)
+def fence_watches_a_dead_server(s: Snapshot) -> bool:
+    """The fence was armed for a postmaster, and none runs now."""
+    return s.fence.armed_pid is not None and s.postgres.postmaster is None
+
+
+@fact(_fence)
 def fence_deadline_differs(s: Snapshot) -> bool:
     """The fence waits for another process or another moment than it should."""
     wanted, postmaster = views.fence_kills_at(s), s.postgres.postmaster

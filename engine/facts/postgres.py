@@ -103,6 +103,16 @@ def still_starting(s: Snapshot) -> bool:
     return s.postgres.starting
 
 
+@fact(lambda s: f"{_server(s)}, {s.policy.primary_start_timeout_seconds:g}s allowed")
+def starting_too_long(s: Snapshot) -> bool:
+    """PostgreSQL starts up and has given no answer for primary_start_timeout (0: at once)."""
+    answers, down = s.postgres.server, s.memory.primary_down_since
+    if s.postgres.outdated or not s.postgres.starting or isinstance(answers, Known):
+        return False
+    since = answers.since if down is None else min(down, answers.since)
+    return s.now - since >= s.policy.primary_start_timeout_seconds
+
+
 @fact(lambda s: f"{_server(s)}, {s.policy.retry_timeout_seconds:g}s allowed")
 def frozen_too_long(s: Snapshot) -> bool:
     """The postmaster is stopped by a signal, and has not answered for retry_timeout."""

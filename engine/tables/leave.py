@@ -10,6 +10,7 @@ from engine.facts.postgres import (
     look_is_outdated,
     postmaster_runs,
     server_is_silent,
+    starting_too_long,
     still_starting,
     stop_runs,
 )
@@ -149,11 +150,37 @@ def _silence(s: Snapshot) -> str:
     return f" ({seen.why})" if isinstance(seen, Unknown) and seen.why else ""
 
 
+def _give_the_start_up(s: Snapshot) -> tuple[Action, ...]:
+    since, seen = s.memory.primary_down_since, s.postgres.server
+    if since is None and isinstance(seen, Unknown):
+        since = seen.since
+    return (
+        Remember({"primary_down_since": since}),
+        StopPostgres("immediate", "the primary did not start within primary_start_timeout"),
+    )
+
+
 SILENT = Table(
     "silent",
     "PostgreSQL gives no answer: what now?",
     applies=(~daemon_is_stopping, ~a_job_runs, server_is_silent),
     rules=(
+        Rule(
+            "silent.ask_before_failover",
+            "Our primary still starts after primary_start_timeout: ask who could take over",
+            when=(i_own_the_lock, starting_too_long, ~paused, ~peers_answered),
+            then=ask,
+            why="The lock is given away only if somebody can use it.",
+        ),
+        Rule(
+            "silent.failover",
+            "Our primary still starts after primary_start_timeout, a member can take over: stop",
+            when=(i_own_the_lock, starting_too_long, ~paused, somebody_can_take_over),
+            then=_give_the_start_up,
+            why="A recovery of an hour must not keep the cluster without a leader for an hour; "
+            "the lock is released when the server is down.",
+            ends=True,
+        ),
         Rule(
             "silent.starting",
             "PostgreSQL is starting up",

@@ -9,6 +9,7 @@ from engine.facts.race import (
     a_peer_is_preferred,
     a_peer_is_writable,
     barred_from_the_race,
+    consented_to_a_failsafe_primary,
     lags_too_far,
     lock_was_free_before,
     may_miss_synchronous_commits,
@@ -77,6 +78,13 @@ RACE = Table(
             when=(barred_from_the_race,),
             then=lambda s: (Hold("another member to lead", s.memory.race_barred_until),),
             why="Another member should get the chance that this one could not use.",
+        ),
+        Rule(
+            "race.consented",
+            "We agreed that a primary without the store goes on: do not race",
+            when=(consented_to_a_failsafe_primary,),
+            then=lambda s: (Hold("the end of our consent", s.consented_until),),
+            why="That primary counts on our word for one ttl, even if we reach the store.",
         ),
         Rule(
             "race.no_fence",

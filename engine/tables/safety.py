@@ -10,6 +10,7 @@ from engine.facts.lease import (
     another_owns_the_lock,
     fence_deadline_differs,
     fence_is_armed,
+    fence_watches_a_dead_server,
     i_own_the_lock,
     lease_is_known,
     no_time_left,
@@ -71,9 +72,16 @@ FENCE = Table(
         Rule(
             "fence.disarm",
             "PostgreSQL is not writable: no deadline",
-            when=(fence_is_armed, ~may_accept_writes, ~a_job_runs, ~look_is_outdated),
+            when=(
+                fence_is_armed,
+                ~may_accept_writes,
+                ~fence_watches_a_dead_server,
+                ~a_job_runs,
+                ~look_is_outdated,
+            ),
             then=lambda _: (DisarmFence(),),
-            why="A standby may run without a lease.",
+            why="A standby may run without a lease.  A dead server's guard ends by itself, once "
+            "the last of its processes is gone: backends may outlive their postmaster.",
         ),
         Rule(
             "fence.unchanged",
