@@ -51,7 +51,7 @@ else
 .PHONY: demo demo-once
 demo: .venv/ready ## three nodes on this machine: watch a failover, then play; Ctrl-C ends it
 	@$(RUN) -m demo
-demo-once: .venv/ready ## the same once through, for CI: exits 0 when no acknowledged row is lost
+demo-once: .venv/ready ## the same once through, for CI: exits 0 when everything held
 	@$(RUN) -m demo --once
 
 .PHONY: test check unit properties scenarios stores fence e2e
