@@ -1,7 +1,16 @@
 """Ending the daemon, long work under way, and a PostgreSQL that gives no answer."""
 
 from engine import views
-from engine.actions import Action, Exit, Hold, ReleaseLock, Report, StopPostgres, WithdrawMember
+from engine.actions import (
+    Action,
+    Exit,
+    Hold,
+    ReleaseLock,
+    Remember,
+    Report,
+    StopPostgres,
+    WithdrawMember,
+)
 from engine.facts.lease import i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
@@ -15,9 +24,15 @@ from engine.facts.postgres import (
     stop_runs,
 )
 from engine.facts.upkeep import announced_up
-from engine.facts.work import daemon_is_stopping, paused
+from engine.facts.work import (
+    daemon_is_stopping,
+    paused,
+    peers_answered,
+    somebody_can_take_over,
+)
 from engine.rule import Rule, Table
 from engine.state import Snapshot, Unknown
+from engine.tables.steps import ask
 from engine.tables.upkeep import announce_stop
 
 

@@ -173,3 +173,16 @@ def test_a_diverged_member_gets_no_lock_handed_over_however_far_its_wal_goes() -
         },
     )
     assert of(ReleaseLock, decide(on_ours))
+
+
+def test_a_recovery_without_end_does_not_keep_the_lock() -> None:
+    """A leader that starts for more than primary_start_timeout gives way to a fit member."""
+    starting = {"postgres": "starting", "policy.primary_start_timeout_seconds": 3}
+    stuck = scene("primary", {**starting, "peers": "others"})
+    remembered = of(Remember, decide(stuck))[0].changes
+    assert of(StopPostgres, decide(stuck))
+    stopped = scene("crashed primary", {"policy.primary_start_timeout_seconds": 3})
+    stopped = replace(stopped, memory=replace(stopped.memory, **remembered))
+    assert of(ReleaseLock, decide(stopped))
+    alone = scene("primary", {**starting, "peers": "silent"})
+    assert not of(StopPostgres, decide(alone))
