@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import logging
 import os
 import queue
 import shutil
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from shell.recorder.segments import list_segments, name_of
+
+_log = logging.getLogger(__name__)
 
 MEBIBYTE = 1024 * 1024
 QUEUED_RECORDS = 1000
@@ -89,6 +92,8 @@ class Recorder:
         self._writer.close()
 
     def _lose(self, why: str) -> None:
+        if why != self.last_error:
+            _log.warning("decisions are not recorded: %s", why)
         with self._counting:
             self.lost_records += 1
             self.last_error = why

@@ -53,8 +53,15 @@ def healthy(folder: Path, **options: Any) -> Iterator[Cluster]:
     with prepared(folder, **options) as cluster:
         for node in cluster.nodes:
             node.start_daemon()
-        cluster.wait_healthy()
+        cluster.wait_for(lambda: _is_healthy(cluster), 90, "one leader and all others streaming")
         yield cluster
+
+
+def _is_healthy(cluster: Cluster) -> bool:
+    """Whether it is; AssertionError at once when a daemon has ended."""
+    ended = [node.name for node in cluster.nodes if not node.daemon_runs()]
+    assert not ended, f"the daemons of {', '.join(ended)} have ended"
+    return cluster.is_healthy()
 
 
 def loops_pass(cluster: Cluster, count: int, without: Node | None = None) -> None:
