@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from dataclasses import replace
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 from engine.memory import after_restart
@@ -12,14 +15,20 @@ from engine.state import Memory
 from shell.recorder.codec import DecodeError, decode, encode
 
 _log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 0.5
 
 
 class KeptMemory:
-    """One small file, rewritten when the lasting part of the memory changes."""
+    """One small file, rewritten when the lasting part of the memory changes.
+
+    A thread writes it, so that a hanging disk does not hang the main loop.
+    """
 
     def __init__(self, folder: str) -> None:
         self._path = Path(folder) / "memory.json"
         self._written: Memory | None = None
+        self._pool = ThreadPoolExecutor(1, "memory")
+        self._writing: Future[None] | None = None
 
     def load(self) -> Memory:
         """What a former daemon left; an unreadable file counts as nothing, and is said."""
@@ -33,14 +42,26 @@ class KeptMemory:
         return after_restart(kept)
 
     def keep(self, memory: Memory) -> None:
-        """Write the lasting part if it changed; a failure is logged and tried again next time."""
+        """Write the lasting part if it changed; a failure is logged and tried again next time.
+
+        It is on disk at the return, unless the disk takes longer than `PATIENCE_SECONDS`.
+        """
         lasting = after_restart(memory)
-        if lasting == self._written:
+        under_way = self._writing is not None and not self._writing.done()
+        if under_way or lasting == self._written:
             return
+        self._writing = self._pool.submit(self._write, lasting)
+        with contextlib.suppress(FutureTimeout):
+            self._writing.result(PATIENCE_SECONDS)
+
+    def _write(self, lasting: Memory) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = self._path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(encode(replace(lasting))))
+            with temporary.open("w") as file:
+                file.write(json.dumps(encode(lasting)))
+                file.flush()
+                os.fsync(file.fileno())  # a machine that crashes must find the old one or the new
             temporary.replace(self._path)
             self._written = lasting
         except OSError as error:

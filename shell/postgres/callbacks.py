@@ -11,11 +11,14 @@ import shlex
 import signal
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 
 from shell.postgres.commands import clean_environment, run, run_checked
 from shell.postgres.errors import PostgresError
 
 BEFORE_STOP_SECONDS = 60.0
+START_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -25,9 +28,18 @@ class CallbackRunner:
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, "callbacks")
 
     def call(self, command: str, action: str, role: str, scope: str) -> None:
-        """Start `command action role scope` and return at once; a failure is only logged."""
+        """Start `command action role scope`, and do not wait for it; a failure is only logged.
+
+        It has been started at the return, unless that takes longer than `START_SECONDS`: a program
+        on a hanging disk must not hang the main loop.
+        """
+        with contextlib.suppress(FutureTimeout):
+            self._pool.submit(self._start, command, action, role, scope).result(START_SECONDS)
+
+    def _start(self, command: str, action: str, role: str, scope: str) -> None:
         place = "reload" if action == "on_reload" else "role"
         with self._lock:
             self._end(place)
@@ -60,7 +72,7 @@ class CallbackRunner:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(1)
+            child.wait(0.2)
 
 
 def run_pre_promote(command: str | None, cancel: threading.Event) -> None:

@@ -10,10 +10,11 @@ from unittest.mock import MagicMock
 import pytest
 
 from engine.actions import AcquireLock, RenewLock, Upstream
-from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Postgres, Unknown
+from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Memory, Postgres, Unknown
 from shell.config import load_local
 from shell.config.effective import effective
 from shell.effects.store import StoreEffects
+from shell.kept_memory import KeptMemory
 from shell.lanes import JobLane
 from shell.postgres.instance import Instance
 from shell.stores.base import StoreUnavailable
@@ -149,3 +150,24 @@ def test_new_settings_do_not_wait_for_a_hanging_disk(tmp_path: Path) -> None:
     with instance._files_lock:
         threading.Thread(target=hand_over, daemon=True).start()
         assert handed_over.wait(10)
+
+
+def test_a_hanging_disk_does_not_hang_the_main_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be remembered is written beside the loop, and is there as soon as the disk is."""
+    disk = threading.Event()
+    monkeypatch.setattr("shell.kept_memory.os.fsync", lambda _: disk.wait(30))
+    monkeypatch.setattr("shell.kept_memory.PATIENCE_SECONDS", 0.01)
+    kept, returned = KeptMemory(str(tmp_path)), threading.Event()
+
+    def keep_twice() -> None:
+        kept.keep(Memory(rewinding=True))
+        kept.keep(Memory(rewinding=False))
+        returned.set()
+
+    threading.Thread(target=keep_twice, daemon=True).start()
+
+    assert returned.wait(10)
+    disk.set()
+    wait_for(lambda: KeptMemory(str(tmp_path)).load().rewinding, 10, "the memory on disk")
