@@ -70,6 +70,21 @@ class WithdrawMember:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimFounding:
+    """Create `hae/founder` with our name, only if it is absent."""
+
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class DropFounder:
+    """Delete `hae/founder`, only at that revision."""
+
+    revision: int
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateInitialize:
     """Create `initialize`, only if absent; empty while its creator bootstraps the cluster."""
 
@@ -385,6 +400,8 @@ Action: TypeAlias = (
     | ReleaseLock
     | PublishMember
     | WithdrawMember
+    | ClaimFounding
+    | DropFounder
     | CreateInitialize
     | WriteInitialize
     | DeleteInitialize

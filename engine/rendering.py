@@ -87,6 +87,8 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.ReleaseLock: _release,
     a.PublishMember: lambda x: _publish(x.document),
     a.WithdrawMember: lambda _: "delete the member key",
+    a.ClaimFounding: lambda _: "claim the right to found the cluster",
+    a.DropFounder: lambda _: "drop the claim of a founder that is gone",
     a.CreateInitialize: lambda x: f"create the initialize key ({x.system_identifier or 'empty'})",
     a.WriteInitialize: lambda x: f"write the initialize key ({x.system_identifier})",
     a.DeleteInitialize: lambda _: "delete the initialize key",

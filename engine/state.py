@@ -112,6 +112,8 @@ class Cluster:
     """The store's view of the cluster; members are sorted by name."""
 
     initialize: str | None = None
+    founder: str | None = None  # the only one of us that may create `initialize`
+    founder_revision: int = 0
     leader: str | None = None
     leader_revision: int = 0
     members: tuple[Member, ...] = ()

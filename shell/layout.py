@@ -26,6 +26,7 @@ SYNC = "sync"
 FAILOVER = "failover"
 FAILSAFE = "failsafe"
 OWN = "hae/"
+FOUNDER = OWN + "founder"
 
 # An unreadable time must neither run a request at once nor keep it for ever: a time long past is
 # dropped by the leader as missed.
@@ -61,10 +62,12 @@ def member_key(name: str) -> str:
 
 def parse_cluster(entries: Mapping[str, StoredValue]) -> Cluster:
     """The engine's view of all keys below the base path; never raises, whatever they hold."""
-    leader = entries.get(LEADER)
+    leader, founder = entries.get(LEADER), entries.get(FOUNDER)
     optime, slots, retain_slots = _parse_status(entries)
     return Cluster(
         initialize=_stored_text(entries, INITIALIZE),
+        founder=_stored_text(entries, FOUNDER) or None,
+        founder_revision=founder.revision if founder is not None else 0,
         leader=_stored_text(entries, LEADER) or None,
         leader_revision=leader.revision if leader is not None else 0,
         members=parse_members(entries),

@@ -197,6 +197,34 @@ def initialize_is_set(s: Snapshot) -> bool:
     return view is not None and bool(view.initialize)
 
 
+def _founder(s: Snapshot) -> str:
+    view = views.cluster(s)
+    return f"founder={view.founder if view else 'unknown'}, {_system(s)}"
+
+
+@fact(_founder)
+def a_founder_is_named(s: Snapshot) -> bool:
+    """A member has claimed the right to create `initialize`."""
+    view = views.cluster(s)
+    return view is not None and view.founder is not None
+
+
+@fact(_founder)
+def founder_is_here(s: Snapshot) -> bool:
+    """The founder is we, or has a member key; an unknown store counts as yes."""
+    view = views.cluster(s)
+    if view is None or view.founder in {None, s.me.name}:
+        return True
+    return view.member(view.founder) is not None
+
+
+@fact(_founder)
+def we_are_the_founder(s: Snapshot) -> bool:
+    """We have claimed the right to create `initialize`."""
+    view = views.cluster(s)
+    return view is not None and view.founder == s.me.name
+
+
 # --- jobs -----------------------------------------------------------------------------------------
 
 

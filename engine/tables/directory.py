@@ -3,8 +3,10 @@
 from engine import views
 from engine.actions import (
     Action,
+    ClaimFounding,
     Clone,
     CreateInitialize,
+    DropFounder,
     Hold,
     ReleaseLock,
     Remember,
@@ -13,14 +15,17 @@ from engine.actions import (
 )
 from engine.facts.lease import i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
+    a_founder_is_named,
     a_job_runs,
     bootstrap_step_failed,
     directory_is_empty,
     directory_is_valid,
+    founder_is_here,
     initialize_is_empty,
     initialize_is_missing,
     postmaster_runs,
     waits_to_retry,
+    we_are_the_founder,
 )
 from engine.facts.race import a_clone_source_exists, start_timeout_is_over
 from engine.facts.work import (
@@ -39,6 +44,12 @@ def _clone(s: Snapshot) -> tuple[Action, ...]:
     source = views.clone_source(s)
     assert source is not None
     return (Clone(source, s.memory.reinit_from_leader),)
+
+
+def _drop_founder(s: Snapshot) -> tuple[Action, ...]:
+    view = views.cluster(s)
+    assert view is not None
+    return (DropFounder(view.founder_revision),)
 
 
 DIRECTORY = Table(
@@ -107,11 +118,33 @@ DIRECTORY = Table(
             why="Only the creator of the `initialize` key makes a new cluster.",
         ),
         Rule(
+            "directory.claim",
+            "No cluster exists: claim the right to found it",
+            when=(initialize_is_missing, may_bootstrap, lock_is_free, ~a_founder_is_named),
+            then=lambda _: (ClaimFounding(),),
+            why="`initialize` is empty at first and names nobody: should its creator die, or miss "
+            "the store's answer, only the claim tells who may go on.",
+        ),
+        Rule(
+            "directory.founder_gone",
+            "The founder vanished before it created anything: drop its claim",
+            when=(initialize_is_missing, may_bootstrap, lock_is_free, ~founder_is_here),
+            then=_drop_founder,
+            why="A member that is not there must not keep the others from founding the cluster.",
+        ),
+        Rule(
             "directory.win_bootstrap",
-            "No cluster exists: try to be the one that creates it",
-            when=(initialize_is_missing, may_bootstrap, lock_is_free),
+            "No cluster exists, and the right to found it is ours: create it",
+            when=(initialize_is_missing, may_bootstrap, lock_is_free, we_are_the_founder),
             then=lambda _: (CreateInitialize(), Remember({"bootstrapping": True})),
             why="The `initialize` key is created only if it is absent, so exactly one member wins.",
+        ),
+        Rule(
+            "directory.go_on",
+            "`initialize` is there, still empty, and the founder is this member: bootstrap",
+            when=(initialize_is_empty, we_are_the_founder, lock_is_free),
+            then=lambda _: (Remember({"bootstrapping": True}),),
+            why="We created it, but the answer came late, was lost, or we died before noting it.",
         ),
         Rule(
             "directory.clone",

@@ -51,13 +51,14 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
 def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     """Give the bootstrap up: set the directory aside, let others try, and end.
 
-    An `initialize` that holds a value is another's success and stays.  What is remembered of the
+    An `initialize` that holds a value, or has another founder, stays.  What is remembered of the
     bootstrap goes last: the next daemon must neither give it up again nor go on with it.
     """
     view = views.cluster(s)
     if view is None:
         return (Hold("the store to answer"),)
-    others_may_try = (DeleteInitialize(),) if view.initialize == "" else ()
+    ours = view.initialize == "" and view.founder in {None, s.me.name}
+    others_may_try = (DeleteInitialize(),) if ours else ()
     return (
         WithdrawMember(),
         MoveDataDirectory(),

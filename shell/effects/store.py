@@ -11,9 +11,11 @@ from typing import Any
 from engine.actions import (
     AcquireLock,
     Action,
+    ClaimFounding,
     ClearFailover,
     CreateInitialize,
     DeleteInitialize,
+    DropFounder,
     PublishMember,
     ReleaseLock,
     RenewLock,
@@ -50,8 +52,12 @@ class StoreEffects:
                 return lambda: self._publish(action)
             case WithdrawMember():
                 return self._withdraw
+            case ClaimFounding():
+                return lambda: self._create(layout.FOUNDER, self._name())
+            case DropFounder():
+                return lambda: self._drop(layout.FOUNDER, action.revision)
             case CreateInitialize():
-                return lambda: self._create("initialize", action.system_identifier)
+                return lambda: self._create_initialize(action.system_identifier)
             case WriteInitialize():
                 return lambda: self._put("initialize", action.system_identifier)
             case DeleteInitialize():
@@ -64,7 +70,7 @@ class StoreEffects:
             case WriteHistory():
                 return lambda: self._put("history", _history_text(action))
             case ClearFailover():
-                return lambda: self._clear_failover(action)
+                return lambda: self._drop("failover", action.revision)
             case _:
                 return None
 
@@ -149,10 +155,15 @@ class StoreEffects:
         )
         return True
 
-    def _clear_failover(self, action: ClearFailover) -> bool:
-        return self._world.store.delete(
-            "failover", self._world.deadline(), revision=action.revision
-        )
+    def _create_initialize(self, system_identifier: str) -> bool:
+        """Refused for certain, it is another's: our claim must not say otherwise."""
+        created = self._create("initialize", system_identifier)
+        if not created:
+            self._world.store.delete(layout.FOUNDER, self._world.deadline())
+        return created
+
+    def _drop(self, key: str, revision: int) -> bool:
+        return self._world.store.delete(key, self._world.deadline(), revision=revision)
 
 
 def _scheduled(planned: dict[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,8 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.ReleaseLock: _release,
     a.PublishMember: lambda s, x: replace(s, published=dict(x.document), published_at=s.now),
     a.WithdrawMember: lambda s, x: replace(s, published=None),
+    a.ClaimFounding: _in_store(lambda s, c, x: replace(c, founder=c.founder or s.me.name)),
+    a.DropFounder: _in_store(lambda s, c, x: replace(c, founder=None)),
     a.CreateInitialize: _in_store(_create),
     a.WriteInitialize: _in_store(lambda s, c, x: replace(c, initialize=x.system_identifier)),
     a.DeleteInitialize: _in_store(lambda s, c, x: replace(c, initialize=None)),

@@ -129,6 +129,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster.when": AGO,
     "cluster.value.leader": (None, *NAMES),
     "cluster.value.initialize": (None, "", "7409999999999999999"),
+    "cluster.value.founder": (None, *NAMES),
     "cluster.value.config_present": FLAG,
     "cluster.value.optime": POSITIONS,
     "cluster.value.history": (None, (), scenes.HISTORY, scenes.LONGER),

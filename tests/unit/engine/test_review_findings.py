@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.actions import (
+    CreateInitialize,
     DeleteInitialize,
     DisarmFence,
     Exit,
@@ -186,3 +187,26 @@ def test_a_recovery_without_end_does_not_keep_the_lock() -> None:
     assert of(ReleaseLock, decide(stopped))
     alone = scene("primary", {**starting, "peers": "silent"})
     assert not of(StopPostgres, decide(alone))
+
+
+def test_a_lost_answer_about_initialize_does_not_leave_the_cluster_unfounded() -> None:
+    """Whoever created `initialize` goes on, however the answer was lost; nobody else does."""
+    unsure = {"cluster": "bootstrapping", "cluster.founder": "n1"}
+    going_on = [x for x in decide(scene("new cluster", unsure)) if isinstance(x, Remember)]
+    assert [x.changes for x in going_on] == [{"bootstrapping": True}]
+    others = decide(scene("new cluster", {**unsure, "cluster.founder": "n2"}))
+    assert not of(Remember, others)
+    claimed = {"cluster.founder": "n2", "cluster.members": [{"name": "n2"}]}
+    assert not of(CreateInitialize, decide(scene("new cluster", claimed)))
+    assert not of(CreateInitialize, decide(scene("new cluster", {})))
+
+
+def test_a_failed_founder_deletes_no_initialize_of_another() -> None:
+    """An empty `initialize` with another founder belongs to a bootstrap that goes on."""
+    failed = {
+        "cluster": "bootstrapping",
+        "cluster.founder": "n2",
+        "memory.bootstrapping": True,
+        "memory.bootstrap_failed": "initdb: invalid locale",
+    }
+    assert not of(DeleteInitialize, decide(scene("new cluster", failed)))
