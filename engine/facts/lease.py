@@ -22,6 +22,14 @@ def store_answers(s: Snapshot) -> bool:
     return isinstance(s.cluster, Known)
 
 
+@fact(_lock)
+def store_is_silent_for_ttl(s: Snapshot) -> bool:
+    """The store has given no answer for a whole ttl."""
+    if isinstance(s.cluster, Known):
+        return False
+    return s.now - s.cluster.since >= s.policy.ttl_seconds
+
+
 @fact(lambda s: f"{_lock(s)}, {_left(s)}")
 def i_own_the_lock(s: Snapshot) -> bool:
     """Our lease has time left and the store does not name another owner.

@@ -18,6 +18,7 @@ from engine.facts.lease import (
     renewal_was_refused,
     store_answers,
     store_is_busy,
+    store_is_silent_for_ttl,
     time_is_short,
 )
 from engine.facts.postgres import (
@@ -28,7 +29,7 @@ from engine.facts.postgres import (
     stop_runs,
     stopping_at_once,
 )
-from engine.facts.work import paused
+from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 
@@ -159,9 +160,17 @@ WRITE = Table(
             ends=True,
         ),
         Rule(
+            "write.never_proven",
+            "No lease of ours, and the store has been silent for a whole ttl: stop",
+            when=(~lease_is_known, store_is_silent_for_ttl, ~bootstrapping, ~a_job_runs),
+            then=lambda _: (StopPostgres("fast", "the leader lock could not be proven"),),
+            why="Whatever lease a former daemon had is over by now, and another member may lead.",
+            ends=True,
+        ),
+        Rule(
             "write.unproven",
             "The store does not answer and this daemon never held the lease: wait for the store",
-            when=(~store_answers, ~lease_is_known),
+            when=(~store_answers, ~lease_is_known, ~daemon_is_stopping),
             then=lambda _: (Hold("the store to answer"),),
             why="A daemon that has just started knows nothing yet; the fence of the former daemon "
             "keeps the old deadline.",

@@ -210,3 +210,15 @@ def test_a_failed_founder_deletes_no_initialize_of_another() -> None:
         "memory.bootstrap_failed": "initdb: invalid locale",
     }
     assert not of(DeleteInitialize, decide(scene("new cluster", failed)))
+
+
+def test_a_primary_without_any_lease_does_not_stay_writable_for_ever() -> None:
+    """A restarted daemon that cannot reach the store stops its primary after one ttl.
+
+    Told to end it does so at once.
+    """
+    silent = {"cluster": {"@": "Unknown", "since": 965, "why": "refused"}, "lease": "none"}
+    assert of(StopPostgres, decide(scene("primary", silent)))
+    assert not of(StopPostgres, decide(scene("primary", {"cluster": "silent", "lease": "none"})))
+    told = {"cluster": "silent", "lease": "none", "stopping": True}
+    assert of(StopPostgres, decide(scene("primary", told)))
