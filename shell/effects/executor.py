@@ -101,6 +101,9 @@ class Executor:
                 self._store_trouble = str(error)
                 _log.warning("%s: %s", type(action).__name__, error)
             return False
+        except Exception:  # a strange answer must not end the daemon of a leader
+            _log.exception("%s failed", type(action).__name__)
+            return False
         if done:
             self._store_trouble = ""
         return bool(done)

@@ -13,6 +13,7 @@ from engine.actions import AcquireLock, RenewLock, Upstream
 from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Memory, Postgres, Unknown
 from shell.config import load_local
 from shell.config.effective import effective
+from shell.effects.executor import Executor
 from shell.effects.store import StoreEffects
 from shell.kept_memory import KeptMemory
 from shell.lanes import JobLane
@@ -171,3 +172,13 @@ def test_a_hanging_disk_does_not_hang_the_main_loop(
     assert returned.wait(10)
     disk.set()
     wait_for(lambda: KeptMemory(str(tmp_path)).load().rewinding, 10, "the memory on disk")
+
+
+def test_a_strange_answer_of_the_store_does_not_end_the_daemon() -> None:
+    """What an adapter stumbles over is a request that was not done."""
+    world: Any = MagicMock()
+    world.store_lane.run.side_effect = KeyError("header")
+
+    _, outcomes = Executor(world, reconfigure=lambda: None).run([AcquireLock()])
+
+    assert outcomes == ("AcquireLock: not done",)
