@@ -427,6 +427,8 @@ class Snapshot:
     store_busy_since: float | None = None  # a store request is still under way
     published: Mapping[str, Any] | None = None  # the member document in the store
     published_at: float | None = None
+    vanished: tuple[Member, ...] = ()  # whose keys were lost together with our own
+    vanished_at: float = 0.0
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
     requests: tuple[Request, ...] = ()

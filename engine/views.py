@@ -134,8 +134,15 @@ def other_members(s: Snapshot) -> tuple[Member, ...]:
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
-    """Members that can be asked over REST."""
-    return tuple(m.name for m in other_members(s) if m.api_url)
+    """Members that can be asked over REST.
+
+    For one ttl also those whose keys vanished together with ours: the store lost its content, and
+    a primary among them may be alive.  A member whose own key expired is not waited for.
+    """
+    members = {m.name: m for m in other_members(s)}
+    if s.now - s.vanished_at <= s.policy.ttl_seconds:
+        members = {m.name: m for m in s.vanished if m.name != s.me.name} | members
+    return tuple(name for name in sorted(members) if members[name].api_url)
 
 
 def answers_since(s: Snapshot, moment: float) -> bool:

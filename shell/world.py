@@ -22,6 +22,7 @@ from engine.state import (
     Known,
     LeaderTimeline,
     Lease,
+    Member,
     Memory,
     PeerAnswer,
     Postgres,
@@ -119,6 +120,8 @@ class World:
         self._postgres_look = Look("postgres", self._look_at_postgres)
         self._cluster: Known[Cluster] | Unknown = Unknown(now(), "not asked yet")
         self._parsed: tuple[Any, Cluster] | None = None
+        self._vanished: tuple[Member, ...] = ()
+        self._vanished_at = 0.0
         self._seen_from = 0.0
         self._postgres = Postgres(
             DataDirectory(DirectoryKind.ALIEN, "not looked at yet"), None, Unknown(now(), "not yet")
@@ -149,6 +152,8 @@ class World:
             store_busy_since=self.store_lane.busy_since,
             published=self.published,
             published_at=self.published_at,
+            vanished=self._vanished,
+            vanished_at=self._vanished_at,
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             requests=self.desk.pending(),
@@ -180,9 +185,10 @@ class World:
             self._cluster = Unknown(since, str(error))
             return self._cluster
         if self._parsed is None or self._parsed[0] is not view.entries:
+            before = self.known_cluster()
             self._parsed = (view.entries, layout.parse_cluster(view.entries))
             self.entries = view.entries
-            self._forget_vanished_peers(self._parsed[1])
+            self._note_lost_keys(before, self._parsed[1])
         self._cluster = Known(self._parsed[1], view.seen_at)
         return self._cluster
 
@@ -190,9 +196,20 @@ class World:
         """The cluster as it was seen last, if it ever was."""
         return self._parsed[1] if self._parsed else None
 
-    def _forget_vanished_peers(self, cluster: Cluster) -> None:
-        names = {member.name for member in cluster.members}
+    def _note_lost_keys(self, before: Cluster | None, after: Cluster) -> None:
+        """Keep the members whose keys vanished at once with ours; forget answers of others."""
+        name = self.configured.me.name
+        if before is not None and before.member(name) and not after.member(name):
+            self._vanished, self._vanished_at = before.members, now()
+        names = {member.name for member in (*after.members, *self._vanished)}
         self.peers = {name: a for name, a in self.peers.items() if name in names}
+
+    def members_named(self, names: tuple[str, ...]) -> list[Member]:
+        """The members of these names, as they were seen last."""
+        cluster = self.known_cluster()
+        known = {m.name: m for m in self._vanished}
+        known |= {m.name: m for m in cluster.members} if cluster else {}
+        return [known[name] for name in names if name in known]
 
     # --- PostgreSQL -------------------------------------------------------------------------------
 

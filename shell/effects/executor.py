@@ -109,8 +109,7 @@ class Executor:
         return bool(done)
 
     def _ask_peers(self, action: AskPeers) -> None:
-        cluster = self._world.known_cluster()
-        members = [m for m in cluster.members if m.name in action.names] if cluster else []
+        members = self._world.members_named(action.names)
 
         def ask() -> None:
             for answer in self._world.peer_calls.ask(members, action.timeout_seconds):

@@ -311,3 +311,13 @@ def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
     told = {"n1": LSN + 500, "n3": LSN - 80}
     s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
     assert slots_to_advance(s) == {"n1": LSN}
+
+
+def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
+    """A store that lost every key must not make a replica believe that it is alone."""
+    alone = scene("race", {"cluster.members": [], "peers": []})
+    lost = replace(alone, vanished=scene("race", {}).cluster.value.members, vanished_at=alone.now)
+    assert views.peers_to_ask(alone) == ()
+    assert views.peers_to_ask(lost) == ("n1", "n3")
+    later = replace(lost, now=lost.now + lost.policy.ttl_seconds + 1)
+    assert views.peers_to_ask(later) == ()
