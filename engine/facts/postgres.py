@@ -219,6 +219,13 @@ def founder_is_here(s: Snapshot) -> bool:
 
 
 @fact(_founder)
+def we_are_seen(s: Snapshot) -> bool:
+    """This daemon has written its member key, and the store shows it."""
+    view = views.cluster(s)
+    return s.published_at is not None and view is not None and view.member(s.me.name) is not None
+
+
+@fact(_founder)
 def we_are_the_founder(s: Snapshot) -> bool:
     """We have claimed the right to create `initialize`."""
     view = views.cluster(s)

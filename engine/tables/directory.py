@@ -25,6 +25,7 @@ from engine.facts.postgres import (
     initialize_is_missing,
     postmaster_runs,
     waits_to_retry,
+    we_are_seen,
     we_are_the_founder,
 )
 from engine.facts.race import a_clone_source_exists, start_timeout_is_over
@@ -116,6 +117,14 @@ DIRECTORY = Table(
             when=(bootstrapping,),
             then=lambda _: (RunInitdb(),),
             why="Only the creator of the `initialize` key makes a new cluster.",
+        ),
+        Rule(
+            "directory.introduce",
+            "No cluster exists, and our member key is not in the store yet: write that first",
+            when=(initialize_is_missing, may_bootstrap, lock_is_free, ~we_are_seen),
+            then=lambda s: (Hold("our member key in the store", s.now + views.ASK_AGAIN_SECONDS),),
+            why="A claim whose owner has no member key looks like that of a member that is gone; "
+            "dropped, it would leave the cluster with two founders.",
         ),
         Rule(
             "directory.claim",
