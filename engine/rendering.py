@@ -4,7 +4,6 @@ Here belongs the wording only.  Nothing decides here, and no text says what the 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 from engine import actions as a
@@ -178,8 +177,7 @@ def _is_patience(action: Action) -> bool:
 
 def render(snapshot: Snapshot, decision: Decision) -> str:
     """The whole decision (from `explain`) as lines of text: every table, then the actions."""
-    when = datetime.fromtimestamp(snapshot.wall, UTC).isoformat(timespec="milliseconds")
-    lines = [f"{snapshot.me.name} at {when}", f"in short: {render_short(decision)}", ""]
+    lines = [f"in short: {render_short(decision)}", ""]
     given = dict(shares(snapshot, decision.fired))
     passed: list[str] = []
     for table, steps in _by_table(decision.trace):
