@@ -94,7 +94,7 @@ class CreateInitialize:
 
 @dataclass(frozen=True, slots=True)
 class WriteInitialize:
-    """Write the system identifier to `initialize`."""
+    """Write the system identifier to `initialize`, only while it is empty or absent."""
 
     system_identifier: str
     lane: ClassVar[Lane] = "store"

@@ -59,7 +59,7 @@ class StoreEffects:
             case CreateInitialize():
                 return lambda: self._create_initialize(action.system_identifier)
             case WriteInitialize():
-                return lambda: self._put("initialize", action.system_identifier)
+                return lambda: self._write_initialize(action.system_identifier)
             case DeleteInitialize():
                 return lambda: self._world.store.delete("initialize", self._world.deadline())
             case WriteConfig():
@@ -147,6 +147,17 @@ class StoreEffects:
     def _put(self, key: str, value: str) -> bool:
         self._world.store.put(key, value, self._world.deadline())
         return True
+
+    def _write_initialize(self, system_identifier: str) -> bool:
+        """Only while nobody else has given the cluster an identity."""
+        store, entry = self._world.store, self._world.entries.get("initialize")
+        if entry is None:
+            return store.create("initialize", system_identifier, self._world.deadline())
+        if entry.value:
+            return bool(entry.value == system_identifier)
+        return store.replace(
+            "initialize", system_identifier, entry.revision, self._world.deadline()
+        )
 
     def _write_config(self, action: WriteConfig) -> bool:
         """Only if it is missing: an operator's own first version is not overwritten."""

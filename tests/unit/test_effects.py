@@ -98,6 +98,31 @@ def test_a_refused_renewal_stops_everything(world: Any) -> None:
     assert outcomes == ("RenewLock: not done",)
 
 
+def test_a_cluster_gets_one_identity(world: Any) -> None:
+    """A founder that was overtaken writes no second identity, and takes no lock."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.store_lane.run.side_effect = lambda work, _: work()
+    world.entries = {"initialize": SimpleNamespace(value="7000000000000000001", revision=5)}
+
+    _, outcomes = executor.run([a.WriteInitialize("7000000000000000002"), a.AcquireLock()])
+
+    assert outcomes == ("WriteInitialize: not done",)
+    world.store.replace.assert_not_called()
+
+
+def test_the_founder_fills_the_empty_key(world: Any) -> None:
+    """The identity replaces the empty value, at the revision that was seen."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.store_lane.run.side_effect = lambda work, _: work()
+    world.entries = {"initialize": SimpleNamespace(value="", revision=5)}
+    world.store.replace.return_value = True
+
+    executor.run([a.WriteInitialize("7000000000000000002")])
+
+    key, value, revision, _ = world.store.replace.call_args.args
+    assert (key, value, revision) == ("initialize", "7000000000000000002", 5)
+
+
 def test_a_stop_replaces_the_job_under_way(world: Any) -> None:
     """A stop is never refused because other work is under way."""
     executor = Executor(world, reconfigure=lambda: None)
