@@ -71,14 +71,28 @@ def needs_no_request(store: Store) -> bool:
     return store.requests_sent == before
 
 
+def _sees(store: Store, value: str) -> bool:
+    return store.view(soon()).entries["config"].value == value
+
+
+def _fails(store: Store) -> bool:
+    try:
+        store.view(boottime() + 0.3)
+    except StoreUnavailable:
+        return True
+    return False
+
+
 def test_a_killed_server_is_told_raises_and_comes_back(client: Client, server: EtcdServer) -> None:
     """A watcher is woken by the loss and by the return; in between, a view is an error."""
     store = client.open(server.host)
     changes = watching(store)
     store.put("config", "x", soon())
+    wait_for(lambda: changes.count > 0 and _sees(store, "x"), 5, "the change is told")
     told = changes.count
     server.kill()
-    wait_for(lambda: changes.count > told, 5, "the loss is told")
+    # The put itself may be told once more; the loss is what makes a view fail.
+    wait_for(lambda: changes.count > told and _fails(store), 15, "the loss is told")
     before = boottime()
     with pytest.raises(StoreUnavailable, match=server.host):
         store.view(soon(0.5))
