@@ -12,369 +12,76 @@ LSNs are integers (bytes), timelines are integers from 1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
+from engine.cluster import (
+    Cluster,
+    FailoverRequest,
+    HistoryLine,
+    Lease,
+    Member,
+    SyncState,
+    Tags,
+)
+from engine.observed import (
+    Known,
+    Unknown,
+)
 from engine.policy import Policy
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Known(Generic[T]):
-    """An observation that succeeded at `when`."""
-
-    value: T
-    when: float
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """An observation that has been failing since `since`; `why` is a sentence without secrets."""
-
-    since: float
-    why: str
-
-
-# --- the store ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """A member's tags; `other` holds the user's own, as text."""
-
-    nofailover: bool = False
-    noloadbalance: bool = False
-    nosync: bool = False
-    clonefrom: bool = False
-    nostream: bool = False
-    replicatefrom: str | None = None
-    failover_priority: int = 1
-    sync_priority: int = 1
-    other: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One `members/<name>` key.  `host`/`port` are taken from its conn_url."""
-
-    name: str
-    host: str = ""
-    port: int = 5432
-    api_url: str = ""
-    state: str = ""
-    role: str = ""
-    version: str = ""
-    timeline: int | None = None
-    xlog_location: int | None = None
-    receive_lsn: int | None = None
-    replay_lsn: int | None = None
-    replication_state: str | None = None
-    tags: Tags = Tags()
-    pause: bool = False
-    checkpoint_after_promote: bool | None = None
-    pending_restart: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverRequest:
-    """The `failover` key: a switchover (with `leader`) or a failover (without) asked by hand."""
-
-    leader: str | None
-    candidate: str | None
-    scheduled_epoch: float | None
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryLine:
-    """One finished timeline: it ended at `lsn`; `new_leader` opened the next one."""
-
-    timeline: int
-    lsn: int
-    reason: str = ""
-    timestamp: str = ""
-    new_leader: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """The `sync` key; `standbys` is sorted, `quorum` is 0 outside quorum mode."""
-
-    leader: str
-    standbys: tuple[str, ...]
-    quorum: int
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """The store's view of the cluster; members are sorted by name."""
-
-    initialize: str | None = None
-    founder: str | None = None  # the only one of us that may create `initialize`
-    founder_revision: int = 0
-    leader: str | None = None
-    leader_revision: int = 0
-    members: tuple[Member, ...] = ()
-    config_present: bool = False
-    optime: int | None = None
-    slots: Mapping[str, int] = field(default_factory=dict)
-    retain_slots: tuple[str, ...] = ()
-    failover: FailoverRequest | None = None
-    history: tuple[HistoryLine, ...] | None = None
-    sync: SyncState | None = None
-    failsafe: Mapping[str, str] | None = None
-
-    def member(self, name: str | None) -> Member | None:
-        """The member of that name, if it has a key."""
-        for member in self.members:
-            if member.name == name:
-                return member
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What this daemon's own requests proved about the leader lock.
-
-    `sent_at` is taken just before the last successful acquire or renew was *sent*, so certainty
-    never counts the time on the wire.  `refused` says that the store answered "not yours".
-    """
-
-    sent_at: float | None = None
-    ttl_seconds: float = 30.0
-    refused: bool = False
-
-
-# --- PostgreSQL -----------------------------------------------------------------------------------
-
-
-class DirectoryKind(StrEnum):
-    """What is found at postgresql.data_dir."""
-
-    EMPTY = "empty"  # absent or empty: may be filled
-    VALID = "valid"  # a data directory of our major version
-    ALIEN = "alien"  # something that must not be touched: `problem` says what
-
-
-@dataclass(frozen=True, slots=True)
-class ControlData:
-    """What pg_controldata says; read only while PostgreSQL is down."""
-
-    state: str  # "shut down", "shut down in recovery", "in production", ...
-    checkpoint_lsn: int
-    timeline: int
-    min_recovery_lsn: int = 0
-    min_recovery_timeline: int = 0
-    rewindable: bool = False  # data checksums or wal_log_hints
-
-
-@dataclass(frozen=True, slots=True)
-class DataDirectory:
-    """The data directory as found on disk."""
-
-    kind: DirectoryKind
-    problem: str = ""
-    system_identifier: str = ""
-    control: ControlData | None = None
-    standby_signal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Postmaster:
-    """The running postmaster; `frozen` when the kernel shows it stopped (SIGSTOP)."""
-
-    pid: int
-    start_ticks: int
-    frozen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One row of pg_replication_slots."""
-
-    name: str
-    kind: Literal["physical", "logical"] = "physical"
-    active: bool = False
-    restart_lsn: int | None = None
-    has_xmin: bool = False
-    wal_status: str = ""
-    database: str = ""
-    plugin: str = ""
-    failover: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicationRow:
-    """One row of pg_stat_replication on this server."""
-
-    application_name: str
-    state: str = ""
-    sync_state: str = ""
-    sync_priority: int = 0
-    usename: str = ""
-    client_addr: str = ""
-    flush_lsn: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PendingParameter:
-    """A changed parameter that needs a restart."""
-
-    name: str
-    old_value: str
-    new_value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What PostgreSQL answered by SQL.  Positions are LSNs; `None` is "not known"."""
-
-    in_recovery: bool
-    timeline: int | None
-    server_version: int = 0
-    system_identifier: str = ""
-    write_lsn: int | None = None  # primary: current write position
-    receive_lsn: int | None = None  # standby
-    replay_lsn: int | None = None  # standby
-    replay_paused: bool = False
-    replayed_epoch: float | None = None
-    replication_state: str | None = None  # "streaming", "in archive recovery"
-    upstream: str | None = None  # "host:port" the WAL receiver is set to
-    upstream_lsn: int | None = None  # latest_end_lsn that the upstream reported
-    checkpoint_timeline: int | None = None  # of the last checkpoint in pg_control
-    started_epoch: float = 0.0
-    slots: tuple[Slot, ...] = ()
-    replication: tuple[ReplicationRow, ...] = ()
-    pending: tuple[PendingParameter, ...] = ()
-    timeline_history: tuple[HistoryLine, ...] = ()  # primary only
-
-
-@dataclass(frozen=True, slots=True)
-class Postgres:
-    """The local PostgreSQL: what is on disk, which process runs, and what it answers."""
-
-    directory: DataDirectory
-    postmaster: Postmaster | None
-    server: Known[Server] | Unknown
-    outdated: bool = False  # seen before the last job ended, or not at all yet: anything may run
-    checkpointing: bool = False  # a CHECKPOINT that we asked for is running
-    starting: bool = False  # the postmaster answers "the database system is starting up"
-    wanted_config: str = ""  # digest of the configuration that should be in force
-    applied_config: str = ""  # digest of the configuration that was written and loaded last
-    configured_upstream: str | None = None  # "host:port" in the written primary_conninfo
-
-
-# --- long work, requests, peers -------------------------------------------------------------------
-
-
-class JobKind(StrEnum):
-    """Long work on PostgreSQL; at most one runs at a time (a checkpoint may run beside it)."""
-
-    INITDB = "initdb"
-    CREATE_ROLES = "create roles"
-    CLONE = "clone"
-    START = "start"
-    STOP = "stop"
-    PROMOTE = "promote"
-    CRASH_RECOVERY = "crash recovery"
-    REWIND = "rewind"
-    REMOVE = "remove data directory"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Work in progress."""
-
-    kind: JobKind
-    since: float
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """How the last job of a kind ended; `why` names the error without secrets."""
-
-    kind: JobKind
-    ok: bool
-    finished: float
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartCondition:
-    """Filters of a restart request; empty means "always"."""
-
-    pending_only: bool = False
-    role: str | None = None
-    below_version: int | None = None
-    timeout_seconds: float | None = None
-    scheduled_epoch: float | None = None
-
-
-class RequestKind(StrEnum):
-    """What an operator may ask of this node over REST."""
-
-    RESTART = "restart"
-    RELOAD = "reload"
-    CANCEL_RESTART = "cancel restart"
-    REINITIALIZE = "reinitialize"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An operator's request that waits for an answer (`Answer` with the same id)."""
-
-    id: int
-    kind: RequestKind
-    since: float
-    condition: RestartCondition = RestartCondition()
-    force: bool = False
-    from_leader: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAnswer:
-    """What a member said when asked over REST (`AskPeers`), or that it did not answer."""
-
-    name: str
-    asked_at: float
-    reachable: bool
-    why: str = ""
-    role: str = ""
-    state: str = ""
-    lsn: int | None = None  # primary: written; standby: max(received, replayed)
-    timeline: int | None = None
-    nofailover: bool = False
-    failover_priority: int = 1
-    watchdog_failed: bool = False
-    stale: bool = False  # its loop has not run for longer than its lease could last
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderTimeline:
-    """What the leader said on a replication connection (`AskLeader`)."""
-
-    leader: str
-    asked_at: float
-    timeline: int
-    in_recovery: bool
-    checkpointed: bool  # its last checkpoint is on its current timeline
-    history: tuple[HistoryLine, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The separate process that ends PostgreSQL when nobody moves the deadline."""
-
-    ready: bool
-    why: str = ""
-    armed_pid: int | None = None
-    kill_at: float | None = None
-
-
-# --- memory and the whole -------------------------------------------------------------------------
+from engine.server import (
+    ControlData,
+    DataDirectory,
+    DirectoryKind,
+    PendingParameter,
+    Postgres,
+    Postmaster,
+    ReplicationRow,
+    Server,
+    Slot,
+)
+from engine.work import (
+    Fence,
+    Job,
+    JobKind,
+    JobResult,
+    LeaderTimeline,
+    PeerAnswer,
+    Request,
+    RequestKind,
+    RestartCondition,
+)
+
+__all__ = [
+    "Cluster",
+    "ControlData",
+    "DataDirectory",
+    "DirectoryKind",
+    "FailoverRequest",
+    "Fence",
+    "HistoryLine",
+    "Job",
+    "JobKind",
+    "JobResult",
+    "Known",
+    "LeaderTimeline",
+    "Lease",
+    "Member",
+    "Memory",
+    "PeerAnswer",
+    "PendingParameter",
+    "Postgres",
+    "Postmaster",
+    "ReplicationRow",
+    "Request",
+    "RequestKind",
+    "RestartCondition",
+    "Server",
+    "Slot",
+    "Snapshot",
+    "SyncState",
+    "Tags",
+    "Unknown",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""The actions: plain, final values.  The shell has exactly one executor for each class.
+
+Every parameter that an executor needs is inside; an executor that would need to choose means that
+the action was too vague.  Actions of a decision run in order and stop at the first failure; the
+next cycle decides again from what is true then.  Only the `HEARTBEATS` may fail without stopping
+what follows: a silent store must not keep a crashed primary from its restart.  A renewal that the
+store *refused* stops everything.  `lane` says where an executor runs: "store" (one
+request at a time, bounded), "job" (long work on PostgreSQL, one at a time), "here" (at once).
+"""
+
+from typing import TypeAlias
+
+from engine.actions.base import (
+    Lane,
+    Upstream,
+)
+from engine.actions.local import (
+    Answer,
+    ArmFence,
+    AskLeader,
+    AskPeers,
+    DisarmFence,
+    Exit,
+    Hold,
+    Remember,
+    Report,
+    RunCallback,
+)
+from engine.actions.postgres import (
+    AdvanceSlots,
+    ApplyConfiguration,
+    Clone,
+    CreateRoles,
+    CreateSlots,
+    DropSlots,
+    Follow,
+    MoveDataDirectory,
+    Promote,
+    ReadConfiguration,
+    RecoverFromCrash,
+    RemoveDataDirectory,
+    Rewind,
+    RunCheckpoint,
+    RunInitdb,
+    StartPostgres,
+    StopPostgres,
+)
+from engine.actions.store import (
+    AcquireLock,
+    ClaimFounding,
+    ClearFailover,
+    CreateInitialize,
+    DeleteInitialize,
+    DropFounder,
+    PublishMember,
+    ReleaseLock,
+    RenewLock,
+    WithdrawMember,
+    WriteConfig,
+    WriteHistory,
+    WriteInitialize,
+    WriteStatus,
+)
+
+__all__ = [
+    "HEARTBEATS",
+    "AcquireLock",
+    "Action",
+    "AdvanceSlots",
+    "Answer",
+    "ApplyConfiguration",
+    "ArmFence",
+    "AskLeader",
+    "AskPeers",
+    "ClaimFounding",
+    "ClearFailover",
+    "Clone",
+    "CreateInitialize",
+    "CreateRoles",
+    "CreateSlots",
+    "DeleteInitialize",
+    "DisarmFence",
+    "DropFounder",
+    "DropSlots",
+    "Exit",
+    "Follow",
+    "Hold",
+    "Lane",
+    "MoveDataDirectory",
+    "Promote",
+    "PublishMember",
+    "ReadConfiguration",
+    "RecoverFromCrash",
+    "ReleaseLock",
+    "Remember",
+    "RemoveDataDirectory",
+    "RenewLock",
+    "Report",
+    "Rewind",
+    "RunCallback",
+    "RunCheckpoint",
+    "RunInitdb",
+    "StartPostgres",
+    "StopPostgres",
+    "Upstream",
+    "WithdrawMember",
+    "WriteConfig",
+    "WriteHistory",
+    "WriteInitialize",
+    "WriteStatus",
+]
+
+Action: TypeAlias = (
+    AcquireLock
+    | RenewLock
+    | ReleaseLock
+    | PublishMember
+    | WithdrawMember
+    | ClaimFounding
+    | DropFounder
+    | CreateInitialize
+    | WriteInitialize
+    | DeleteInitialize
+    | WriteConfig
+    | WriteStatus
+    | WriteHistory
+    | ClearFailover
+    | RunInitdb
+    | CreateRoles
+    | Clone
+    | StartPostgres
+    | StopPostgres
+    | Promote
+    | RecoverFromCrash
+    | Rewind
+    | RunCheckpoint
+    | RemoveDataDirectory
+    | MoveDataDirectory
+    | Follow
+    | ApplyConfiguration
+    | ReadConfiguration
+    | CreateSlots
+    | DropSlots
+    | AdvanceSlots
+    | ArmFence
+    | DisarmFence
+    | AskPeers
+    | AskLeader
+    | RunCallback
+    | Answer
+    | Remember
+    | Report
+    | Hold
+    | Exit
+)
+
+# Nothing that follows in a list depends on these; what does, asks the lease itself.
+HEARTBEATS = (RenewLock, PublishMember, WriteStatus, WriteHistory)

@@ -1,0 +1,101 @@
+"""Actions on the fence, questions to others, the memory, answers to operators."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from engine.actions.base import Lane, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class ArmFence:
+    """PostgreSQL must be gone `before_end_seconds` before our lease ends, or the fence ends it.
+
+    Counted from the end of the lease as it is when the action is carried out: a renewal earlier in
+    the same list moves the deadline.  `pid` 0 guards whatever server runs in the directory by then.
+    """
+
+    pid: int
+    start_ticks: int
+    before_end_seconds: float
+    grace_seconds: float
+    required: bool
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class DisarmFence:
+    """PostgreSQL is not writable, or paused: no deadline."""
+
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class AskPeers:
+    """Ask these members for role, position and timeline over REST; the answers wake the loop."""
+
+    names: tuple[str, ...]
+    timeout_seconds: float
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class AskLeader:
+    """Ask the leader for its timeline and its history on a replication connection."""
+
+    leader: Upstream
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCallback:
+    """Run the operator's callback `on_start`, `on_stop`, ... with that role."""
+
+    action: Literal["on_start", "on_stop", "on_restart", "on_reload", "on_role_change"]
+    role: str
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an operator's request with an HTTP status and a text."""
+
+    request_id: int
+    status: int
+    text: str
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Set fields of the memory; the only way that one cycle speaks to the next."""
+
+    changes: Mapping[str, Any]
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Say something to the operator (log at that level) because a rule found it worth saying."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Do nothing, and say what is waited for; look again at `until` at the latest."""
+
+    waiting_for: str
+    until: float | None = None
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the daemon with that exit code."""
+
+    code: int
+    why: str
+    lane: ClassVar[Lane] = "here"

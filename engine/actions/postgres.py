@@ -1,0 +1,156 @@
+"""Actions on the local PostgreSQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from engine.actions.base import Lane, Upstream
+from engine.work import JobKind
+
+
+@dataclass(frozen=True, slots=True)
+class RunInitdb:
+    """Create a new cluster in the empty data directory."""
+
+    kind: ClassVar[JobKind] = JobKind.INITDB
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRoles:
+    """After the bootstrap: superuser, replication and rewind roles, then post_bootstrap."""
+
+    kind: ClassVar[JobKind] = JobKind.CREATE_ROLES
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Fill the empty data directory from that server (or a configured method)."""
+
+    source: Upstream
+    from_leader: bool = False
+    kind: ClassVar[JobKind] = JobKind.CLONE
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class StartPostgres:
+    """Start as primary, or as a standby of `upstream` (None: read-only, following nobody)."""
+
+    role: Literal["primary", "standby"]
+    upstream: Upstream | None
+    timeout_seconds: float
+    kind: ClassVar[JobKind] = JobKind.START
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class StopPostgres:
+    """Stop; `checkpoint_first` while clients still work shortens a fast stop.
+
+    `immediate` is for safety: it cancels whatever job runs, and ends with SIGKILL if it must.
+    """
+
+    mode: Literal["fast", "immediate"]
+    why: str
+    checkpoint_first: bool = False
+    kind: ClassVar[JobKind] = JobKind.STOP
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Promote the running standby; ends when it accepts writes."""
+
+    timeout_seconds: float
+    kind: ClassVar[JobKind] = JobKind.PROMOTE
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverFromCrash:
+    """Run single-user recovery so that pg_rewind finds a clean directory."""
+
+    kind: ClassVar[JobKind] = JobKind.CRASH_RECOVERY
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Run pg_rewind against that server."""
+
+    source: Upstream
+    kind: ClassVar[JobKind] = JobKind.REWIND
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheckpoint:
+    """CHECKPOINT in the background, so that others may rewind to this new primary."""
+
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDataDirectory:
+    """Empty the data directory.  `permission` names what allows it; recorded before it is done."""
+
+    permission: str
+    kind: ClassVar[JobKind] = JobKind.REMOVE
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDataDirectory:
+    """After a failed bootstrap: set the half-made directory aside as `<data_dir>.failed`."""
+
+    kind: ClassVar[JobKind] = JobKind.REMOVE
+    lane: ClassVar[Lane] = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Point the running standby at that upstream (None: nobody), by reload where that serves."""
+
+    upstream: Upstream | None
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyConfiguration:
+    """Write the configuration files of that digest and reload PostgreSQL if it runs."""
+
+    digest: str
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfiguration:
+    """Read the node file again; an error keeps the configuration in force."""
+
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSlots:
+    """Create physical replication slots."""
+
+    names: tuple[str, ...]
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class DropSlots:
+    """Drop replication slots, each only while inactive."""
+
+    names: tuple[str, ...]
+    lane: ClassVar[Lane] = "here"
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceSlots:
+    """On a standby: move physical slots forward to these positions."""
+
+    positions: Mapping[str, int]
+    lane: ClassVar[Lane] = "here"

@@ -1,0 +1,124 @@
+"""Actions on the store: one request at a time, each bounded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from engine.actions.base import Lane
+from engine.cluster import HistoryLine
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLock:
+    """Create the leader key, only if it is absent."""
+
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLock:
+    """Prolong the leader key, only if it is still ours; `create` it again if it is missing."""
+
+    create: bool = True
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLock:
+    """Delete the leader key, only if it is still ours; `final_lsn` goes to `status` first."""
+
+    final_lsn: int | None
+    why: str
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishMember:
+    """Write `members/<me>` with the TTL; an unchanged document only prolongs the TTL."""
+
+    document: Mapping[str, Any]
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawMember:
+    """Delete `members/<me>`."""
+
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFounding:
+    """Create `hae/founder` with our name, only if it is absent."""
+
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class DropFounder:
+    """Delete `hae/founder`, only at that revision."""
+
+    revision: int
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateInitialize:
+    """Create `initialize`, only if absent; empty while its creator bootstraps the cluster."""
+
+    system_identifier: str = ""
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteInitialize:
+    """Write the system identifier to `initialize`, only while it is empty or absent."""
+
+    system_identifier: str
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInitialize:
+    """Give up the bootstrap: others may try."""
+
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteConfig:
+    """Write the dynamic configuration for the first time."""
+
+    text: str
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Write `status`: the primary's position and those of its slots."""
+
+    optime: int
+    slots: Mapping[str, int]
+    retain_slots: tuple[str, ...]
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHistory:
+    """Write `history`: every finished timeline, oldest first.
+
+    A line without a timestamp gets that of `epoch` (seconds since 1970).
+    """
+
+    lines: tuple[HistoryLine, ...]
+    epoch: float
+    lane: ClassVar[Lane] = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class ClearFailover:
+    """Delete the `failover` key, only at that revision; `why` is logged."""
+
+    revision: int
+    why: str
+    lane: ClassVar[Lane] = "store"

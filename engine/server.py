@@ -1,0 +1,124 @@
+"""The local PostgreSQL as it was seen, as frozen values; `engine.state` hands them on."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from engine.cluster import HistoryLine
+from engine.observed import Known, Unknown
+
+
+class DirectoryKind(StrEnum):
+    """What is found at postgresql.data_dir."""
+
+    EMPTY = "empty"  # absent or empty: may be filled
+    VALID = "valid"  # a data directory of our major version
+    ALIEN = "alien"  # something that must not be touched: `problem` says what
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """What pg_controldata says; read only while PostgreSQL is down."""
+
+    state: str  # "shut down", "shut down in recovery", "in production", ...
+    checkpoint_lsn: int
+    timeline: int
+    min_recovery_lsn: int = 0
+    min_recovery_timeline: int = 0
+    rewindable: bool = False  # data checksums or wal_log_hints
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The data directory as found on disk."""
+
+    kind: DirectoryKind
+    problem: str = ""
+    system_identifier: str = ""
+    control: ControlData | None = None
+    standby_signal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Postmaster:
+    """The running postmaster; `frozen` when the kernel shows it stopped (SIGSTOP)."""
+
+    pid: int
+    start_ticks: int
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One row of pg_replication_slots."""
+
+    name: str
+    kind: Literal["physical", "logical"] = "physical"
+    active: bool = False
+    restart_lsn: int | None = None
+    has_xmin: bool = False
+    wal_status: str = ""
+    database: str = ""
+    plugin: str = ""
+    failover: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationRow:
+    """One row of pg_stat_replication on this server."""
+
+    application_name: str
+    state: str = ""
+    sync_state: str = ""
+    sync_priority: int = 0
+    usename: str = ""
+    client_addr: str = ""
+    flush_lsn: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingParameter:
+    """A changed parameter that needs a restart."""
+
+    name: str
+    old_value: str
+    new_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What PostgreSQL answered by SQL.  Positions are LSNs; `None` is "not known"."""
+
+    in_recovery: bool
+    timeline: int | None
+    server_version: int = 0
+    system_identifier: str = ""
+    write_lsn: int | None = None  # primary: current write position
+    receive_lsn: int | None = None  # standby
+    replay_lsn: int | None = None  # standby
+    replay_paused: bool = False
+    replayed_epoch: float | None = None
+    replication_state: str | None = None  # "streaming", "in archive recovery"
+    upstream: str | None = None  # "host:port" the WAL receiver is set to
+    upstream_lsn: int | None = None  # latest_end_lsn that the upstream reported
+    checkpoint_timeline: int | None = None  # of the last checkpoint in pg_control
+    started_epoch: float = 0.0
+    slots: tuple[Slot, ...] = ()
+    replication: tuple[ReplicationRow, ...] = ()
+    pending: tuple[PendingParameter, ...] = ()
+    timeline_history: tuple[HistoryLine, ...] = ()  # primary only
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """The local PostgreSQL: what is on disk, which process runs, and what it answers."""
+
+    directory: DataDirectory
+    postmaster: Postmaster | None
+    server: Known[Server] | Unknown
+    outdated: bool = False  # seen before the last job ended, or not at all yet: anything may run
+    checkpointing: bool = False  # a CHECKPOINT that we asked for is running
+    starting: bool = False  # the postmaster answers "the database system is starting up"
+    wanted_config: str = ""  # digest of the configuration that should be in force
+    applied_config: str = ""  # digest of the configuration that was written and loaded last
+    configured_upstream: str | None = None  # "host:port" in the written primary_conninfo

@@ -1,0 +1,111 @@
+"""Long work, what operators ask, what peers answered; `engine.state` hands them on."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.cluster import HistoryLine
+
+
+class JobKind(StrEnum):
+    """Long work on PostgreSQL; at most one runs at a time (a checkpoint may run beside it)."""
+
+    INITDB = "initdb"
+    CREATE_ROLES = "create roles"
+    CLONE = "clone"
+    START = "start"
+    STOP = "stop"
+    PROMOTE = "promote"
+    CRASH_RECOVERY = "crash recovery"
+    REWIND = "rewind"
+    REMOVE = "remove data directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work in progress."""
+
+    kind: JobKind
+    since: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How the last job of a kind ended; `why` names the error without secrets."""
+
+    kind: JobKind
+    ok: bool
+    finished: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartCondition:
+    """Filters of a restart request; empty means "always"."""
+
+    pending_only: bool = False
+    role: str | None = None
+    below_version: int | None = None
+    timeout_seconds: float | None = None
+    scheduled_epoch: float | None = None
+
+
+class RequestKind(StrEnum):
+    """What an operator may ask of this node over REST."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+    CANCEL_RESTART = "cancel restart"
+    REINITIALIZE = "reinitialize"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An operator's request that waits for an answer (`Answer` with the same id)."""
+
+    id: int
+    kind: RequestKind
+    since: float
+    condition: RestartCondition = RestartCondition()
+    force: bool = False
+    from_leader: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswer:
+    """What a member said when asked over REST (`AskPeers`), or that it did not answer."""
+
+    name: str
+    asked_at: float
+    reachable: bool
+    why: str = ""
+    role: str = ""
+    state: str = ""
+    lsn: int | None = None  # primary: written; standby: max(received, replayed)
+    timeline: int | None = None
+    nofailover: bool = False
+    failover_priority: int = 1
+    watchdog_failed: bool = False
+    stale: bool = False  # its loop has not run for longer than its lease could last
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderTimeline:
+    """What the leader said on a replication connection (`AskLeader`)."""
+
+    leader: str
+    asked_at: float
+    timeline: int
+    in_recovery: bool
+    checkpointed: bool  # its last checkpoint is on its current timeline
+    history: tuple[HistoryLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The separate process that ends PostgreSQL when nobody moves the deadline."""
+
+    ready: bool
+    why: str = ""
+    armed_pid: int | None = None
+    kill_at: float | None = None
