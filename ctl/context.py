@@ -19,7 +19,8 @@ from shell.config.checking import Check
 from shell.config.environment import load_variable, read_environment, whole_configuration
 from shell.config.loading import Loaded, load_path, merge
 from shell.config.schema_stores import STORES
-from shell.stores.base import Store, StoreError, boottime
+from shell.processes import now
+from shell.stores.base import Store, StoreError
 from shell.stores.factory import open_store, open_store_url
 
 CONFIG_FILES = ("~/.config/hae/hae.yaml", "~/.config/patroni/patronictl.yaml")
@@ -113,7 +114,7 @@ class Access:
 
     def deadline(self) -> float:
         """A deadline for one store request that starts now."""
-        return boottime() + STORE_DEADLINE_SECONDS
+        return now() + STORE_DEADLINE_SECONDS
 
     def absent_text(self) -> str:
         """Why nothing was found, and what exists instead."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.state import Cluster, Known, Request, RequestKind, RestartCondition, Snapshot
+from shell.processes import now
 
 # More requests than an operator could mean: the rest is answered at once instead of piling up.
 MOST_PENDING_REQUESTS = 32
@@ -129,7 +129,7 @@ class Desk:
                 future.set_result((503, "too many requests are waiting for an answer"))
                 return future
             number = next(self._ids)
-            since = time.clock_gettime(time.CLOCK_BOOTTIME)
+            since = now()
             request = Request(number, kind, since, condition, force, from_leader)
             self._requests[number] = (request, future)
         self.on_wake(f"request: {kind.value}")

@@ -32,10 +32,11 @@ from shell.api.messages import (
 )
 from shell.api.move_calls import MoveCalls
 from shell.api.node_calls import NodeCalls
-from shell.api.office import Office, boottime, not_ready
+from shell.api.office import Office, not_ready
 from shell.api.operator_calls import OperatorCalls
 from shell.api.protocol import HAS_CERTIFICATE
 from shell.api.store_calls import StoreCalls
+from shell.processes import now
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +135,9 @@ class App:
         rendering = self._office.rendering()
         if rendering is None:
             return not_ready()
-        now, row = boottime(), row_of(path)
-        holds = row is not None and row.holds(rendering.facts, query, now)
-        return Response(200 if holds else 503, rendering.body(now), JSON)
+        moment, row = now(), row_of(path)
+        holds = row is not None and row.holds(rendering.facts, query, moment)
+        return Response(200 if holds else 503, rendering.body(moment), JSON)
 
     async def _unsafe(self, route: Route, scope: Scope, receive: Receive) -> Response:
         headers: dict[bytes, bytes] = dict(scope["headers"])

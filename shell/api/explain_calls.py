@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from shell.api.messages import Call, Response, answer, json_answer
-from shell.api.office import Office, boottime, not_ready
+from shell.api.office import Office, not_ready
 from shell.desk import Publication
+from shell.processes import now
 from shell.recorder.codec import encode
 
 
@@ -37,7 +38,7 @@ class ExplainCalls:
             "scope": self._office.options.scope,
             "name": self._office.options.name,
             "wall": latest.snapshot.wall,
-            "age_seconds": round(boottime() - latest.published_at, 3),
+            "age_seconds": round(now() - latest.published_at, 3),
             "rules": list(latest.fired_rules),
             "decision": encode(self._office.services.explain(latest.snapshot)),
         }

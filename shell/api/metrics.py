@@ -12,7 +12,8 @@ from typing import Literal
 from engine.state import Server
 from shell.api.facts import Facts
 from shell.api.messages import METRICS, Response
-from shell.api.office import Office, Rendering, boottime
+from shell.api.office import Office, Rendering
+from shell.processes import now
 
 STATES = (
     "initializing new cluster",
@@ -57,10 +58,10 @@ def metrics_text(office: Office) -> Response:
         )
     ]
     if rendering is not None:
-        now = boottime()
-        metrics += _server_metrics(rendering.facts, rendering.facts.server, now)
-        metrics += _cluster_metrics(office, rendering, now)
-        metrics += _own_metrics(office, rendering, now)
+        moment = now()
+        metrics += _server_metrics(rendering.facts, rendering.facts.server, moment)
+        metrics += _cluster_metrics(office, rendering, moment)
+        metrics += _own_metrics(office, rendering, moment)
     labels = (("scope", office.options.scope), ("name", office.options.name))
     return Response(200, "".join(_lines(metrics, labels)).encode(), METRICS)
 

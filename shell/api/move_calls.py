@@ -15,8 +15,9 @@ from engine.policy import Policy
 from engine.state import Cluster, Known, Member, PeerAnswer
 from shell import layout
 from shell.api.messages import BadRequest, Call, Response, answer
-from shell.api.office import Office, boottime, not_ready, store_deadline, unavailable
+from shell.api.office import Office, not_ready, store_deadline, unavailable
 from shell.api.operator_calls import scheduled_epoch
+from shell.processes import now
 from shell.stores.base import StoreError
 
 PEER_SECONDS = 2.0
@@ -183,7 +184,7 @@ class MoveCalls:
         epoch = move.scheduled_epoch
         at = layout.iso_from_epoch(epoch) if epoch is not None else None
         text = layout.failover_text(move.leader, move.candidate, at)
-        written_at = boottime()
+        written_at = now()
         try:
             await self._office.in_pool(
                 self._office.store.put, layout.FAILOVER, text, store_deadline()
@@ -194,13 +195,13 @@ class MoveCalls:
         if epoch is not None:
             return answer(202, f"{move.title} scheduled")
         deadline = written_at + 2 * max(SHORTEST_WATCH_SECONDS, policy.loop_wait_seconds)
-        return await self._watch(move, old_leader, boottime(), deadline)
+        return await self._watch(move, old_leader, now(), deadline)
 
     async def _watch(
         self, move: Move, old_leader: str | None, written_at: float, deadline: float
     ) -> Response:
         """Follow the publications; when none comes for a while, look into the store itself."""
-        while boottime() < deadline:
+        while now() < deadline:
             latest = self._office.desk.latest()
             seen = latest.snapshot.cluster if latest is not None else None
             if isinstance(seen, Known) and (done := outcome(move, old_leader, seen, written_at)):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from shell.api import health
 from shell.api.messages import JSON, Call, Response, answer, json_answer
 from shell.api.metrics import metrics_text
-from shell.api.office import Office, Rendering, boottime, not_ready
+from shell.api.office import Office, Rendering, not_ready
 from shell.desk import FailsafeCall
+from shell.processes import now
 
 # A racing peer compares positions: one older than this is looked up again before it is told.
 FRESH_ENOUGH_SECONDS = 0.3
@@ -32,19 +33,19 @@ class NodeCalls:
             return not_ready()
         if not self._good_enough(rendering):
             rendering = await self._fresher(rendering)
-        return Response(200, rendering.body(boottime()), JSON)
+        return Response(200, rendering.body(now()), JSON)
 
     def _good_enough(self, rendering: Rendering) -> bool:
-        now, facts = boottime(), rendering.facts
-        if now < facts.primary_until:
+        moment, facts = now(), rendering.facts
+        if moment < facts.primary_until:
             return True
         looked_at = facts.published_at if facts.observed_at is None else facts.observed_at
-        return now - looked_at <= FRESH_ENOUGH_SECONDS
+        return moment - looked_at <= FRESH_ENOUGH_SECONDS
 
     async def _fresher(self, rendering: Rendering) -> Rendering:
-        now = boottime()
-        if now - self._poked_at >= BETWEEN_POKES_SECONDS:
-            self._poked_at = now
+        moment = now()
+        if moment - self._poked_at >= BETWEEN_POKES_SECONDS:
+            self._poked_at = moment
             self._office.desk.poke("a fresh observation is wanted")
         await self._office.newer_than(rendering.publication.sequence, FRESH_WAIT_SECONDS)
         return self._office.rendering() or rendering
@@ -54,14 +55,14 @@ class NodeCalls:
         rendering = self._office.rendering()
         if rendering is None:
             return Response(503)
-        return Response(health.liveness(rendering.facts, boottime()))
+        return Response(health.liveness(rendering.facts, now()))
 
     async def readiness(self, call: Call) -> Response:
         """Answer `GET /readiness`: status only."""
         rendering = self._office.rendering()
         if rendering is None:
             return Response(503)
-        return Response(health.readiness(rendering.facts, call.query, boottime()))
+        return Response(health.readiness(rendering.facts, call.query, now()))
 
     async def metrics(self, _call: Call) -> Response:
         """Answer `GET /metrics`."""
@@ -90,9 +91,7 @@ class NodeCalls:
         if not isinstance(name, str) or not name:
             return answer(400, "name: text is required")
         self._office.desk.accept_failsafe_call(
-            FailsafeCall(
-                name, str(caller["api_url"] or ""), str(caller["conn_url"] or ""), boottime()
-            )
+            FailsafeCall(name, str(caller["api_url"] or ""), str(caller["conn_url"] or ""), now())
         )
         facts = rendering.facts
         lsn = max(facts.received_lsn or 0, facts.replayed_lsn or 0)

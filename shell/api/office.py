@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from shell.api.facts import Facts, facts_of
 from shell.api.messages import JSON, Response, answer
 from shell.api.options import ApiOptions
 from shell.desk import Desk, Publication
+from shell.processes import now
 from shell.stores.base import Store
 
 T = TypeVar("T")
@@ -43,11 +43,6 @@ class Services:
     store: Store
     ask_peers: AskPeers
     explain: Callable[[Snapshot], Any]
-
-
-def boottime() -> float:
-    """Return CLOCK_BOOTTIME in seconds, the clock of publications and leases."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
@@ -149,7 +144,7 @@ class Office:
 
 def store_deadline() -> float:
     """Return the instant by which a store call on behalf of a caller must have ended."""
-    return boottime() + STORE_SECONDS
+    return now() + STORE_SECONDS
 
 
 def not_ready() -> Response:

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from shell.stores.base import StoreMisconfigured, StoreUnavailable, boottime
+from shell.processes import now
+from shell.stores.base import StoreMisconfigured, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Endpoints:
         while True:
             urls = self.urls
             for position, url in enumerate(urls):
-                remaining = deadline - boottime()
+                remaining = deadline - now()
                 if remaining <= 0:
                     causes = "; ".join(map(str, failures.values())) or "no time was left to try"
                     raise StoreUnavailable(f"{what} was not done in time: {causes}")
@@ -98,7 +99,7 @@ class Endpoints:
                     return result
             if failures.keys() >= set(urls) and all(f.hopeless for f in failures.values()):
                 raise StoreMisconfigured("; ".join(map(str, failures.values())))
-            if self._closed.wait(min(pause, max(0.0, deadline - boottime()))):
+            if self._closed.wait(min(pause, max(0.0, deadline - now()))):
                 raise StoreUnavailable(f"{what} was given up: the store was closed")
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -1,13 +1,11 @@
 """What every store adapter promises: the interface, its records and its errors.
 
-Belongs here: the `Store` protocol, the records that it returns, the errors that it raises and
-the clock that its deadlines are read on. Does not belong here: anything about one particular
-store, and any decision about who should lead.
+Belongs here: the `Store` protocol, the records that it returns, and the errors that it raises.
+Does not belong here: anything about one particular store, and any decision about who should lead.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -135,11 +133,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Stop watching and close the connections; TTL keys are left to expire."""
-
-
-def boottime() -> float:
-    """Return CLOCK_BOOTTIME in seconds: monotonic, and it counts the time spent suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def namespace_path(namespace: str) -> str:

@@ -10,7 +10,8 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 
-from shell.stores.base import Entry, View, base_path, boottime, namespace_path
+from shell.processes import now
+from shell.stores.base import Entry, View, base_path, namespace_path
 from shell.stores.embedded_file import LIVE, StoreFile
 from shell.stores.embedded_watch import FileWatch, prefix_range
 
@@ -40,7 +41,7 @@ class EmbeddedStore:
 
     def read(self, deadline: float) -> View:
         """Return the keys as the file has them now."""
-        seen_at = boottime()
+        seen_at = now()
         with self._file.reading(deadline) as cursor:
             rows = cursor.execute(
                 "SELECT path, value, revision FROM keys "  # noqa: S608 - constants only
@@ -177,7 +178,7 @@ class EmbeddedStore:
                 value,
                 self._session if expiring else None,
                 self._file.boot_id if expiring else None,
-                boottime() + ttl_seconds if ttl_seconds is not None else None,
+                now() + ttl_seconds if ttl_seconds is not None else None,
             ),
         )
 
@@ -188,7 +189,7 @@ class EmbeddedStore:
             (
                 self._session,
                 self._file.boot_id,
-                boottime() + ttl_seconds,
+                now() + ttl_seconds,
                 self._base + key,
             ),
         )

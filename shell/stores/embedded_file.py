@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shell.stores.base import StoreError, StoreMisconfigured, StoreUnavailable, boottime
+from shell.processes import now
+from shell.stores.base import StoreError, StoreMisconfigured, StoreUnavailable
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 SCHEMA = """
@@ -69,7 +70,7 @@ class StoreFile:
 
     def moment(self) -> dict[str, str | float]:
         """Return the parameters that say which keys are alive now."""
-        return {"boot_id": self.boot_id, "now": boottime()}
+        return {"boot_id": self.boot_id, "now": now()}
 
     def checkpoint(self) -> None:
         """Move finished changes from the write-ahead log into the file, without blocking anybody.
@@ -89,16 +90,16 @@ class StoreFile:
     def _transaction(
         self, deadline: float, begin: str, *, durable: bool
     ) -> Iterator[sqlite3.Cursor]:
-        if deadline <= boottime():
+        if deadline <= now():
             raise StoreUnavailable(f"{self.path}: no time was left for the transaction")
-        if not self._lock.acquire(timeout=max(0.0, deadline - boottime())):
+        if not self._lock.acquire(timeout=max(0.0, deadline - now())):
             raise StoreUnavailable(f"{self.path}: an earlier transaction has not ended in time")
         try:
             self.transactions += 1
             with self._explained():
                 connection = self._opened(deadline)
                 cursor = connection.cursor()
-                remaining_ms = max(1, int(1000 * (deadline - boottime())))
+                remaining_ms = max(1, int(1000 * (deadline - now())))
                 cursor.execute(f"PRAGMA busy_timeout = {remaining_ms}")
                 cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 cursor.execute(begin)
@@ -127,7 +128,7 @@ class StoreFile:
             ) from error
         connection = sqlite3.connect(
             self.path,
-            timeout=max(0.001, deadline - boottime()),
+            timeout=max(0.001, deadline - now()),
             isolation_level=None,
             check_same_thread=False,
         )

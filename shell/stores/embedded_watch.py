@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from inotify_simple import INotify, flags
 
-from shell.stores.base import StoreError, boottime
+from shell.processes import now
+from shell.stores.base import StoreError
 from shell.stores.embedded_file import LIVE, StoreFile
 
 log = logging.getLogger(__name__)
@@ -103,11 +104,11 @@ class FileWatch:
     ) -> None:
         """Return when the file changed, a key expired or the watch is stopped."""
         own = self._file.path.name
-        wake_at = boottime() + LONGEST_WAIT_SECONDS
+        wake_at = now() + LONGEST_WAIT_SECONDS
         if next_expiry is not None:
             wake_at = min(wake_at, next_expiry)
         while not self._stopped.is_set():
-            wait_ms = int(1000 * max(0.0, wake_at - boottime())) + 1
+            wait_ms = int(1000 * max(0.0, wake_at - now())) + 1
             if not poller.poll(wait_ms):
                 return
             if any(event.name == own for event in notify.read(timeout=0)):
@@ -115,7 +116,7 @@ class FileWatch:
 
     def _look(self) -> tuple[Seen, float | None]:
         """Return the visible keys with their revisions, and when the next of them expires."""
-        with self._file.reading(boottime() + READ_SECONDS) as cursor:
+        with self._file.reading(now() + READ_SECONDS) as cursor:
             rows = cursor.execute(
                 "SELECT path, revision, expires_at FROM keys "  # noqa: S608 - constants only
                 f"WHERE path >= :low AND path < :high AND {LIVE} ORDER BY path",

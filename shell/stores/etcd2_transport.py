@@ -20,8 +20,9 @@ import etcd
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
+from shell.processes import now
 from shell.stores.attempts import AttemptFailed, Endpoints
-from shell.stores.base import StoreError, boottime
+from shell.stores.base import StoreError
 from shell.stores.endpoints import EtcdSection
 from shell.stores.http_pool import (
     is_local,
@@ -130,7 +131,7 @@ class Etcd2Transport:
 
         reply = self.endpoints.run(f"etcd: {method} {path}", attempt, deadline)
         if self.section.discover and self._discovered_by != reply.url:
-            self._discover(reply.url, min(1.0, deadline - boottime()))
+            self._discover(reply.url, min(1.0, deadline - now()))
         return reply
 
     def once(
@@ -148,7 +149,7 @@ class Etcd2Transport:
         timeout = urllib3.Timeout(connect=max(0.05, min(seconds, 2.0)), read=max(0.05, seconds))
         key_path = client.key_endpoint + quote(path)
         self._sent = next(self._requests)
-        sent_at = boottime()
+        sent_at = now()
         try:
             response = client.api_execute(key_path, method, params=parameters, timeout=timeout)
             body = json.loads(response.data)

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from shell.processes import now
 from shell.stores.attempts import AttemptFailed
-from shell.stores.base import Entry, StoreError, boottime
+from shell.stores.base import Entry, StoreError
 from shell.stores.etcd2_transport import Etcd2Transport, Json, PollTimedOut, Refused, Reply
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class WatchedDirectory:
         failures = 0
         while not self._stopped.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]):
             try:
-                reply = read_directory(self._transport, self._base, boottime() + READ_SECONDS)
+                reply = read_directory(self._transport, self._base, now() + READ_SECONDS)
                 self._load(reply)
                 self._poll(reply)
                 failures = 0

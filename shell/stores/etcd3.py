@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from shell.processes import now
 from shell.stores.base import (
     Entry,
     StoreUnavailable,
     View,
     base_path,
-    boottime,
     namespace_path,
 )
 from shell.stores.endpoints import EtcdSection
@@ -90,7 +90,7 @@ class Etcd3Store:
 
     def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
         """Create the leader key on our lease, then make sure that the lease is fresh."""
-        called_at = boottime()
+        called_at = now()
         with self._ttl_keys(deadline):
             for _ in range(2):
                 lease = self._lease.ensure(ttl_seconds, deadline)
@@ -106,7 +106,7 @@ class Etcd3Store:
         self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
     ) -> bool:
         """Keep the lease alive, and prove that the leader key is ours and hangs on it."""
-        called_at = boottime()
+        called_at = now()
         with self._ttl_keys(deadline):
             for _ in range(2):
                 lease = self._lease.ensure(ttl_seconds, deadline)
@@ -207,7 +207,7 @@ class Etcd3Store:
 
     @contextmanager
     def _ttl_keys(self, deadline: float) -> Iterator[None]:
-        if not self._lease_lock.acquire(timeout=max(0.0, deadline - boottime())):
+        if not self._lease_lock.acquire(timeout=max(0.0, deadline - now())):
             raise StoreUnavailable("an earlier request about our TTL keys has not ended in time")
         try:
             yield
@@ -278,7 +278,7 @@ class Etcd3Store:
     def _copy(self, deadline: float) -> tuple[dict[str, KeyValue], float] | None:
         if self._watched is None:
             return None
-        wait_seconds = min(CATCH_UP_SECONDS, deadline - boottime())
+        wait_seconds = min(CATCH_UP_SECONDS, deadline - now())
         copy = self._watched.copy(self._own_revision, wait_seconds)
         return (copy.keys, copy.seen_at) if copy else None
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from shell.stores.base import StoreUnavailable, boottime
+from shell.processes import now
+from shell.stores.base import StoreUnavailable
 from shell.stores.etcd3_errors import RequestRejected
 from shell.stores.etcd3_transport import Etcd3Transport, Reply
 
@@ -81,4 +82,4 @@ class Lease:
 
 def fresh_since() -> float:
     """Return the instant after which an extension is recent enough not to repeat it."""
-    return boottime() - FRESH_SECONDS
+    return now() - FRESH_SECONDS

@@ -16,8 +16,9 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
+from shell.processes import now
 from shell.stores.attempts import AttemptFailed, Endpoints
-from shell.stores.base import StoreMisconfigured, StoreUnavailable, boottime
+from shell.stores.base import StoreMisconfigured, StoreUnavailable
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd3_errors import (
     RequestRejected,
@@ -104,7 +105,7 @@ class Etcd3Transport:
             self.terms.believe_if_unanimous(self.endpoints.urls)
             raise
         if self.section.discover and self._discovered_by != reply.url:
-            self._discover(reply.url, min(1.0, deadline - boottime()))
+            self._discover(reply.url, min(1.0, deadline - now()))
         return reply
 
     def authorization(self, url: str, timeout_seconds: float) -> dict[str, str]:
@@ -138,7 +139,7 @@ class Etcd3Transport:
     def _attempt(
         self, url: str, path: str, body: dict[str, Any], seconds: float, after_loss: bool
     ) -> Reply:
-        sent_at = boottime()
+        sent_at = now()
         try:
             answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
         except RequestRejected as rejected:
@@ -150,7 +151,7 @@ class Etcd3Transport:
                     f"set {self.section.section}.username and password"
                 ) from rejected
             self.forget_token()
-            sent_at = boottime()
+            sent_at = now()
             try:
                 answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
             except RequestRejected as again:
@@ -161,7 +162,7 @@ class Etcd3Transport:
             raise AttemptFailed(
                 f"etcd at {url} answers with an older raft term than others", maybe_done=True
             )
-        return Reply(answer, url, sent_at, boottime() - sent_at, after_loss)
+        return Reply(answer, url, sent_at, now() - sent_at, after_loss)
 
     def _post(
         self,
@@ -171,7 +172,7 @@ class Etcd3Transport:
         seconds: float,
         headers: dict[str, str],
     ) -> dict[str, Any]:
-        give_up_at = boottime() + seconds
+        give_up_at = now() + seconds
         timeout = urllib3.Timeout(connect=max(0.05, min(seconds, 2.0)), read=max(0.05, seconds))
         self.count_request()
         try:

@@ -20,8 +20,9 @@ from typing import Any
 
 import urllib3
 
+from shell.processes import now
 from shell.stores.attempts import AttemptFailed
-from shell.stores.base import StoreError, boottime
+from shell.stores.base import StoreError
 from shell.stores.etcd3_errors import header_of
 from shell.stores.etcd3_messages import KeyValue, below, key_value, key_values
 from shell.stores.etcd3_transport import Etcd3Transport
@@ -124,7 +125,7 @@ class WatchedPrefix:
         short_lives = 0
         told_lost = True
         while not self._stopped.wait(RETRY_SECONDS[min(short_lives, len(RETRY_SECONDS) - 1)]):
-            started_at = boottime()
+            started_at = now()
             try:
                 for changed in self._follow():
                     if changed or told_lost:
@@ -140,7 +141,7 @@ class WatchedPrefix:
             if not told_lost:
                 told_lost = True
                 self._tell()
-            short_lives = 1 if boottime() - started_at > LONG_LIFE_SECONDS else short_lives + 1
+            short_lives = 1 if now() - started_at > LONG_LIFE_SECONDS else short_lives + 1
 
     def _tell(self) -> None:
         if not self._stopped.is_set():
@@ -148,7 +149,7 @@ class WatchedPrefix:
 
     def _follow(self) -> Iterator[bool]:
         """Read the prefix, then apply the stream; yields whether each message changed the copy."""
-        reply = self._transport.call("kv/range", below(self._prefix), boottime() + READ_SECONDS)
+        reply = self._transport.call("kv/range", below(self._prefix), now() + READ_SECONDS)
         changed = self._load(key_values(reply.body), reply.revision, reply.url, reply.sent_at)
         create = below(self._prefix) | {
             "start_revision": str(reply.revision + 1),

@@ -16,7 +16,8 @@ import urllib3
 from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 
-from shell.stores.base import StoreError, StoreMisconfigured, boottime
+from shell.processes import now
+from shell.stores.base import StoreError, StoreMisconfigured
 from shell.stores.endpoints import EtcdSection
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def read_all(response: BaseHTTPResponse, give_up_at: float) -> bytes:
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
-        if boottime() > give_up_at:
+        if now() > give_up_at:
             raise ReadTimeoutError(None, response.url or "", "the answer came too slowly")  # type: ignore[arg-type]
         if size > MAX_REPLY_BYTES:
             raise StoreError(f"{response.url} sent more than {MAX_REPLY_BYTES} bytes; not a store")

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.state import PeerAnswer, Snapshot
-from shell.api.office import Services, boottime
+from shell.api.office import Services
 from shell.api.options import ApiOptions
 from shell.api.server import ApiServer
 from shell.config.settings import Credentials, RestApiSettings
 from shell.desk import Desk, Publication
+from shell.processes import now
 from shell.stores.base import Entry, StoreUnavailable, View
 from tests.support import snapshots
 
@@ -66,7 +67,7 @@ def publication(snapshot: Snapshot, **fields: Any) -> Publication:
     """A publication of that snapshot, made now."""
     values: dict[str, Any] = {
         "sequence": next(_sequence),
-        "published_at": boottime(),
+        "published_at": now(),
         "settings": None,
     }
     return Publication(snapshot=snapshot, **(values | fields))
@@ -88,7 +89,7 @@ class FakeStore:
     def read(self, deadline: float) -> View:
         """The view."""
         self._ask()
-        return View(dict(self.entries), boottime())
+        return View(dict(self.entries), now())
 
     def put(self, key: str, value: str, deadline: float) -> None:
         """Write."""
@@ -155,7 +156,7 @@ def demo_store() -> FakeStore:
 
 def all_can(members: Any, timeout_seconds: float) -> list[PeerAnswer]:
     """Peers that are all reachable and may all take over."""
-    return [PeerAnswer(m.name, boottime(), reachable=True) for m in members]
+    return [PeerAnswer(m.name, now(), reachable=True) for m in members]
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from engine.state import Known
 from shell.api.access import Allowlist
-from shell.api.office import boottime
+from shell.processes import now
 from tests.api.support import SECRET, login, running
 from tests.support import snapshots
 
@@ -37,7 +37,7 @@ UNSAFE = [
 @pytest.fixture(scope="module")
 def guarded():
     """A listener that wants a password."""
-    with running(snapshots.primary(boottime()), authentication=login()) as api:
+    with running(snapshots.primary(now()), authentication=login()) as api:
         yield api
 
 
@@ -91,7 +91,7 @@ def test_reading_needs_no_password(guarded):
 )
 def test_allowlist(allowlist, status):
     """With an allowlist only those listed may call; everybody may read."""
-    with running(snapshots.primary(boottime()), allowlist=allowlist) as api:
+    with running(snapshots.primary(now()), allowlist=allowlist) as api:
         reply = api.call("DELETE", "/switchover")
         assert reply.status == status
         if status == 403:
@@ -101,26 +101,24 @@ def test_allowlist(allowlist, status):
 
 def test_allowlist_comes_before_the_password():
     """A caller who is not listed learns nothing about the password."""
-    with running(
-        snapshots.primary(boottime()), allowlist=("10.9.9.9",), authentication=login()
-    ) as api:
+    with running(snapshots.primary(now()), allowlist=("10.9.9.9",), authentication=login()) as api:
         assert api.call("DELETE", "/switchover", None, basic("admin", SECRET)).status == 403
 
 
 def test_members_are_let_in():
     """With allowlist_include_members the members' addresses may call, others may not."""
     with running(allowlist_include_members=True) as api:
-        api.publish(snapshots.primary(boottime()))
+        api.publish(snapshots.primary(now()))
         assert api.call("DELETE", "/switchover").status == 403
         here = snapshots.member("n4", 4, api_url="http://127.0.0.1:8008/patroni")
         view = snapshots.cluster(members=(here,))
-        api.publish(snapshots.primary(boottime(), cluster=Known(view, boottime())))
+        api.publish(snapshots.primary(now(), cluster=Known(view, now())))
         assert api.call("DELETE", "/switchover").status == 404
 
 
 def test_failsafe_is_open_to_unlisted_members():
     """`POST /failsafe` honours the allowlist, not allowlist_include_members."""
-    s = snapshots.replica(boottime())
+    s = snapshots.replica(now())
     s = replace(s, policy=replace(s.policy, failsafe_mode=True))
     with running(s, allowlist_include_members=True) as api:
         assert api.call("POST", "/failsafe", {"name": "n1"}).status == 200

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shell.api.office import boottime
+from shell.processes import now
 from shell.stores.embedded import EmbeddedStore
 from tests.api.support import demo_store, running
 from tests.support import snapshots
@@ -16,7 +16,7 @@ CONFIG = {"ttl": 30, "loop_wait": 10, "postgresql": {"parameters": {"work_mem": 
 
 def soon():
     """A deadline for the test's own store calls."""
-    return boottime() + 5
+    return now() + 5
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def store(tmp_path):
 def api(store):
     """A listener on that store, which holds a configuration."""
     store.put("config", json.dumps(CONFIG), soon())
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         yield api
 
 
@@ -68,7 +68,7 @@ def test_patch_without_a_change(api, store):
 
 def test_patch_without_config(store):
     """Without a config key PATCH answers 503 and GET 502."""
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         assert api.call("PATCH", "/config", {"ttl": 30}).status == 503
         assert api.get("/config").status == 502
 
@@ -77,7 +77,7 @@ def test_patch_without_config(store):
 def test_garbage_under_config(store, garbage):
     """A config key that holds no object is not built upon."""
     store.put("config", garbage, soon())
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         assert api.get("/config").status == 502
         assert api.call("PATCH", "/config", {"ttl": 30}).status == 503
         assert api.get("/cluster").status == 200
@@ -128,7 +128,7 @@ def test_concurrent_change():
     """A change by somebody else between reading and writing gives 409 and is kept."""
     store = demo_store()
     store.before_replace = lambda: store.put("config", '{"ttl":33}', 0)
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         assert api.call("PATCH", "/config", {"ttl": 60}).status == 409
         assert api.get("/config").json() == {"ttl": 33}
 
@@ -137,7 +137,7 @@ def test_store_down():
     """Without the store reads and PATCH answer 503 and PUT 502, with the store's reason."""
     store = demo_store()
     store.down = True
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         for method, path, body, status in (
             ("GET", "/config", None, 503),
             ("GET", "/cluster", None, 503),
@@ -155,7 +155,7 @@ def test_store_down():
 def test_history():
     """GET /history gives the stored rows, and [] without a readable key."""
     store = demo_store()
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         rows = [[1, 50331808, "no recovery target specified", "2026-08-01T10:00:00+00:00"]]
         assert api.get("/history").json() == rows
         store.put("history", "garbage", 0)
@@ -164,7 +164,7 @@ def test_history():
 
 def test_cluster():
     """GET /cluster lists the members by name, with positions and lags of those that follow."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         document = api.get("/cluster").json()
     assert document["scope"] == "demo"
     assert "pause" not in document
@@ -205,7 +205,7 @@ def test_cluster_in_pause_with_a_plan():
         "failover", '{"leader":"n1","member":"n2","scheduled_at":"2030-01-01T02:00:00+02:00"}', 0
     )
     store.put("members/n3", '{"conn_url":"postgres://10.0.0.3:5432/x","state":"stopped"}', 0)
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         document = api.get("/cluster").json()
     assert document["pause"] is True
     assert document["scheduled_switchover"] == {

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from shell.api import messages, protocol
-from shell.api.office import boottime
 from shell.api.sockets import ListenError
+from shell.processes import now
 from tests.api.support import SECRET, changed, login, running
 from tests.api.test_health import TABLE
 from tests.support import snapshots
@@ -21,11 +21,11 @@ from tests.support.wait import wait_for
 def nodes():
     """Listeners of the three nodes of the contract's table."""
     with contextlib.ExitStack() as stack:
-        now = boottime()
+        moment = now()
         made = [
-            snapshots.primary(now),
-            snapshots.replica(now, "n2"),
-            snapshots.replica(now, "n3"),
+            snapshots.primary(moment),
+            snapshots.replica(moment, "n2"),
+            snapshots.replica(moment, "n3"),
         ]
         yield [stack.enter_context(running(snapshot)) for snapshot in made]
 
@@ -35,8 +35,10 @@ def nodes():
 def test_every_method_gives_the_status(nodes, path, method):
     """GET, HEAD and OPTIONS give the same status; only GET has a body."""
     for api, snapshot in zip(nodes, ("n1", "n2", "n3"), strict=True):
-        now = boottime()
-        node = snapshots.primary(now) if snapshot == "n1" else snapshots.replica(now, snapshot)
+        moment = now()
+        node = (
+            snapshots.primary(moment) if snapshot == "n1" else snapshots.replica(moment, snapshot)
+        )
         api.publish(node)
     replies = [api.call(method, path) for api in nodes]
     assert tuple(reply.status for reply in replies) == TABLE[path]
@@ -69,7 +71,7 @@ def test_before_the_first_cycle():
 def test_health_does_not_need_the_store(nodes):
     """Health checks and the status document are answered while the store is down."""
     api = nodes[0]
-    api.publish(snapshots.primary(boottime()))
+    api.publish(snapshots.primary(now()))
     api.store.down = True
     try:
         assert api.get("/primary").status == 200
@@ -100,14 +102,14 @@ def test_broken_requests(nodes, request_bytes):
 
 def test_old_clients(nodes):
     """A bare HTTP/1.0 request, as load balancers send it, is answered."""
-    nodes[0].publish(snapshots.primary(boottime()))
+    nodes[0].publish(snapshots.primary(now()))
     for head in (b"OPTIONS / HTTP/1.0\r\n\r\n", b"GET /primary HTTP/1.0\r\n\r\n"):
         assert nodes[0].raw(head).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_wish_for_another_protocol(nodes):
     """A wish for WebSocket or HTTP/2 is ignored, and CONNECT is refused."""
-    nodes[0].publish(snapshots.primary(boottime()))
+    nodes[0].publish(snapshots.primary(now()))
     for protocol_name in (b"websocket", b"h2c"):
         head = b"GET /primary HTTP/1.1\r\nHost: n1\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
         assert nodes[0].raw(head % protocol_name).startswith(b"HTTP/1.1 200 ")
@@ -117,7 +119,7 @@ def test_wish_for_another_protocol(nodes):
 
 def test_two_requests_in_one_packet(nodes):
     """Only the first request of a connection is answered; a second one changes nothing."""
-    nodes[0].publish(snapshots.primary(boottime()))
+    nodes[0].publish(snapshots.primary(now()))
     first = b"GET /primary HTTP/1.1\r\nHost: n1\r\n\r\n"
     second = b'PUT /config HTTP/1.1\r\nHost: n1\r\nContent-Length: 9\r\n\r\n{"ttl":9}'
     received = nodes[0].raw(first + second)
@@ -129,7 +131,7 @@ def test_two_requests_in_one_packet(nodes):
 def test_silent_connections_do_not_matter(nodes):
     """500 connections that say nothing leave health checks as they are."""
     api = nodes[1]
-    api.publish(snapshots.replica(boottime()))
+    api.publish(snapshots.replica(now()))
     with contextlib.ExitStack() as stack:
         for number in range(500):
             silent = socket.create_connection(("127.0.0.1", api.port), 5)
@@ -150,7 +152,7 @@ def test_silent_connection_is_closed(monkeypatch, said):
 def test_too_many_connections_replace_the_oldest_silent_one(monkeypatch):
     """Over the cap the oldest silent connection is closed, and callers are still answered."""
     monkeypatch.setattr("shell.api.server.raise_file_limit", lambda: 10)
-    with running(snapshots.primary(boottime())) as api, contextlib.ExitStack() as stack:
+    with running(snapshots.primary(now())) as api, contextlib.ExitStack() as stack:
         opened = [socket.create_connection(("127.0.0.1", api.port), 5) for _n in range(30)]
         for connection in opened:
             stack.enter_context(connection)
@@ -162,7 +164,7 @@ def test_too_many_connections_replace_the_oldest_silent_one(monkeypatch):
 def test_half_sent_body(monkeypatch):
     """A body that does not come in full is refused after its time, and nothing is done."""
     monkeypatch.setattr(messages, "BODY_SECONDS", 0.2)
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         head = b"PATCH /config HTTP/1.1\r\nHost: n1\r\nContent-Length: 100\r\n\r\n"
         assert api.raw(head + b'{"ttl": 20').startswith(b"HTTP/1.1 408 ")
         assert api.get("/config").json()["ttl"] == 30
@@ -217,7 +219,7 @@ def test_query_with_many_fields(nodes):
 def test_headers():
     """Extra headers and the chosen Server header are on every answer."""
     extra = {"X-Frame-Options": "DENY"}
-    with running(snapshots.primary(boottime()), http_extra_headers=extra) as api:
+    with running(snapshots.primary(now()), http_extra_headers=extra) as api:
         for path in ("/", "/primary", "/cluster", "/liveness", "/nonsense"):
             headers = api.get(path).headers
             assert headers["x-frame-options"] == "DENY"
@@ -233,7 +235,7 @@ def test_headers():
 
 def test_reload_changes_the_rules():
     """A reload takes over a new password without closing the socket."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         before = api.port
         assert api.call("POST", "/nonsense", {}).status == 501
         api.server.reload(changed(api.options, authentication=login()))
@@ -243,7 +245,7 @@ def test_reload_changes_the_rules():
 
 def test_reload_can_move_the_listener():
     """A changed address is listened on; one that cannot be had leaves the old one in use."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         port = api.port
         api.server.reload(changed(api.options, listen_hosts=("",), listen_port=port))
         assert api.get("/primary").status == 200
@@ -268,7 +270,7 @@ def test_taken_address():
 
 def test_probe_and_restart():
     """The probe tells a listener that answers from one that hangs; a restart mends it."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         assert api.server.probe()
         port, release = api.port, threading.Event()
         listener = api.server._listener
@@ -287,7 +289,7 @@ def test_probe_and_restart():
 
 def test_no_secret_in_any_answer():
     """The password appears in no answer, whatever is asked."""
-    with running(snapshots.primary(boottime()), authentication=login()) as api:
+    with running(snapshots.primary(now()), authentication=login()) as api:
         for path in (*TABLE, "/metrics", "/cluster", "/config", "/hae/snapshot", "/hae/explain"):
             assert SECRET not in api.get(path).text
         assert SECRET not in api.call("PATCH", "/config", {"a": 1}).text

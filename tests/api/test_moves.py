@@ -10,8 +10,8 @@ import pytest
 
 from engine.policy import Policy
 from engine.state import Known, PeerAnswer
-from shell.api.office import boottime
 from shell.layout import parse_cluster
+from shell.processes import now
 from tests.api.support import demo_store, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
@@ -22,12 +22,12 @@ PAST = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 
 def nobody(members, timeout_seconds):
     """Peers that do not answer."""
-    return [PeerAnswer(m.name, boottime(), reachable=False, why="timed out") for m in members]
+    return [PeerAnswer(m.name, now(), reachable=False, why="timed out") for m in members]
 
 
 def forbidden(members, timeout_seconds):
     """Peers that must not take over."""
-    return [PeerAnswer(m.name, boottime(), reachable=True, nofailover=True) for m in members]
+    return [PeerAnswer(m.name, now(), reachable=True, nofailover=True) for m in members]
 
 
 def move(api, path, **body):
@@ -56,7 +56,7 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "body", "status", "text"), REFUSED)
 def test_refusals(path, body, status, text):
     """What cannot be meant is refused with its reason, and no key is written."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         found = move(api, path, **body)
         assert found[0] == status
         assert text in found[1]
@@ -72,7 +72,7 @@ def test_refusals(path, body, status, text):
 )
 def test_refusals_in_pause(body, text):
     """In pause nothing is scheduled, and the candidate must be named."""
-    with running(snapshots.primary(boottime(), policy=Policy(pause=True))) as api:
+    with running(snapshots.primary(now(), policy=Policy(pause=True))) as api:
         status, found = move(api, "/switchover", **body)
         assert status == 400
         assert text in found
@@ -80,7 +80,7 @@ def test_refusals_in_pause(body, text):
 
 def test_refusals_in_synchronous_mode():
     """In synchronous mode a switchover goes only to a synchronous standby."""
-    s = snapshots.primary(boottime(), policy=Policy(synchronous_mode="on"))
+    s = snapshots.primary(now(), policy=Policy(synchronous_mode="on"))
     with running(s) as api:
         assert move(api, "/switchover", leader="n1", candidate="n2") == (
             412,
@@ -97,7 +97,7 @@ def test_no_other_members():
     store = demo_store()
     for name in ("n2", "n3"):
         del store.entries[f"members/{name}"]
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         status, text = move(api, "/switchover", leader="n1")
         assert status == 412
         assert "does not have members except leader" in text
@@ -114,7 +114,7 @@ def test_no_other_members():
 )
 def test_nobody_can(ask, body, text):
     """When no candidate is reachable and allowed the request is refused, naming each."""
-    with running(snapshots.primary(boottime()), ask_peers=ask) as api:
+    with running(snapshots.primary(now()), ask_peers=ask) as api:
         status, found = move(api, "/switchover", **body)
         assert status == 412
         assert text in found
@@ -122,7 +122,7 @@ def test_nobody_can(ask, body, text):
 
 def test_scheduled():
     """A scheduled switchover is written and answered at once, without asking the candidates."""
-    with running(snapshots.primary(boottime()), ask_peers=nobody) as api:
+    with running(snapshots.primary(now()), ask_peers=nobody) as api:
         found = move(api, "/switchover", leader="n1", candidate="n2", scheduled_at=FUTURE)
         assert found == (202, "Switchover scheduled")
         written = json.loads(api.store.entries["failover"].value)
@@ -137,14 +137,14 @@ def test_raced_delete():
     """A DELETE that loses against another change says so."""
     store = demo_store()
     store.put("failover", json.dumps({"leader": "n1", "scheduled_at": FUTURE}), 0)
-    with running(snapshots.primary(boottime()), store) as api:
+    with running(snapshots.primary(now()), store) as api:
         store.delete = lambda *_arguments: False
         assert api.call("DELETE", "/switchover").status == 409
 
 
 def watched(path, body, happens, policy=None):
     """Ask, let `happens(store)` change the store once the key is there, and return the answer."""
-    with running(snapshots.primary(boottime(), policy=policy or Policy())) as api:
+    with running(snapshots.primary(now(), policy=policy or Policy())) as api:
         found = []
         asking = threading.Thread(target=lambda: found.append(move(api, path, **body)))
         asking.start()
@@ -157,8 +157,8 @@ def watched(path, body, happens, policy=None):
                 else:
                     api.store.put(key, value, 0)
             view = parse_cluster(api.store.entries)
-            now = boottime()
-            api.publish(snapshots.primary(now, cluster=Known(view, now)))
+            moment = now()
+            api.publish(snapshots.primary(moment, cluster=Known(view, moment)))
         asking.join(30)
         assert any("asked for" in why for why in api.pokes)
         return request, found[0]
@@ -211,7 +211,7 @@ def test_failed_switchover():
 
 def test_outcome_is_found_without_publications():
     """When the main loop hangs the outcome is still found, in the store."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         found = []
         asking = threading.Thread(
             target=lambda: found.append(move(api, "/switchover", leader="n1"))
@@ -227,14 +227,14 @@ def test_unknown_outcome(monkeypatch):
     """When nothing is known in time the answer says `status unknown`."""
     monkeypatch.setattr("shell.api.move_calls.SHORTEST_WATCH_SECONDS", 0.1)
     monkeypatch.setattr("shell.api.move_calls.LOOK_SECONDS", 0.05)
-    with running(snapshots.primary(boottime(), policy=Policy(loop_wait_seconds=0.1))) as api:
+    with running(snapshots.primary(now(), policy=Policy(loop_wait_seconds=0.1))) as api:
         found = move(api, "/switchover", leader="n1")
         assert found == (503, "Switchover status unknown")
 
 
 def test_key_that_cannot_be_written():
     """A store that fails at the write gives 503."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
 
         def fails(*_arguments):
             raise OSError("disk full")

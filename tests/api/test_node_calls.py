@@ -22,7 +22,7 @@ from engine.state import (
     Unknown,
 )
 from shell.api import node_calls
-from shell.api.office import boottime
+from shell.processes import now
 from shell.recorder.codec import decode
 from tests.api.support import running
 from tests.support import snapshots
@@ -42,7 +42,7 @@ def document(snapshot, **fields):
 
 def test_document_of_a_primary():
     """A primary shows its position, its standbys and who it is, without flags that do not apply."""
-    found = document(snapshots.primary(boottime()))
+    found = document(snapshots.primary(now()))
     ages = found.pop("hae")
     assert found == {
         "state": "running",
@@ -72,7 +72,7 @@ def test_document_of_a_primary():
 
 def test_document_of_a_standby():
     """A standby shows what it received and replayed, how, and its tags."""
-    found = document(snapshots.replica(boottime(), "n3"))
+    found = document(snapshots.replica(now(), "n3"))
     assert found["role"] == "replica"
     assert found["xlog"] == {
         "received_location": snapshots.LSN,
@@ -87,14 +87,14 @@ def test_document_of_a_standby():
 
 def test_flags():
     """Pause, a free lock, synchronous standby, failsafe and a failed watchdog are shown."""
-    now = boottime()
+    moment = now()
     sync = SyncState("n1", ("n2",), 0, 1)
     s = snapshots.replica(
-        now,
+        moment,
         policy=Policy(pause=True, synchronous_mode="on"),
-        cluster=Known(snapshots.cluster(leader=None, sync=sync), now),
+        cluster=Known(snapshots.cluster(leader=None, sync=sync), moment),
     )
-    found = document(s, failsafe_until=now + 10, watchdog_failed=True)
+    found = document(s, failsafe_until=moment + 10, watchdog_failed=True)
     for flag in (
         "pause",
         "cluster_unlocked",
@@ -107,7 +107,7 @@ def test_flags():
 
 def test_pending_and_scheduled_restart():
     """A pending restart shows its reasons, a scheduled one its time and filters."""
-    s = snapshots.primary(boottime())
+    s = snapshots.primary(now())
     pending = (PendingParameter("max_connections", "100", "200"),)
     s = snapshots.with_server(s, Known(snapshots.primary_server(pending=pending), s.now))
     planned = RestartCondition(role="primary", below_version=160004, scheduled_epoch=1893456000.0)
@@ -126,7 +126,7 @@ def test_pending_and_scheduled_restart():
 
 def test_document_without_sql():
     """A server that does not answer has the state `unknown` and no position."""
-    s = snapshots.primary(boottime())
+    s = snapshots.primary(now())
     found = document(snapshots.with_server(s, Unknown(s.now, "no answer")))
     assert found["state"] == "unknown"
     assert not PEER_FIELDS & (found.keys() - {"state", "role"})
@@ -136,15 +136,15 @@ def test_document_without_sql():
 def test_document_of_an_empty_node():
     """A node without data says so."""
     empty = Postgres(DataDirectory(DirectoryKind.EMPTY), None, Unknown(0.0, "not running"))
-    found = document(snapshots.replica(boottime(), postgres=empty))
+    found = document(snapshots.replica(now(), postgres=empty))
     assert (found["state"], found["role"]) == ("stopped", "uninitialized")
 
 
 def old_replica(seconds):
     """A replica whose PostgreSQL was last seen that long ago."""
-    now = boottime()
-    s = snapshots.replica(now)
-    return snapshots.with_server(s, Known(snapshots.standby_server(), now - seconds))
+    moment = now()
+    s = snapshots.replica(moment)
+    return snapshots.with_server(s, Known(snapshots.standby_server(), moment - seconds))
 
 
 def test_racing_peers_get_a_fresh_look():
@@ -153,7 +153,7 @@ def test_racing_peers_get_a_fresh_look():
         ahead = snapshots.standby_server(replay_lsn=snapshots.LSN + 4096)
 
         def look_again(why):
-            s = snapshots.replica(boottime())
+            s = snapshots.replica(now())
             threading.Thread(
                 target=api.publish, args=[snapshots.with_server(s, Known(ahead, s.now))]
             ).start()
@@ -176,7 +176,7 @@ def test_many_racing_peers_share_one_look():
             caller.start()
         wait_for(lambda: api.pokes, 5, "a poke")
         wait_for(lambda: len(waiting(api)) == 20, 5, "all callers")
-        api.publish(snapshots.replica(boottime()))
+        api.publish(snapshots.replica(now()))
         for caller in callers:
             caller.join(10)
         assert len(api.pokes) <= 2
@@ -193,9 +193,9 @@ def test_hung_loop_is_told_to_peers(monkeypatch):
     """When the loop does not come round the answer is the old one, with its age."""
     monkeypatch.setattr(node_calls, "FRESH_WAIT_SECONDS", 0.1)
     with running() as api:
-        now = boottime()
-        s = snapshots.primary(now - 50, lease=Lease(sent_at=now - 50))
-        api.publish(s, published_at=now - 50)
+        moment = now()
+        s = snapshots.primary(moment - 50, lease=Lease(sent_at=moment - 50))
+        api.publish(s, published_at=moment - 50)
         found = api.get("/patroni").json()
         assert found["hae"]["loop_age"] >= 50
         assert found["hae"]["lease_left"] <= -20
@@ -205,8 +205,8 @@ def test_hung_loop_is_told_to_peers(monkeypatch):
 @pytest.mark.parametrize("role", ["certain primary", "fresh replica"])
 def test_no_look_where_none_is_needed(role):
     """A certain primary, and a node just looked at, answer at once."""
-    now = boottime()
-    s = snapshots.primary(now) if role == "certain primary" else snapshots.replica(now)
+    moment = now()
+    s = snapshots.primary(moment) if role == "certain primary" else snapshots.replica(moment)
     with running(s) as api:
         assert api.get("/patroni").status == 200
         assert api.pokes == []
@@ -231,14 +231,14 @@ CALL = {
 
 def test_failsafe_disabled():
     """Without failsafe mode both methods answer 502."""
-    with running(snapshots.replica(boottime())) as api:
+    with running(snapshots.replica(now())) as api:
         assert api.get("/failsafe").status == 502
         assert api.call("POST", "/failsafe", CALL).status == 502
 
 
 def test_failsafe_accepted_by_a_replica():
     """A replica accepts, tells its position, and the main loop learns of it."""
-    with running(with_failsafe(snapshots.replica(boottime()))) as api:
+    with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.get("/failsafe").json() == {"n1": "http://10.0.0.1:8008/patroni"}
         reply = api.call("POST", "/failsafe", CALL)
         assert (reply.status, reply.text) == (200, "Accepted")
@@ -250,7 +250,7 @@ def test_failsafe_accepted_by_a_replica():
 
 def test_failsafe_refused_by_a_primary():
     """A node that runs as the primary refuses."""
-    with running(with_failsafe(snapshots.primary(boottime()))) as api:
+    with running(with_failsafe(snapshots.primary(now()))) as api:
         assert api.call("POST", "/failsafe", CALL).status == 500
         assert api.desk.failsafe_calls == ()
 
@@ -258,7 +258,7 @@ def test_failsafe_refused_by_a_primary():
 @pytest.mark.parametrize("body", [{"slots": {}}, {"name": 5}, {"name": ""}])
 def test_failsafe_without_a_name(body):
     """A call that names nobody is refused."""
-    with running(with_failsafe(snapshots.replica(boottime()))) as api:
+    with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.call("POST", "/failsafe", body).status == 400
 
 
@@ -287,9 +287,9 @@ def samples(text):
 def test_metrics():
     """Every metric of the contract is there with both labels, and our own beside them."""
     with running() as api:
-        api.publish(snapshots.primary(boottime()), fired_rules=("lock.renew",), loop_count=7)
+        api.publish(snapshots.primary(now()), fired_rules=("lock.renew",), loop_count=7)
         api.publish(
-            snapshots.primary(boottime()),
+            snapshots.primary(now()),
             fired_rules=("lock.renew", "role.hold"),
             loop_count=8,
             numbers={"recorder_lost_records": 0},
@@ -311,7 +311,7 @@ def test_metrics():
 
 def test_metrics_of_a_standby():
     """A standby's positions and streaming state are measured."""
-    with running(snapshots.replica(boottime())) as api:
+    with running(snapshots.replica(now())) as api:
         found = samples(api.get("/metrics").text)
     assert found["patroni_replica"] == "1"
     assert found["patroni_postgres_streaming"] == "1"
@@ -321,7 +321,7 @@ def test_metrics_of_a_standby():
 
 def test_snapshot_can_be_read_back():
     """GET /hae/snapshot gives the snapshot in the recorder's form."""
-    s = snapshots.primary(boottime())
+    s = snapshots.primary(now())
     with running(s) as api:
         assert decode(Snapshot, api.get("/hae/snapshot").json()) == s
         assert api.get("/hae/other").status == 404
@@ -329,7 +329,7 @@ def test_snapshot_can_be_read_back():
 
 def test_explain():
     """GET /hae/explain gives the decision about the last snapshot with its whole trace."""
-    s = snapshots.primary(boottime())
+    s = snapshots.primary(now())
     with running(explain=explain) as api:
         api.publish(s, fired_rules=("lock.renew",))
         found = api.get("/hae/explain").json()

@@ -9,7 +9,7 @@ import pytest
 from engine.policy import Policy
 from engine.state import RequestKind, RestartCondition
 from shell.api import operator_calls
-from shell.api.office import boottime
+from shell.processes import now
 from tests.api.support import running
 from tests.support import snapshots
 from tests.support.wait import wait_for
@@ -17,7 +17,7 @@ from tests.support.wait import wait_for
 
 def asked(method, path, body, answer, snapshot=None):
     """Send the call, answer its request from the desk; the request and the reply."""
-    with running(snapshot or snapshots.primary(boottime())) as api:
+    with running(snapshot or snapshots.primary(now())) as api:
         replies = []
         calling = threading.Thread(target=lambda: replies.append(api.call(method, path, body)))
         calling.start()
@@ -79,7 +79,7 @@ def test_restart_conditions(body, condition):
 )
 def test_restart_refused(body, status, text):
     """A restart that cannot be meant is refused, naming what is wrong; nothing is asked."""
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         reply = api.call("POST", "/restart", body)
         assert reply.status == status
         assert text in reply.text
@@ -88,7 +88,7 @@ def test_restart_refused(body, status, text):
 
 def test_no_scheduled_restart_in_pause():
     """In pause no restart is scheduled."""
-    with running(snapshots.primary(boottime(), policy=Policy(pause=True))) as api:
+    with running(snapshots.primary(now(), policy=Policy(pause=True))) as api:
         reply = api.call("POST", "/restart", {"schedule": "2030-01-01T00:00:00+00:00"})
         assert reply.status == 500
         assert "paused state" in reply.text
@@ -121,7 +121,7 @@ def test_reinitialize(body, force, from_leader):
 def test_no_answer(monkeypatch):
     """Without an answer in time the outcome is called unknown, and the request leaves the desk."""
     monkeypatch.setattr(operator_calls, "ANSWER_SECONDS", 0.1)
-    with running(snapshots.primary(boottime())) as api:
+    with running(snapshots.primary(now())) as api:
         reply = api.call("POST", "/reload")
         assert reply.status == 503
         assert "status unknown" in reply.text

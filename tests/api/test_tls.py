@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shell.api import listener
-from shell.api.office import boottime
 from shell.api.tls import TlsError
+from shell.processes import now
 from tests.api.support import changed, options, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
@@ -59,7 +59,7 @@ def pem(certificate):
 def test_tls(certificates):
     """With a certfile the API speaks TLS; plain HTTP gets nothing and disturbs nobody."""
     certfile, keyfile = certificates["server"]
-    with running(snapshots.primary(boottime()), certfile=certfile, keyfile=keyfile) as api:
+    with running(snapshots.primary(now()), certfile=certfile, keyfile=keyfile) as api:
         assert api.get("/primary", client_context()).status == 200
         with socket.create_connection(("127.0.0.1", api.port), 10) as plain:
             plain.sendall(b"GET /primary HTTP/1.0\r\n\r\n")
@@ -82,7 +82,7 @@ def test_client_certificates(certificates, verify, certificate, unsafe, safe):
     certfile, keyfile = certificates["server"]
     context = client_context(certificates[certificate] if certificate else None)
     with running(
-        snapshots.primary(boottime()),
+        snapshots.primary(now()),
         certfile=certfile,
         keyfile=keyfile,
         cafile=certificates["client"][0],
@@ -101,7 +101,7 @@ def test_required_client_certificate(certificates, certificate):
     certfile, keyfile = certificates["server"]
     context = client_context(certificates[certificate] if certificate else None)
     with running(
-        snapshots.primary(boottime()),
+        snapshots.primary(now()),
         certfile=certfile,
         keyfile=keyfile,
         cafile=certificates["client"][0],
@@ -118,7 +118,7 @@ def test_changed_certificate_is_picked_up(certificates, tmp_path, monkeypatch):
     certfile, keyfile = str(tmp_path / "tls.crt"), str(tmp_path / "tls.key")
     shutil.copy(certificates["server"][0], certfile)
     shutil.copy(certificates["server"][1], keyfile)
-    with running(snapshots.primary(boottime()), certfile=certfile, keyfile=keyfile) as api:
+    with running(snapshots.primary(now()), certfile=certfile, keyfile=keyfile) as api:
         port = api.port
         assert served_certificate(port) == pem(certificates["server"])
         shutil.copy(certificates["next"][0], certfile)
@@ -134,7 +134,7 @@ def test_changed_certificate_is_picked_up(certificates, tmp_path, monkeypatch):
 def test_reload_reads_certificates(certificates, tmp_path):
     """A reload takes other TLS files, and refuses broken ones without harm."""
     certfile, keyfile = certificates["server"]
-    with running(snapshots.primary(boottime()), certfile=certfile, keyfile=keyfile) as api:
+    with running(snapshots.primary(now()), certfile=certfile, keyfile=keyfile) as api:
         broken = tmp_path / "broken.crt"
         broken.write_text("no certificate")
         with pytest.raises(TlsError, match=r"restapi\.certfile .*broken"):
@@ -151,7 +151,7 @@ def test_key_with_password(tmp_path):
     """A key with a password is opened by keyfile_password; a wrong one is refused, unnamed."""
     certfile, keyfile = make_certificate(tmp_path, "locked", "open-sesame")
     with running(
-        snapshots.primary(boottime()),
+        snapshots.primary(now()),
         certfile=certfile,
         keyfile=keyfile,
         keyfile_password="open-sesame",
@@ -185,7 +185,7 @@ def test_https_headers(certificates):
     extra = {"Strict-Transport-Security": "max-age=1"}
     assert dict(options(https_extra_headers=extra).extra_headers).keys() == {b"server"}
     with running(
-        snapshots.primary(boottime()),
+        snapshots.primary(now()),
         certfile=certfile,
         keyfile=keyfile,
         https_extra_headers=extra,

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from ctl.main import hae
-from shell.stores.base import boottime
+from shell.processes import now
 from shell.stores.embedded import EmbeddedStore
 
 FIRST_PORT, LAST_PORT = 27000, 27999
@@ -116,11 +116,11 @@ class World:
     def put(self, key: str, value: Any) -> None:
         """Write a key; anything but text as JSON."""
         text = value if isinstance(value, str) else json.dumps(value)
-        self.store.put(key, text, boottime() + 5)
+        self.store.put(key, text, now() + 5)
 
     def get(self, key: str) -> str | None:
         """A key's text."""
-        entry = self.store.read(boottime() + 5).entries.get(key)
+        entry = self.store.read(now() + 5).entries.get(key)
         return entry.value if entry is not None else None
 
     def add(

@@ -8,7 +8,7 @@ import yaml
 
 from ctl import listing, tables
 from ctl.tables import Cell, Column
-from shell.stores.base import boottime
+from shell.processes import now
 from tests.ctl.support import LSN, World
 
 LIST = """\
@@ -141,7 +141,7 @@ def test_list_footer_tells_pause_and_schedule(demo: World) -> None:
 def test_list_of_several_clusters(demo: World) -> None:
     """Several names give several tables, or one array."""
     other = demo.open("other")
-    other.put("initialize", "", boottime() + 5)
+    other.put("initialize", "", now() + 5)
     other.close()
     output = demo.ctl("list", "demo", "other").output
     assert "Cluster: demo (7401234567890123456)" in output

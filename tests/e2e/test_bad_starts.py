@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shell.stores.base import boottime
+from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.command import hae_daemon
 from tests.e2e.support.node_file import PASSWORDS
@@ -70,7 +70,7 @@ def test_a_bad_data_directory_is_named_and_not_touched(
         cluster.wait_for(lambda: complaint in node.log_text(), 30, f"the log to say {complaint!r}")
         loops_pass(cluster, 3)
         assert looks(node.place.data_dir) == before
-        assert not {"leader", "initialize"} & set(keys.read(boottime() + 10).entries)
+        assert not {"leader", "initialize"} & set(keys.read(now() + 10).entries)
         assert "Traceback" not in node.log_text()
         with contextlib.suppress(OSError):
             node.place.data_dir.chmod(0o700)

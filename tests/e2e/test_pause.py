@@ -6,7 +6,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shell.stores.base import boottime
+from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
@@ -122,5 +122,5 @@ def pause(node: Node) -> None:
 def lock_owner(cluster: Cluster) -> str | None:
     """Return whom the store names as the leader."""
     with cluster.keys() as keys:
-        entry = keys.read(boottime() + 10).entries.get("leader")
+        entry = keys.read(now() + 10).entries.get("leader")
     return entry.value if entry else None

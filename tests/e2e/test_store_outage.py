@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shell.stores.base import boottime
+from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared, sees_the_store
@@ -58,10 +58,10 @@ def test_a_cluster_outlives_the_loss_of_its_keys(tmp_path: Path, store: str) -> 
     with healthy(tmp_path, store=store) as cluster, cluster.keys() as keys:
         leader = cluster.leader()
         before = [node.postmaster_pid() for node in cluster.nodes]
-        keys.delete_all(boottime() + 10)
+        keys.delete_all(now() + 10)
 
         def all_there() -> bool:
-            found = keys.read(boottime() + 10).entries
+            found = keys.read(now() + 10).entries
             wanted = {"leader", "initialize", "config", "status"}
             return wanted | {f"members/{node.name}" for node in cluster.nodes} <= set(found)
 
@@ -74,9 +74,9 @@ def test_a_cluster_outlives_the_loss_of_its_keys(tmp_path: Path, store: str) -> 
 def test_a_primary_gives_way_to_a_foreign_owner_of_the_lock(tmp_path: Path) -> None:
     """Another program writes the leader key: the primary stops; the key gone, a leader again."""
     with healthy(tmp_path) as cluster, cluster.keys() as keys:
-        keys.put("leader", "somebody-else", boottime() + 10)
+        keys.put("leader", "somebody-else", now() + 10)
         cluster.wait_for(lambda: not any_writable(cluster), 20, "no primary")
-        keys.delete("leader", boottime() + 10)
+        keys.delete("leader", now() + 10)
         cluster.wait_healthy()
 
 
@@ -95,11 +95,11 @@ def test_other_programs_values_under_our_keys_do_no_harm(tmp_path: Path) -> None
             "members/stranger": '{"conn_url": 5, "role": "king", "tags": "x"}',
             "unknown/key": "?",
         }.items():
-            keys.put(key, text, boottime() + 10)
+            keys.put(key, text, now() + 10)
         loops_pass(cluster, 5)
         assert cluster.wait_healthy() is leader
         assert [node.postmaster_pid() for node in cluster.nodes] == before
-        keys.put("config", json.dumps(cluster.dynamic), boottime() + 10)
+        keys.put("config", json.dumps(cluster.dynamic), now() + 10)
         cluster.switchover(leader, cluster.replicas()[0])
         assert cluster.wait_healthy() is not leader
 

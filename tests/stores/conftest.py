@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from shell.stores.base import Store, boottime
+from shell.processes import now
+from shell.stores.base import Store
 from shell.stores.factory import open_store
 from tests.support.etcd import EtcdServer, etcd_binaries
 
@@ -22,7 +23,7 @@ SHORT_TTL = 1
 
 def soon(seconds: float = 10.0) -> float:
     """Return a deadline `seconds` from now."""
-    return boottime() + seconds
+    return now() + seconds
 
 
 class Servers:

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from shell.stores.base import Store, StoreError, StoreUnavailable, boottime
+from shell.processes import now
+from shell.stores.base import Store, StoreError, StoreUnavailable
 from tests.stores.conftest import SHORT_TTL, Backend, Changes, soon
 from tests.support.wait import wait_for
 
@@ -38,10 +39,10 @@ def watching(store: Store) -> Changes:
 
 def test_an_empty_cluster_has_an_empty_view(store: Store) -> None:
     """A scope that nobody has written has no entries and a fresh time stamp."""
-    before = boottime()
+    before = now()
     view = store.view(soon())
     assert view.entries == {}
-    assert before <= view.seen_at <= boottime()
+    assert before <= view.seen_at <= now()
 
 
 def test_put_is_seen_by_everybody_under_the_relative_name(store: Store, other: Store) -> None:
@@ -154,12 +155,12 @@ def test_acquiring_what_is_ours_already_is_true(store: Store) -> None:
 def test_renewing_keeps_the_key_past_its_ttl(store: Store, other: Store) -> None:
     """As long as its owner renews it, nobody else gets the key."""
     assert store.acquire_leader("n1", SHORT_TTL, soon())
-    end = boottime() + 3.5 * SHORT_TTL
+    end = now() + 3.5 * SHORT_TTL
 
     def renewed_until_the_end() -> bool:
         assert store.renew_leader("n1", SHORT_TTL, soon())
         assert not other.acquire_leader("n2", SHORT_TTL, soon())
-        return boottime() > end
+        return now() > end
 
     wait_for(renewed_until_the_end, 30, "three TTLs have passed", poll_seconds=0.1)
 
@@ -168,11 +169,11 @@ def test_the_key_is_free_after_its_ttl(store: Store, other: Store) -> None:
     """An owner that stops renewing loses the key; the watch tells, and another one takes it."""
     changes = watching(other)
     assert store.acquire_leader("n1", SHORT_TTL, soon())
-    acquired_at = boottime()
+    acquired_at = now()
     wait_for(lambda: "leader" in other.view(soon()).entries, 5, "the key is seen")
     told = changes.count
     wait_for(lambda: "leader" not in other.view(soon()).entries, 10, "the key expires")
-    assert boottime() - acquired_at > SHORT_TTL - 0.1
+    assert now() - acquired_at > SHORT_TTL - 0.1
     wait_for(lambda: changes.count > told, 1, "the watch told of it")
     assert other.acquire_leader("n2", 30, soon())
     assert not store.renew_leader("n1", SHORT_TTL, soon())
@@ -202,8 +203,8 @@ def test_a_restarted_daemon_takes_its_own_key_over(backend: Backend, store: Stor
     restarted = backend.open()
     assert not restarted.acquire_leader("n1", SHORT_TTL, soon())
     assert restarted.renew_leader("n1", 30, soon())
-    end = boottime() + 2.5 * SHORT_TTL
-    wait_for(lambda: boottime() > end, 30, "the old process' lease has ended")
+    end = now() + 2.5 * SHORT_TTL
+    wait_for(lambda: now() > end, 30, "the old process' lease has ended")
     assert value_of(restarted, "leader") == "n1"
 
 
@@ -221,12 +222,12 @@ def test_a_member_key_lives_as_long_as_it_is_published(store: Store, other: Stor
     """An unchanged value only extends the key; without that it goes away."""
     store.publish_member("n1", '{"state":"running"}', SHORT_TTL, soon())
     first = other.read(soon()).entries["members/n1"]
-    end = boottime() + 2.5 * SHORT_TTL
+    end = now() + 2.5 * SHORT_TTL
 
     def published_until_the_end() -> bool:
         store.publish_member("n1", '{"state":"running"}', SHORT_TTL, soon())
         assert other.read(soon()).entries["members/n1"].value == first.value
-        return boottime() > end
+        return now() > end
 
     wait_for(published_until_the_end, 30, "two TTLs have passed", poll_seconds=0.1)
     wait_for(lambda: value_of(other, "members/n1") is None, 10, "the key expires")
@@ -358,10 +359,10 @@ def test_one_client_may_be_used_by_many_threads(store: Store, other: Store) -> N
 def test_a_deadline_in_the_past_is_an_error_not_a_hang(backend: Backend) -> None:
     """Without time, an operation fails at once."""
     store = backend.open()
-    before = boottime()
+    before = now()
     with pytest.raises(StoreUnavailable):
         store.put("config", "x", before - 1)
-    assert boottime() - before < 2
+    assert now() - before < 2
 
 
 def test_requests_are_counted(store: Store) -> None:

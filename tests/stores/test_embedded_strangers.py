@@ -12,9 +12,9 @@ from tests.stores.conftest import soon
 _STRANGER = """
 import sys
 from shell.stores.embedded import EmbeddedStore
-from shell.stores.base import boottime
+from shell.processes import now
 store = EmbeddedStore(sys.argv[1], namespace="service", scope="demo")
-print(store.read(boottime() + 5).entries["config"].value)
+print(store.read(now() + 5).entries["config"].value)
 store.close()
 """
 
