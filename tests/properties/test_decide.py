@@ -7,13 +7,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.actions import Hold
 from engine.decide import decide, explain, run
-from engine.rendering import action_text, render, render_short, shares, what_would_change
+from engine.rendering import action_text, render, render_short, what_would_change
 from engine.schedule import wake_at
 from engine.state import Cluster, Known, Snapshot
+from proof.promises import every_decision_says_why
 from tests.properties.strategies import snapshots
-from tests.support import checker
 
 
 @given(snapshots())
@@ -65,20 +64,10 @@ def _shuffled(s: Snapshot) -> Snapshot:
     return turned
 
 
-# The tables that say what becomes of this node; one of them speaks in every cycle.
-COURSE = {
-    *("write", "note", "stop", "identity", "request", "job", "silent"),
-    *("directory", "down", "primary", "standby", "orphan", "race"),
-}
-
-
 @given(snapshots())
 def test_every_decision_says_what_it_does_or_waits_for(s: Snapshot) -> None:
     """One of the tables about the node's course acts or holds in every cycle; silence is a bug."""
-    spoken = [x for name, x in shares(s, run(s).fired) if name.partition(".")[0] in COURSE]
-    assert any(spoken)
-    for hold in checker.of(Hold, decide(s)):
-        assert hold.waiting_for
+    every_decision_says_why(s, run(s))
 
 
 @given(snapshots())

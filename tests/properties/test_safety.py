@@ -9,9 +9,9 @@ from hypothesis import given
 
 from engine.decide import decide, run
 from engine.state import Snapshot
+from proof.promises import PROMISES, Promise, broken_promises
 from tests.properties.strategies import snapshots
 from tests.support import scenes
-from tests.support.promises import PROMISES, Promise
 from tests.support.scenarios import Scenario, all_scenarios
 from tests.support.variations import PLACES, Variation, vary
 
@@ -42,21 +42,11 @@ def test_drawn_snapshots_break_no_promise(promise: Promise, s: Snapshot) -> None
     promise(s, decide(s))
 
 
-def broken(s: Snapshot) -> list[str]:
-    """The promises that the decision about this snapshot breaks."""
-    decision, found = run(s), []
-    for promise in PROMISES:
-        try:
-            promise(s, decision.actions)
-        except AssertionError:
-            found.append(f"{promise.__name__} by {' '.join(decision.fired)}")
-    return found
-
-
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda x: x.rule)
 def test_no_pair_of_changes_to_a_scenario_breaks_a_promise(scenario: Scenario) -> None:
     """Every scenario with every pair of the changes that matter most keeps every promise."""
     start = scenario.snapshot
     for one, other in itertools.combinations(TURNS, 2):
         if one[0] != other[0]:
-            assert not broken(vary(vary(start, one), other)), (one, other)
+            s = vary(vary(start, one), other)
+            assert not broken_promises(s, run(s)), (one, other)

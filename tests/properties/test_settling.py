@@ -9,8 +9,8 @@ from engine.decide import decide, run
 from engine.schedule import wake_at
 from engine.state import Snapshot
 from engine.views import LOOK_AGAIN_SECONDS
+from proof import checker
 from tests.properties.strategies import snapshots
-from tests.support import checker
 from tests.support.settling import applied, settle
 
 MOST_STEPS = 12

@@ -19,7 +19,7 @@ from engine.actions import (
 from engine.decide import decide, run
 from engine.memory import after_restart
 from engine.state import Memory
-from tests.support.checker import of
+from proof.checker import of
 from tests.support.scenes import scene
 from tests.support.snapshots import LSN
 

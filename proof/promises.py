@@ -1,7 +1,8 @@
 """What holds for every snapshot and the decision about it: who may write, lead, remove.
 
 Each promise takes both and raises AssertionError when it is broken.  The property tests try them
-on drawn snapshots and on every pair of changes to every scenario; so may whatever runs the engine.
+on drawn snapshots and on every pair of changes to every scenario; the simulator and the search on
+every decision that they see (`broken_promises`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from engine.actions import (
     ArmFence,
     CreateRoles,
     Exit,
+    Hold,
     MoveDataDirectory,
     Promote,
     RemoveDataDirectory,
     StartPostgres,
     StopPostgres,
 )
+from engine.decide import RULES, Decision
+from engine.rendering import shares
 from engine.state import JobKind, Known, Snapshot, Unknown
-from tests.support import checker
+from proof import checker
 
 Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
 
@@ -150,3 +154,41 @@ PROMISES: tuple[Promise, ...] = (
     a_silent_store_does_not_keep_a_daemon_from_ending,
     no_decision_contradicts_itself,
 )
+
+# The tables that say what becomes of this node; one of them speaks in every cycle.
+COURSE = frozenset(
+    {
+        *("write", "note", "stop", "identity", "request", "job", "silent"),
+        *("directory", "down", "primary", "standby", "orphan", "race"),
+    }
+)
+
+
+def every_decision_says_why(s: Snapshot, decision: Decision) -> None:
+    """Every rule that fired has a reason; a decision acts on the node's course, or says why not."""
+    assert all(RULES[name].why for name in decision.fired)
+    holds = [action for action in decision.actions if isinstance(action, Hold)]
+    assert all(hold.waiting_for for hold in holds)
+    if not holds:
+        acting = (name for name, actions in shares(s, decision.fired) if actions)
+        assert any(name.partition(".")[0] in COURSE for name in acting)
+
+
+def broken_promises(s: Snapshot, decision: Decision) -> list[str]:
+    """The promises that this decision breaks, each with its sentence; empty when all are kept."""
+    found = []
+    for promise in PROMISES:
+        try:
+            promise(s, decision.actions)
+        except AssertionError:
+            found.append(_sentence(promise, decision))
+    try:
+        every_decision_says_why(s, decision)
+    except AssertionError:
+        found.append(_sentence(every_decision_says_why, decision))
+    return found
+
+
+def _sentence(promise: Callable[..., None], decision: Decision) -> str:
+    said = (promise.__doc__ or promise.__name__).strip().partition("\n")[0]
+    return f"{said} By {' '.join(decision.fired)}."
