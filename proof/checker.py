@@ -16,6 +16,7 @@ from engine.actions import (
     CreateInitialize,
     DeleteInitialize,
     Exit,
+    JobAction,
     Promote,
     PublishMember,
     ReleaseLock,
@@ -63,7 +64,7 @@ def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
         for one, other in _APART
         if of(one, actions) and of(other, actions)
     ]
-    jobs = [action for action in actions if action.lane == "job"]
+    jobs = [action for action in actions if isinstance(action, JobAction)]
     if len(jobs) > 1:
         found.append(f"more than one piece of long work: {jobs}")
     if s.job is not None:

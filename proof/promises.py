@@ -22,6 +22,7 @@ from engine.actions import (
     RemoveDataDirectory,
     StartPostgres,
     StopPostgres,
+    StoreAction,
 )
 from engine.decide import RULES, Decision
 from engine.rendering import shares
@@ -120,6 +121,7 @@ def a_data_directory_is_removed_only_with_permission(
     if checker.of(MoveDataDirectory, actions):
         assert s.memory.bootstrap_failed
         assert s.postgres.postmaster is None
+        assert s.job is None
 
 
 def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[Action]) -> None:
@@ -134,7 +136,7 @@ def a_silent_store_does_not_keep_a_daemon_from_ending(
 ) -> None:
     """The list stops at the first failure: nothing for a silent store stands before the end."""
     if isinstance(s.cluster, Unknown) and s.stopping and checker.of(Exit, actions):
-        assert not [action for action in actions if action.lane == "store"]
+        assert not [action for action in actions if isinstance(action, StoreAction)]
 
 
 def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:

@@ -4,16 +4,14 @@ Every parameter that an executor needs is inside; an executor that would need to
 the action was too vague.  Actions of a decision run in order and stop at the first failure; the
 next cycle decides again from what is true then.  Only the `HEARTBEATS` may fail without stopping
 what follows: a silent store must not keep a crashed primary from its restart.  A renewal that the
-store *refused* stops everything.  `lane` says where an executor runs: "store" (one
-request at a time, bounded), "job" (long work on PostgreSQL, one at a time), "here" (at once).
+store *refused* stops everything.
+
+The four unions at the end say where an action is carried out; every action is in exactly one.
 """
 
 from typing import TypeAlias
 
-from engine.actions.base import (
-    Lane,
-    Upstream,
-)
+from engine.actions.base import Upstream
 from engine.actions.local import (
     Answer,
     ArmFence,
@@ -85,7 +83,8 @@ __all__ = [
     "Exit",
     "Follow",
     "Hold",
-    "Lane",
+    "JobAction",
+    "LoopAction",
     "MoveDataDirectory",
     "Promote",
     "PublishMember",
@@ -100,8 +99,10 @@ __all__ = [
     "RunCallback",
     "RunCheckpoint",
     "RunInitdb",
+    "SideAction",
     "StartPostgres",
     "StopPostgres",
+    "StoreAction",
     "Upstream",
     "WithdrawMember",
     "WriteConfig",
@@ -110,7 +111,8 @@ __all__ = [
     "WriteStatus",
 ]
 
-Action: TypeAlias = (
+# One request to the store at a time, each bounded; the next action waits for the answer.
+StoreAction: TypeAlias = (
     AcquireLock
     | RenewLock
     | ReleaseLock
@@ -125,7 +127,10 @@ Action: TypeAlias = (
     | WriteStatus
     | WriteHistory
     | ClearFailover
-    | RunInitdb
+)
+# Long work on PostgreSQL: one at a time, begun here and seen as the snapshot's `job`.
+JobAction: TypeAlias = (
+    RunInitdb
     | CreateRoles
     | Clone
     | StartPostgres
@@ -133,19 +138,25 @@ Action: TypeAlias = (
     | Promote
     | RecoverFromCrash
     | Rewind
-    | RunCheckpoint
     | RemoveDataDirectory
-    | MoveDataDirectory
+)
+# Short work that may still hang, beside the loop: one of each class at a time.
+SideAction: TypeAlias = (
+    RunCheckpoint
     | Follow
     | ApplyConfiguration
-    | ReadConfiguration
     | CreateSlots
     | DropSlots
     | AdvanceSlots
-    | ArmFence
-    | DisarmFence
     | AskPeers
     | AskLeader
+)
+# At once, in the loop.
+LoopAction: TypeAlias = (
+    MoveDataDirectory
+    | ReadConfiguration
+    | ArmFence
+    | DisarmFence
     | RunCallback
     | Answer
     | Remember
@@ -153,6 +164,7 @@ Action: TypeAlias = (
     | Hold
     | Exit
 )
+Action: TypeAlias = StoreAction | JobAction | SideAction | LoopAction
 
 # Nothing that follows in a list depends on these; what does, asks the lease itself.
 HEARTBEATS = (RenewLock, PublishMember, WriteStatus, WriteHistory)

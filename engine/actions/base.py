@@ -1,9 +1,6 @@
-"""What several actions share: the lane that an executor runs in, and a server to stream from."""
+"""What several actions share: a server to stream from."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-Lane: TypeAlias = Literal["store", "job", "here"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from engine.actions.base import Lane, Upstream
+from engine.actions.base import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,11 @@ class ArmFence:
     before_end_seconds: float
     grace_seconds: float
     required: bool
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
 class DisarmFence:
     """PostgreSQL is not writable, or paused: no deadline."""
-
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,6 @@ class AskPeers:
 
     names: tuple[str, ...]
     timeout_seconds: float
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,6 @@ class AskLeader:
     """Ask the leader for its timeline and its history on a replication connection."""
 
     leader: Upstream
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,6 @@ class RunCallback:
 
     action: Literal["on_start", "on_stop", "on_restart", "on_reload", "on_role_change"]
     role: str
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,6 @@ class Answer:
     request_id: int
     status: int
     text: str
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,6 @@ class Remember:
     """Set fields of the memory; the only way that one cycle speaks to the next."""
 
     changes: Mapping[str, Any]
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,6 @@ class Report:
 
     level: Literal["info", "warning", "error"]
     text: str
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +80,6 @@ class Hold:
 
     waiting_for: str
     until: float | None = None
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +88,3 @@ class Exit:
 
     code: int
     why: str
-    lane: ClassVar[Lane] = "here"

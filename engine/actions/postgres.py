@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from engine.actions.base import Lane, Upstream
+from engine.actions.base import Upstream
 from engine.work import JobKind
 
 
@@ -13,7 +13,6 @@ class RunInitdb:
     """Create a new cluster in the empty data directory."""
 
     kind: ClassVar[JobKind] = JobKind.INITDB
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,6 @@ class CreateRoles:
     """After the bootstrap: superuser, replication and rewind roles, then post_bootstrap."""
 
     kind: ClassVar[JobKind] = JobKind.CREATE_ROLES
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,6 @@ class Clone:
     source: Upstream
     from_leader: bool = False
     kind: ClassVar[JobKind] = JobKind.CLONE
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,6 @@ class StartPostgres:
     upstream: Upstream | None
     timeout_seconds: float
     kind: ClassVar[JobKind] = JobKind.START
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,6 @@ class StopPostgres:
     why: str
     checkpoint_first: bool = False
     kind: ClassVar[JobKind] = JobKind.STOP
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,6 @@ class Promote:
 
     timeout_seconds: float
     kind: ClassVar[JobKind] = JobKind.PROMOTE
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,6 @@ class RecoverFromCrash:
     """Run single-user recovery so that pg_rewind finds a clean directory."""
 
     kind: ClassVar[JobKind] = JobKind.CRASH_RECOVERY
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +75,11 @@ class Rewind:
 
     source: Upstream
     kind: ClassVar[JobKind] = JobKind.REWIND
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
 class RunCheckpoint:
     """CHECKPOINT in the background, so that others may rewind to this new primary."""
-
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +88,11 @@ class RemoveDataDirectory:
 
     permission: str
     kind: ClassVar[JobKind] = JobKind.REMOVE
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
 class MoveDataDirectory:
     """After a failed bootstrap: set the half-made directory aside as `<data_dir>.failed`."""
-
-    kind: ClassVar[JobKind] = JobKind.REMOVE
-    lane: ClassVar[Lane] = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +100,6 @@ class Follow:
     """Point the running standby at that upstream (None: nobody), by reload where that serves."""
 
     upstream: Upstream | None
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +107,11 @@ class ApplyConfiguration:
     """Write the configuration files of that digest and reload PostgreSQL if it runs."""
 
     digest: str
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadConfiguration:
     """Read the node file again; an error keeps the configuration in force."""
-
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +119,6 @@ class CreateSlots:
     """Create physical replication slots."""
 
     names: tuple[str, ...]
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +126,6 @@ class DropSlots:
     """Drop replication slots, each only while inactive."""
 
     names: tuple[str, ...]
-    lane: ClassVar[Lane] = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +133,3 @@ class AdvanceSlots:
     """On a standby: move physical slots forward to these positions."""
 
     positions: Mapping[str, int]
-    lane: ClassVar[Lane] = "here"

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from engine.actions.base import Lane
 from engine.cluster import HistoryLine
 
 
@@ -12,15 +11,12 @@ from engine.cluster import HistoryLine
 class AcquireLock:
     """Create the leader key, only if it is absent."""
 
-    lane: ClassVar[Lane] = "store"
-
 
 @dataclass(frozen=True, slots=True)
 class RenewLock:
     """Prolong the leader key, only if it is still ours; `create` it again if it is missing."""
 
     create: bool = True
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,6 @@ class ReleaseLock:
 
     final_lsn: int | None
     why: str
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +32,16 @@ class PublishMember:
     """Write `members/<me>` with the TTL; an unchanged document only prolongs the TTL."""
 
     document: Mapping[str, Any]
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawMember:
     """Delete `members/<me>`."""
 
-    lane: ClassVar[Lane] = "store"
-
 
 @dataclass(frozen=True, slots=True)
 class ClaimFounding:
     """Create `hae/founder` with our name, only if it is absent."""
-
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,6 @@ class DropFounder:
     """Delete `hae/founder`, only at that revision."""
 
     revision: int
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,6 @@ class CreateInitialize:
     """Create `initialize`, only if absent; empty while its creator bootstraps the cluster."""
 
     system_identifier: str = ""
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +63,11 @@ class WriteInitialize:
     """Write the system identifier to `initialize`, only while it is empty or absent."""
 
     system_identifier: str
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteInitialize:
     """Give up the bootstrap: others may try."""
-
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +75,6 @@ class WriteConfig:
     """Write the dynamic configuration for the first time."""
 
     text: str
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +84,6 @@ class WriteStatus:
     optime: int
     slots: Mapping[str, int]
     retain_slots: tuple[str, ...]
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +95,6 @@ class WriteHistory:
 
     lines: tuple[HistoryLine, ...]
     epoch: float
-    lane: ClassVar[Lane] = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +103,3 @@ class ClearFailover:
 
     revision: int
     why: str
-    lane: ClassVar[Lane] = "store"

@@ -9,21 +9,23 @@ from engine.actions import (
     HEARTBEATS,
     AcquireLock,
     Action,
-    AskPeers,
     ClaimFounding,
     ClearFailover,
     CreateInitialize,
     DropFounder,
     Exit,
-    MoveDataDirectory,
+    JobAction,
     ReadConfiguration,
     ReleaseLock,
     Remember,
+    SideAction,
+    StoreAction,
     WriteConfig,
     WriteInitialize,
 )
 from shell.effects.local import LocalEffects
 from shell.effects.postgres import PostgresEffects
+from shell.effects.side import SideEffects
 from shell.effects.store import StoreEffects
 from shell.stores.base import StoreError
 from shell.world import World
@@ -55,7 +57,8 @@ class Executor:
         self._world = world
         self._store = StoreEffects(world)
         self._postgres = PostgresEffects(world)
-        self._local = LocalEffects(world, self._ask_peers, reconfigure)
+        self._side = SideEffects(world)
+        self._local = LocalEffects(world, reconfigure)
         self._store_trouble = ""
 
     @property
@@ -81,19 +84,17 @@ class Executor:
         return isinstance(failed, HEARTBEATS) and not self._world.lease.refused
 
     def _run_one(self, action: Action) -> bool:
-        if (work := self._store.work_of(action)) is not None:
-            return self._run_store(action, work)
-        if (began := self._postgres.start_job(action)) is not None:
-            return began
-        if (side := self._postgres.side_work_of(action)) is not None:
-            self._world.side.start(type(action).__name__, side, about=action)
-            return True
-        if isinstance(action, MoveDataDirectory):
-            self._postgres.move_data_directory(action)
+        if isinstance(action, StoreAction):
+            return self._run_store(action)
+        if isinstance(action, JobAction):
+            return self._postgres.start_job(action)
+        if isinstance(action, SideAction):
+            self._side.start(action)
             return True
         return self._local.run(action)
 
-    def _run_store(self, action: Action, work: Callable[[], bool]) -> bool:
+    def _run_store(self, action: StoreAction) -> bool:
+        work = self._store.work_of(action)
         try:
             done = self._world.store_lane.run(work, STORE_PATIENCE_SECONDS)
         except StoreError as error:
@@ -107,12 +108,3 @@ class Executor:
         if done:
             self._store_trouble = ""
         return bool(done)
-
-    def _ask_peers(self, action: AskPeers) -> None:
-        members = self._world.members_named(action.names)
-
-        def ask() -> None:
-            for answer in self._world.peer_calls.ask(members, action.timeout_seconds):
-                self._world.peers[answer.name] = answer
-
-        self._world.side.start("AskPeers", ask)

@@ -1,59 +1,49 @@
-"""Executors that act at once in the loop: the fence, questions, memory, answers, reports."""
+"""Executors that act at once in the loop: the fence, memory, answers, reports."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import assert_never
 
 from engine.actions import (
-    Action,
     Answer,
     ArmFence,
-    AskLeader,
-    AskPeers,
     DisarmFence,
     Exit,
     Hold,
+    LoopAction,
+    MoveDataDirectory,
     ReadConfiguration,
     Remember,
     Report,
     RunCallback,
 )
-from engine.state import Known, Unknown
 from shell.fence.client import FenceUnavailable, PostmasterGone
-from shell.postgres.errors import PostgresError
-from shell.processes import ProcessId, now
+from shell.processes import ProcessId
 from shell.world import World
 
 _log = logging.getLogger(__name__)
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-ASK_LEADER_SECONDS = 3.0
 
 
 class LocalEffects:
     """Carries out what needs no lane.  `reconfigure` is called when the node file was read."""
 
-    def __init__(
-        self, world: World, ask: Callable[[AskPeers], None], reconfigure: Callable[[], None]
-    ) -> None:
+    def __init__(self, world: World, reconfigure: Callable[[], None]) -> None:
         self._world = world
-        self._ask_peers = ask
         self._reconfigure = reconfigure
         self._told: dict[str, str] = {}
         self.exit: Exit | None = None
 
-    def run(self, action: Action) -> bool:
+    def run(self, action: LoopAction) -> bool:
         """Carry the action out; False when the rest of the list must wait for another cycle."""
         match action:
             case ArmFence():
                 return self._arm(action)
             case DisarmFence():
                 return self._disarm()
-            case AskPeers():
-                self._ask_peers(action)
-            case AskLeader():
-                self._world.side.start("AskLeader", lambda: self._ask_leader(action), about=action)
             case Remember():
                 self._world.memory = replace(self._world.memory, **action.changes)
             case Report():
@@ -68,8 +58,10 @@ class LocalEffects:
                 self.exit = action
             case Hold():
                 pass
+            case MoveDataDirectory():
+                self._move_data_directory()
             case _:
-                raise AssertionError(f"no executor for {type(action).__name__}")
+                assert_never(action)
         return True
 
     def _arm(self, action: ArmFence) -> bool:
@@ -96,16 +88,10 @@ class LocalEffects:
                 self._report(Report("warning", f"fence: {error}"))
         return True
 
-    def _ask_leader(self, action: AskLeader) -> None:
-        asked_at = now()
-        try:
-            told = self._world.instance.leader_timeline(action.leader, ASK_LEADER_SECONDS)
-        except PostgresError as error:
-            former = self._world.leader_timeline
-            since = former.since if isinstance(former, Unknown) else asked_at
-            self._world.leader_timeline = Unknown(since, str(error))
-            raise
-        self._world.leader_timeline = Known(replace(told, asked_at=asked_at), asked_at)
+    def _move_data_directory(self) -> None:
+        place = self._world.instance.move_data_directory()
+        if place is not None:
+            _log.error("the unfinished data directory was moved to %s", place)
 
     def _report(self, action: Report) -> None:
         """Say it once: a rule that says the same in every cycle would flood the log."""

@@ -6,11 +6,10 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 from engine.actions import (
     AcquireLock,
-    Action,
     ClaimFounding,
     ClearFailover,
     CreateInitialize,
@@ -19,6 +18,7 @@ from engine.actions import (
     PublishMember,
     ReleaseLock,
     RenewLock,
+    StoreAction,
     WithdrawMember,
     WriteConfig,
     WriteHistory,
@@ -39,8 +39,8 @@ class StoreEffects:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def work_of(self, action: Action) -> Callable[[], bool] | None:
-        """What to run in the store's lane for that action; None if it is not one of ours."""
+    def work_of(self, action: StoreAction) -> Callable[[], bool]:
+        """What to run in the store's lane for that action."""
         match action:
             case AcquireLock():
                 return self._acquire
@@ -72,7 +72,7 @@ class StoreEffects:
             case ClearFailover():
                 return lambda: self._drop("failover", action.revision)
             case _:
-                return None
+                assert_never(action)
 
     def _name(self) -> str:
         return self._world.configured.settings.name

@@ -40,7 +40,7 @@ def applied(s: Snapshot, actions: list[Action]) -> Snapshot:
     for action in actions:
         if isinstance(action, a.Exit):
             return s
-        if action.lane == "job":
+        if isinstance(action, a.JobAction):
             s = _begun(s, action)
         elif type(action) in _EFFECTS:
             s = _EFFECTS[type(action)](s, action)
