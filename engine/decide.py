@@ -74,8 +74,11 @@ class Decision:
 
 
 def _holds(facts: tuple[Fact, ...], s: Snapshot) -> bool:
-    for asked in facts:  # noqa: SIM110 - a plain loop takes half the time of all() here
-        if not asked.holds(s):
+    for f in facts:  # the hottest loop of all: no call but the question itself
+        if f.asks(s):
+            if f.negated:
+                return False
+        elif not f.negated:
             return False
     return True
 

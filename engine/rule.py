@@ -13,17 +13,25 @@ from engine.state import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A named question about a snapshot.  `doc` says what an unknown input means."""
+    """A named question about a snapshot.  `doc` says what an unknown input means.
+
+    A `negated` fact holds when the answer is no.
+    """
 
     name: str
-    holds: Callable[[Snapshot], bool]
+    asks: Callable[[Snapshot], bool]
     shows: Callable[[Snapshot], str]
     doc: str
+    negated: bool = False
+
+    def holds(self, s: Snapshot) -> bool:
+        """Whether the fact is true of that snapshot."""
+        return not self.asks(s) if self.negated else self.asks(s)
 
     def __invert__(self) -> "Fact":
         """Turn the question round: `~paused` is the fact `not paused`."""
-        asked = self.holds
-        return Fact(f"not {self.name}", lambda s: not asked(s), self.shows, self.doc)
+        assert not self.negated, f"{self.name} is negated twice"
+        return Fact(f"not {self.name}", self.asks, self.shows, self.doc, negated=True)
 
 
 def fact(shows: Callable[[Snapshot], str]) -> Callable[[Callable[[Snapshot], bool]], Fact]:

@@ -59,10 +59,11 @@ def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
 
 def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
     """Every way in which these actions can't be meant together; empty when they can."""
+    kinds = {type(action) for action in actions}
     found = [
         f"{one.__name__} together with {other.__name__}"
         for one, other in _APART
-        if of(one, actions) and of(other, actions)
+        if one in kinds and other in kinds
     ]
     jobs = [action for action in actions if isinstance(action, JobAction)]
     if len(jobs) > 1:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
-from engine.decide import decide, run
+from engine.decide import run
 from engine.state import Snapshot
-from proof.promises import PROMISES, Promise, broken_promises
+from proof.promises import broken_promises
 from tests.properties.strategies import snapshots
 from tests.support import scenes
 from tests.support.scenarios import Scenario, all_scenarios
@@ -35,18 +33,23 @@ TURNS: tuple[Variation, ...] = (
 )
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda x: x.__name__)
-@given(s=snapshots())
-def test_drawn_snapshots_break_no_promise(promise: Promise, s: Snapshot) -> None:
+@settings(max_examples=3 * settings().max_examples)
+@given(snapshots())
+def test_drawn_snapshots_break_no_promise(s: Snapshot) -> None:
     """A scenario with a few changes drawn from all of them breaks no promise."""
-    promise(s, decide(s))
+    assert not broken_promises(s, run(s))
 
 
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda x: x.rule)
 def test_no_pair_of_changes_to_a_scenario_breaks_a_promise(scenario: Scenario) -> None:
     """Every scenario with every pair of the changes that matter most keeps every promise."""
     start = scenario.snapshot
-    for one, other in itertools.combinations(TURNS, 2):
-        if one[0] != other[0]:
-            s = vary(vary(start, one), other)
-            assert not broken_promises(s, run(s)), (one, other)
+    for n, one in enumerate(TURNS):
+        once = vary(start, one)
+        if once == start:
+            continue
+        assert not broken_promises(once, run(once)), one
+        for other in TURNS[n + 1 :]:
+            twice = vary(once, other)
+            if one[0] != other[0] and twice != once:
+                assert not broken_promises(twice, run(twice)), (one, other)
