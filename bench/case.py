@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.support.cluster import Cluster
-from tests.e2e.support.node_file import Document
+from tools.node_file import Document
 
 Measures = dict[str, float]
 Work = Callable[[Cluster], Measures]

@@ -19,6 +19,7 @@ from bench.case import Case, Goal, Measures
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.processes import children_of, send
+from tests.support.freezing import freeze
 
 CONNECTIONS = 50
 SECONDS = 10
@@ -74,7 +75,7 @@ def frozen_postgres(cluster: Cluster) -> Measures:
     waits: list[float] = []
     statuses: list[tuple[float, int]] = []
     for pid in frozen:
-        send(pid, signal.SIGSTOP)
+        freeze(pid)
     started = time.monotonic()
     try:
         while time.monotonic() - started < FROZEN_SECONDS:

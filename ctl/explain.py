@@ -31,15 +31,7 @@ from shell.recorder.codec import encode
 )
 @click.option("--url", metavar="URL", help="A node's REST API, such as http://10.0.0.1:8008.")
 @click.option("--insecure", "-k", is_flag=True, help="Do not verify the node's certificate.")
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Output format.",
-)
+@options.text_or_json
 def explain(
     *,
     record: Path | None,

@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, spelled as operators know them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -42,17 +42,22 @@ members = click.argument("member_names", nargs=-1)
 force = click.option("--force", is_flag=True, help="Do not ask for confirmation at any point.")
 
 
-def output_format(default: str = "pretty", *, short: str = "-f") -> Callable[[Command], Command]:
-    """`--format`: pretty, tsv, json or yaml."""
+def output_format(
+    default: str = "pretty", *, short: str = "-f", formats: Sequence[str] = FORMATS
+) -> Callable[[Command], Command]:
+    """`--format`: pretty, tsv, json or yaml, or what `formats` names."""
     return click.option(
         "--format",
         short,
         "form",
-        type=click.Choice(FORMATS),
+        type=click.Choice(formats),
         default=default,
         show_default=True,
         help="Output format.",
     )
+
+
+text_or_json = output_format("text", formats=("text", "json"))
 
 
 def role(default: str | None = "any") -> Callable[[Command], Command]:

@@ -44,15 +44,7 @@ class Replayed:
     )
 )
 @click.argument("record", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Output format.",
-)
+@options.text_or_json
 def replay(*, record: Path, form: str) -> None:
     """Run recorded snapshots through the rules of this version.
 

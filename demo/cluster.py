@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 import psycopg2
 
 from demo.processes import kill_in, processes_in, send
-from demo.site import Place, Site, program
+from demo.site import Site, program
 from shell.recorder.reader import read_records
+from tools.node_file import Place
 
 T = TypeVar("T")
 LOOK_AGAIN_SECONDS = 0.05

@@ -6,62 +6,30 @@ Belongs here: what is written down before anything starts.  Must not: start a pr
 from __future__ import annotations
 
 import os
-import random
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from tools.node_file import Document, Place, Shared, node_document
+from tools.ports import free_ports
 from tools.servers import find_postgres, package_folder
 
 SCOPE = "demo"
 NAMES = ("n1", "n2", "n3")
 TTL_SECONDS = 8
 OLDEST_POSTGRES = 13
-# Below the kernel's ephemeral ports, so that no outgoing connection takes one meanwhile.
 FIRST_PORT, LAST_PORT = 20000, 29999
 LONGEST_SOCKET_FOLDER = 85
 
 
 class CannotStartError(Exception):
     """Something that the demo needs is missing; the text says what, and the mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One node's name, ports and folder."""
-
-    name: str
-    postgres_port: int
-    api_port: int
-    folder: Path
-
-    @property
-    def file(self) -> Path:
-        """The node's YAML."""
-        return self.folder.with_suffix(".yml")
-
-    @property
-    def data_dir(self) -> Path:
-        """PostgreSQL's data directory."""
-        return self.folder / "data"
-
-    @property
-    def records(self) -> Path:
-        """The flight recorder's folder."""
-        return self.folder / "records"
-
-    @property
-    def log(self) -> Path:
-        """What the daemon prints."""
-        return self.folder / "daemon.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +57,14 @@ def prepare() -> Site:
     """Choose everything and write the node files; CannotStartError says what is missing."""
     bin_dir, version = find_programs()
     folder = Path(tempfile.mkdtemp(prefix="hae-demo-")).resolve()
-    ports = free_ports(2 * len(NAMES))
+    ports = demo_ports(2 * len(NAMES))
     places = tuple(
         Place(name, ports[2 * i], ports[2 * i + 1], folder / name) for i, name in enumerate(NAMES)
     )
     site = Site(folder, bin_dir, version, secrets.token_hex(6), places)
     for place in places:
         place.folder.mkdir(mode=0o700)
-        text = yaml.safe_dump(node_document(site, place), sort_keys=False)
+        text = yaml.safe_dump(document_of(site, place), sort_keys=False)
         place.file.touch(mode=0o600)
         place.file.write_text(f"# Node {place.name} of `make demo`.\n{text}")
     (folder / "environment").write_text(environment_text(site))
@@ -152,75 +120,43 @@ def _version_of(bin_dir: Path) -> str:
     return match[1] if match else ""
 
 
-def free_ports(count: int) -> list[int]:
+def demo_ports(count: int) -> list[int]:
     """So many ports in a row that nobody listens on (HAE_DEMO_PORTS=first-last)."""
     given = os.environ.get("HAE_DEMO_PORTS", f"{FIRST_PORT}-{LAST_PORT}")
     try:
         first, last = (int(text) for text in given.split("-"))
     except ValueError:
         raise CannotStartError(f"HAE_DEMO_PORTS={given}: give it as first-last") from None
-    starts = list(range(first, last - count + 2, 10))
-    random.SystemRandom().shuffle(starts)
-    for start in starts:
-        ports = list(range(start, start + count))
-        if all(_is_free(port) for port in ports):
-            return ports
-    raise CannotStartError(f"no {count} free ports in a row between {first} and {last}")
+    ports = free_ports(first, last, count)
+    if not ports:
+        raise CannotStartError(f"no {count} free ports in a row between {first} and {last}")
+    return ports
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def node_document(site: Site, place: Place) -> dict[str, Any]:
+def document_of(site: Site, place: Place) -> Document:
     """One node's file: what examples/node1.yml says, with a short lease."""
-    address = f"127.0.0.1:{place.postgres_port}"
-    api = f"127.0.0.1:{place.api_port}"
-    sockets = str(site.folder) if len(str(site.folder)) <= LONGEST_SOCKET_FOLDER else ""
-    return {
-        "scope": SCOPE,
-        "name": place.name,
-        "embedded": {"path": str(site.folder / "store.db")},
-        "restapi": {"listen": api, "connect_address": api},
-        "bootstrap": {
-            "dcs": {
-                # A lease this short is an opt-in; the fence makes it safe.
-                "hae": {"low_ttl": True},
-                "ttl": TTL_SECONDS,
-                "loop_wait": 2,
-                "retry_timeout": 3,
-                "postgresql": {
-                    "use_pg_rewind": True,
-                    "parameters": {"max_connections": 50, "shared_buffers": "16MB"},
-                },
+    shared = Shared(
+        scope=SCOPE,
+        bin_dir=site.bin_dir,
+        sockets=str(site.folder) if len(str(site.folder)) <= LONGEST_SOCKET_FOLDER else "",
+        store={"embedded": {"path": str(site.folder / "store.db")}},
+        dynamic={
+            # A lease this short is an opt-in; the fence makes it safe.
+            "hae": {"low_ttl": True},
+            "ttl": TTL_SECONDS,
+            "loop_wait": 2,
+            "retry_timeout": 3,
+            "postgresql": {
+                "use_pg_rewind": True,
+                "parameters": {"max_connections": 50, "shared_buffers": "16MB"},
             },
-            "initdb": [{"encoding": "UTF8"}, {"locale": "C"}, "data-checksums"],
         },
-        "postgresql": {
-            "listen": address,
-            "connect_address": address,
-            "data_dir": str(place.data_dir),
-            "bin_dir": str(site.bin_dir),
-            "pgpass": str(place.folder / "pgpass"),
-            "authentication": {
-                "superuser": {"username": "postgres", "password": site.password},
-                "replication": {"username": "replicator", "password": site.password},
-            },
-            "parameters": {"unix_socket_directories": sockets},
-            "pg_hba": [
-                "local all all scram-sha-256",
-                "host all all 127.0.0.1/32 scram-sha-256",
-                "host replication replicator 127.0.0.1/32 scram-sha-256",
-            ],
+        logins={
+            "superuser": ("postgres", site.password),
+            "replication": ("replicator", site.password),
         },
-        "recorder": {"dir": str(place.records)},
-    }
+    )
+    return {**node_document(place, shared), "recorder": {"dir": str(place.records)}}
 
 
 def program(name: str) -> str:

@@ -9,9 +9,10 @@ import time
 from datetime import datetime
 
 from demo.cluster import Cluster, DidNotHappenError
-from demo.site import TTL_SECONDS, Place
+from demo.site import TTL_SECONDS
 from demo.telling import Telling
 from demo.writer import ROWS_PER_SECOND, Count, Writer
+from tools.node_file import Place
 
 START_SECONDS = 90.0
 TAKEOVER_SECONDS = TTL_SECONDS + 30.0

@@ -9,7 +9,6 @@ and `attempts` chooses.
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
 from shell.processes import now
-from shell.stores.attempts import AttemptFailed, Endpoints
+from shell.stores.attempts import AttemptFailed
 from shell.stores.base import StoreError
 from shell.stores.endpoints import EtcdSection
+from shell.stores.etcd_transport import EtcdTransport
 from shell.stores.http_pool import (
-    is_local,
-    open_pool,
     tls_may_mend_itself,
     tls_mend,
     unanswered,
@@ -96,27 +94,12 @@ class PollTimedOut(AttemptFailed):
     """A long poll ended without an event."""
 
 
-class Etcd2Transport:
+class Etcd2Transport(EtcdTransport):
     """Sends requests for keys to whichever endpoint answers. Thread-safe."""
 
     def __init__(self, section: EtcdSection) -> None:
-        self.section = section
-        self.endpoints = Endpoints(section.urls)
-        self._pool = open_pool(section)
+        super().__init__(section)
         self._clients: dict[str, etcd.Client] = {}
-        self._requests = itertools.count(1)
-        self._sent = 0
-        self._discovered_by: str | None = None
-
-    @property
-    def requests_sent(self) -> int:
-        """Requests sent so far, whatever became of them."""
-        return self._sent
-
-    def close(self) -> None:
-        """End pauses between retries and drop the idle connections."""
-        self.endpoints.close()
-        self._pool.clear()
 
     def call(self, method: str, path: str, parameters: Json, deadline: float) -> Reply:
         """Ask for a key on the first endpoint that answers before the deadline.
@@ -130,8 +113,7 @@ class Etcd2Transport:
             return reply, reply.sent_at
 
         reply = self.endpoints.run(f"etcd: {method} {path}", attempt, deadline)
-        if self.section.discover and self._discovered_by != reply.url:
-            self._discover(reply.url, min(1.0, deadline - now()))
+        self.discover_through(reply.url, deadline)
         return reply
 
     def once(
@@ -148,7 +130,7 @@ class Etcd2Transport:
         client = self._client(url)
         timeout = urllib3.Timeout(connect=max(0.05, min(seconds, 2.0)), read=max(0.05, seconds))
         key_path = client.key_endpoint + quote(path)
-        self._sent = next(self._requests)
+        self.count_request()
         sent_at = now()
         try:
             response = client.api_execute(key_path, method, params=parameters, timeout=timeout)
@@ -179,7 +161,7 @@ class Etcd2Transport:
                 password=self.section.password,
             )
             # One pool for all, which has our TLS settings and does not retry by itself.
-            client.http = self._pool
+            client.http = self.pool
             self._clients[url] = client
         return self._clients[url]
 
@@ -228,18 +210,13 @@ class Etcd2Transport:
             return AttemptFailed(f"etcd at {url}: {shown}", maybe_done=True)
         return None
 
-    def _discover(self, url: str, seconds: float) -> None:
-        """Learn the members' client addresses, at first and after each change of endpoint."""
-        self._discovered_by = url
-        if seconds <= 0:
-            return
+    def _client_urls(self, url: str, seconds: float) -> list[str]:
         timeout = urllib3.Timeout(connect=seconds, read=seconds)
         client = self._client(url)
-        self._sent = next(self._requests)
+        self.count_request()
         try:
             response = client.api_execute("/v2/machines", "GET", timeout=timeout)
         except etcd.EtcdException as error:
             log.debug("could not list the members: %s", error)
-            return
-        found = (text.strip().rstrip("/") for text in response.data.decode().split(","))
-        self.endpoints.add(text for text in found if text and (not is_local(text) or is_local(url)))
+            return []
+        return str(response.data.decode()).split(",")

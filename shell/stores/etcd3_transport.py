@@ -7,7 +7,6 @@ failing is told apart. Does not belong here: what the keys mean (`etcd3`), the w
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from shell.processes import now
-from shell.stores.attempts import AttemptFailed, Endpoints
+from shell.stores.attempts import AttemptFailed
 from shell.stores.base import StoreMisconfigured, StoreUnavailable
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd3_errors import (
@@ -27,9 +26,8 @@ from shell.stores.etcd3_errors import (
     refusal,
 )
 from shell.stores.etcd3_terms import TermMemory
+from shell.stores.etcd_transport import EtcdTransport
 from shell.stores.http_pool import (
-    is_local,
-    open_pool,
     read_all,
     tls_may_mend_itself,
     tls_mend,
@@ -37,8 +35,6 @@ from shell.stores.http_pool import (
 )
 
 log = logging.getLogger(__name__)
-
-SHORTEST_DISCOVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,33 +56,14 @@ class Reply:
         return int(header_of(self.body).get("revision", 0))
 
 
-class Etcd3Transport:
+class Etcd3Transport(EtcdTransport):
     """Sends JSON requests to whichever endpoint answers. Thread-safe."""
 
     def __init__(self, section: EtcdSection) -> None:
-        self.section = section
-        self.pool = open_pool(section)
-        self.endpoints = Endpoints(section.urls)
+        super().__init__(section)
         self.terms = TermMemory()
-        self._requests = itertools.count(1)
-        self._sent = 0
         self._token: str | None = None
         self._auth_off = False
-        self._discovered_by: str | None = None
-
-    @property
-    def requests_sent(self) -> int:
-        """Requests sent so far, whatever became of them."""
-        return self._sent
-
-    def close(self) -> None:
-        """End pauses between retries and drop the idle connections."""
-        self.endpoints.close()
-        self.pool.clear()
-
-    def count_request(self) -> None:
-        """Note one request that is about to be sent."""
-        self._sent = next(self._requests)
 
     def call(self, path: str, body: dict[str, Any], deadline: float) -> Reply:
         """POST `body` to `/v3/<path>` on the first endpoint that answers before the deadline.
@@ -104,8 +81,7 @@ class Etcd3Transport:
         except StoreUnavailable:
             self.terms.believe_if_unanimous(self.endpoints.urls)
             raise
-        if self.section.discover and self._discovered_by != reply.url:
-            self._discover(reply.url, min(1.0, deadline - now()))
+        self.discover_through(reply.url, deadline)
         return reply
 
     def authorization(self, url: str, timeout_seconds: float) -> dict[str, str]:
@@ -215,21 +191,12 @@ class Etcd3Transport:
             )
         raise not_the_gateway(self.section, url, status, data)
 
-    def _discover(self, url: str, seconds: float) -> None:
-        """Learn the members' client addresses, at first and after each change of endpoint."""
-        self._discovered_by = url
-        if seconds < SHORTEST_DISCOVERY_SECONDS:
-            return
+    def _client_urls(self, url: str, seconds: float) -> list[str]:
         try:
             headers = self.authorization(url, seconds)
             answer = self._post(url, "cluster/member/list", {}, seconds, headers)
         except (AttemptFailed, RequestRejected) as error:
             log.debug("could not list the members: %s", error)
-            return
+            return []
         members = answer.get("members", [])
-        found = [str(text) for member in members for text in member.get("clientURLs", [])]
-        # Behind the configured ones: an advertised address may be unreachable from here. A
-        # loopback one, etcd's default, would even reach another cluster on our own host.
-        self.endpoints.add(
-            text.rstrip("/") for text in found if not is_local(text) or is_local(url)
-        )
+        return [str(text) for member in members for text in member.get("clientURLs", [])]

@@ -15,8 +15,8 @@ from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.command import hae_daemon
 from tests.e2e.support.node_file import PASSWORDS
-from tests.e2e.support.ports import free_port
 from tests.e2e.support.stories import healthy, loops_pass, prepared
+from tests.support.ports import free_port
 
 
 def alien(folder: Path) -> str:

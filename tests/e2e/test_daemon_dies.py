@@ -13,11 +13,7 @@ from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.processes import send
 from tests.e2e.support.stories import healthy
-
-
-def freeze(node: Node) -> None:
-    """SIGSTOP the daemon."""
-    node.pause_daemon()
+from tests.support.freezing import freeze
 
 
 def kill(node: Node) -> None:
@@ -28,7 +24,7 @@ def kill(node: Node) -> None:
 @pytest.mark.parametrize(
     ("harm", "heal"),
     [
-        pytest.param(freeze, Node.continue_daemon, id="stopped"),
+        pytest.param(Node.pause_daemon, Node.continue_daemon, id="stopped"),
         pytest.param(kill, Node.start_daemon, id="killed"),
     ],
 )
@@ -71,7 +67,7 @@ def test_a_lost_node_is_replaced_and_rewound(tmp_path: Path) -> None:
         lost = cluster.leader()
         senders = [int(row[0]) for row in lost.sql("select pid from pg_stat_replication")]
         for pid in senders:
-            send(pid, signal.SIGSTOP)
+            freeze(pid)
         lost.sql("create table diverged (id int)")
         lost.kill_daemon(signal.SIGKILL)
         lost.kill_postmaster()

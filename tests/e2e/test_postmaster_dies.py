@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from tests.e2e.support.processes import state_of
 from tests.e2e.support.stories import healthy, prepared
 from tests.e2e.support.writer import Writer
+from tests.support.freezing import freeze
 
 
 def test_a_crashed_primary_restarts_in_place(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_frozen_primary_is_replaced(tmp_path: Path) -> None:
         leader = cluster.leader()
         frozen = leader.postmaster_pid()
         assert frozen is not None
-        leader.kill_postmaster(signal.SIGSTOP)
+        freeze(frozen)
         cluster.wait_for(lambda: state_of(frozen) in {"", "Z"}, 60, "the frozen postmaster to end")
         cluster.wait_healthy()
         assert {node.postmaster_pid() for node in cluster.nodes}.isdisjoint({None, frozen})

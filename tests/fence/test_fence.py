@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from shell.fence.client import Fence, FenceFiredError, FenceUnavailable, PostmasterGone
-from shell.processes import ProcessId, directory_of, identify, is_alive, is_stopped, now
+from shell.processes import ProcessId, directory_of, identify, is_alive, now
 from tests.fence.support import daemon, fake_postmaster, family
+from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
 FAR = 1000.0
@@ -94,7 +95,7 @@ def test_a_second_daemon_takes_over(
 ) -> None:
     """A restarted daemon finds the armed fence, its deadline, and may move it."""
     with daemon(directory, state_file, postmaster, lease_seconds=2, grace_seconds=GRACE) as process:
-        process.send_signal(signal.SIGSTOP)
+        freeze(process.pid)
         heir = Fence(directory, state_file)
         heir.ensure_running()
         found = heir.status()
@@ -112,8 +113,7 @@ def test_a_stopped_postmaster_is_killed_without_grace(
     fence: Fence, directory: Path, postmaster: ProcessId
 ) -> None:
     """A stopped postmaster cannot obey SIGQUIT: nobody waits for it."""
-    os.kill(postmaster.pid, signal.SIGSTOP)
-    wait_for(lambda: is_stopped(postmaster), 5, "the postmaster to be stopped")
+    freeze(postmaster.pid)
     fence.arm(postmaster, now() + 0.1, FAR)
     wait_until_dead(directory)
 

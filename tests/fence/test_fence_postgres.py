@@ -13,6 +13,7 @@ import pytest
 from shell.fence.client import Fence
 from shell.processes import ProcessId, is_alive, now, processes_of, read_postmaster
 from tests.fence.support import Postgres, daemon
+from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
 GRACE = 0.5
@@ -101,7 +102,7 @@ def test_a_stopped_postmaster_goes_with_its_backends(
     server_fence: Fence, postgres: Postgres, server: ProcessId, clients: list[Client]
 ) -> None:
     """A SIGSTOPped postmaster, whose backends go on writing, does not outlive the deadline."""
-    os.kill(server.pid, signal.SIGSTOP)
+    freeze(server.pid)
     server_fence.arm(server, now() + 0.3, GRACE)
     wait_until_dead(postgres)
 
@@ -110,7 +111,7 @@ def test_a_stopped_backend_does_not_delay_the_end(
     server_fence: Fence, postgres: Postgres, server: ProcessId, clients: list[Client]
 ) -> None:
     """A backend that cannot react to the immediate shutdown is killed after the grace period."""
-    os.kill(clients[0].backend, signal.SIGSTOP)
+    freeze(clients[0].backend)
     server_fence.arm(server, now() + 0.1, GRACE)
     wait_until_dead(postgres)
     fired = wait_for(lambda: server_fence.status().fired, 5, "the fence to report")

@@ -18,6 +18,7 @@ from shell.fence.client import Fence, FenceUnavailable
 from shell.fence.watch import Watch
 from shell.processes import ProcessId, identify, is_alive, now
 from tests.fence.support import fake_postmaster
+from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
 
@@ -151,7 +152,7 @@ def test_a_killed_guard_is_replaced(fence: Fence, postmaster: ProcessId) -> None
 def test_a_guard_that_does_not_answer_is_replaced_in_the_end(fence: Fence) -> None:
     """Calls to a stopped guard fail in bounded time, and another takes its place at last."""
     first = fence.status().pid
-    os.kill(first, signal.SIGSTOP)
+    freeze(first)
     started = now()
     with pytest.raises(FenceUnavailable, match="does not answer"):
         fence.status()

@@ -11,6 +11,7 @@ from engine.state import DirectoryKind, Known, Unknown
 from shell.postgres.session import SqlError
 from shell.processes import processes_of, read_postmaster, send_signal
 from tests.postgres.cluster import Cluster, server
+from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
 
@@ -89,7 +90,7 @@ def test_frozen_postmaster_is_unknown_and_can_be_stopped(cluster: Cluster) -> No
     assert isinstance(node.observe().server, Known)
     postmaster = read_postmaster(node.data_dir)
     assert postmaster is not None
-    send_signal(postmaster, signal.SIGSTOP)
+    freeze(postmaster.pid)
     seen = wait_for(
         lambda: (s := node.observe(3)).postmaster and s.postmaster.frozen and s, 5, "frozen"
     )

@@ -14,6 +14,7 @@ from engine.state import DirectoryKind, Known, PendingParameter, Unknown
 from shell.postgres.errors import Cancelled, PostgresError
 from shell.processes import ProcessId, identify, read_postmaster, send_signal
 from tests.postgres.cluster import PASSWORDS, Cluster, server
+from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
 
@@ -132,7 +133,7 @@ def test_stopped_backend_does_not_hold_an_observation_up(newest: Cluster) -> Non
     )[0][0]
     backend = identify(pid)
     assert backend is not None
-    send_signal(backend, signal.SIGSTOP)
+    freeze(pid)
     try:
         assert isinstance(node.observe(1).server, Unknown)
         assert isinstance(node.observe(8).server, Known)

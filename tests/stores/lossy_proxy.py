@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.etcd import free_port
+from tests.support.ports import free_port
 
 
 class LossyProxy:

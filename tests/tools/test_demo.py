@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from demo.processes import kill_in, processes_in
-from demo.site import CannotStartError, Place, Site, free_ports, node_document
+from demo.site import CannotStartError, Site, demo_ports, document_of
 from demo.story import excerpt
 from demo.writer import Writer
 from shell.config import effective, load_local, unbuilt_problems
 from tests.support.wait import wait_for
+from tools.node_file import Place
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_node_files_are_valid(tmp_path: Path) -> None:
     """The files ask for nothing unknown, nothing unbuilt, and the short lease is in force."""
     place = Place("n1", 20001, 20002, tmp_path / "n1")
     site = Site(tmp_path, tmp_path / "bin", "16.1", "secret", (place,))
-    place.file.write_text(yaml.safe_dump(node_document(site, place)))
+    place.file.write_text(yaml.safe_dump(document_of(site, place)))
     local = load_local(place.file, {})
     settings, texts = effective(local, local.bootstrap_dcs)
     assert (settings.dynamic.ttl, settings.dynamic.low_ttl) == (8, True)
@@ -101,7 +102,7 @@ def test_ports_come_from_the_given_range(monkeypatch: pytest.MonkeyPatch) -> Non
     """HAE_DEMO_PORTS names the range; one that is too small, or no range, is told."""
     monkeypatch.setenv("HAE_DEMO_PORTS", "21000-21003")
     with pytest.raises(CannotStartError, match="free ports"):
-        free_ports(6)
+        demo_ports(6)
     monkeypatch.setenv("HAE_DEMO_PORTS", "many")
     with pytest.raises(CannotStartError, match="first-last"):
-        free_ports(6)
+        demo_ports(6)

@@ -31,15 +31,13 @@ from tests.e2e.support.etcd import EtcdServer
 from tests.e2e.support.node import Node
 from tests.e2e.support.node_file import (
     SCOPE,
-    Document,
-    Place,
+    document_of,
     dynamic_document,
-    merged,
-    node_document,
 )
-from tests.e2e.support.ports import free_port
 from tests.e2e.support.processes import end_all, own_processes, send
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
+from tools.node_file import Document, Place, merged
 from tools.servers import EtcdInstall, PostgresInstall, find_postgres
 
 T = TypeVar("T")
@@ -97,7 +95,7 @@ class Cluster:
     def write_node_file(self, node: Node, changes: Document | None = None) -> None:
         """(Re)write the node's YAML with `changes` merged in."""
         bin_dir = self.postgres.bin_dir
-        document = node_document(
+        document = document_of(
             node.place, bin_dir, self.sockets, self._store_section(), self.dynamic
         )
         document = merged(merged(document, self._node_changes), changes or {})

@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
-from tests.e2e.support.ports import free_port
 from tests.support import etcd
+from tests.support.ports import free_port
 from tools.servers import EtcdInstall, find_etcd
 
 

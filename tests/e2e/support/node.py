@@ -19,9 +19,10 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2's own spelling
 
-from tests.e2e.support.node_file import PASSWORDS, Place
-from tests.e2e.support.processes import MARK, send, state_of
-from tests.support.wait import wait_for
+from tests.e2e.support.node_file import PASSWORDS
+from tests.e2e.support.processes import MARK, send
+from tests.support.freezing import freeze
+from tools.node_file import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ class Node:
 
     def pause_daemon(self) -> None:
         """SIGSTOP the daemon, and nothing else."""
-        send(self.daemon_pid, signal.SIGSTOP)
-        wait_for(lambda: state_of(self.daemon_pid) == "T", 5, f"{self.name}'s daemon to stop")
+        freeze(self.daemon_pid)
 
     def continue_daemon(self) -> None:
         """SIGCONT after `pause_daemon`."""

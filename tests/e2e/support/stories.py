@@ -15,8 +15,9 @@ from typing import Any
 
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
-from tests.e2e.support.node_file import PASSWORDS, Document, merged
+from tests.e2e.support.node_file import PASSWORDS
 from tests.e2e.support.processes import own_processes
+from tools.node_file import Document, merged
 from tools.servers import PostgresInstall, find_postgres
 
 # The lowest supported lease, so that no test waits for half a minute.
