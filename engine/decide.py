@@ -16,6 +16,7 @@ from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
 from engine.tables.lock import LOCK, NOTE
 from engine.tables.orphan import ORPHAN
 from engine.tables.race import RACE
+from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
 from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, WRITE
@@ -34,9 +35,11 @@ TABLES: tuple[Table, ...] = (
     DIRECTORY,
     DOWN,
     PRIMARY,
+    REMOTE,
     STANDBY,
     ORPHAN,
     RACE,
+    ADRIFT,
     FILES,
     CALLBACKS,
     SLOTS,

@@ -41,11 +41,15 @@ def state_text(s: Snapshot) -> str:
 def role_text(s: Snapshot) -> str:
     """The PostgreSQL role in the words of the reference, section 1."""
     here = views.server(s)
+    if here is not None and not here.in_recovery:
+        return "primary"
     if here is not None:
-        return "replica" if here.in_recovery else "primary"
+        leads = s.policy.standby_cluster is not None and i_own_the_lock.holds(s)
+        return "standby_leader" if leads else "replica"
     if s.postgres.directory.kind is not DirectoryKind.VALID:
         return "uninitialized"
-    return "primary" if i_own_the_lock.holds(s) else "replica"
+    leads = i_own_the_lock.holds(s) and s.policy.standby_cluster is None
+    return "primary" if leads else "replica"
 
 
 def _positions(s: Snapshot) -> dict[str, Any]:

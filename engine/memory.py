@@ -11,6 +11,7 @@ def after_restart(memory: Memory) -> Memory:
     return Memory(
         bootstrapping=memory.bootstrapping,
         bootstrap_failed=memory.bootstrap_failed,
+        bootstrap_copied=memory.bootstrap_copied,
         roles_created=memory.roles_created,
         diverged_from=memory.diverged_from,
         rewinding=memory.rewinding,

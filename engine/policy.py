@@ -19,6 +19,18 @@ class PermanentSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class RemotePrimary:
+    """What a standby cluster follows: the section `standby_cluster`.
+
+    `host` may name several, separated by commas; empty: WAL comes from the archive alone.
+    """
+
+    host: str = ""
+    port: int = 5432
+    slot: str | None = None  # primary_slot_name; None: the slot that a member's name gives
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The effective settings that decisions depend on.  Seconds and bytes throughout."""
 
@@ -33,6 +45,7 @@ class Policy:
     synchronous_mode: Literal["off", "on", "quorum"] = "off"
     failsafe_mode: bool = False
     pause: bool = False
+    standby_cluster: RemotePrimary | None = None
     use_slots: bool = True
     member_slots_ttl_seconds: float = 1800.0
     permanent_slots: tuple[PermanentSlot, ...] = ()

@@ -17,7 +17,7 @@ MAX_CHANGES = 8
 MAX_CHANGES_OF_A_TABLE = 4
 
 # Rules that only say that all is well; left out of a log line that has something else to tell.
-_CALM = frozenset({"primary.leads", "standby.follows", "orphan.no"})
+_CALM = frozenset({"primary.leads", "remote.leads", "standby.follows", "orphan.no"})
 # What is done every loop, whatever happens: not the heart of a decision.
 _BOOKKEEPING = (
     *(a.Remember, a.PublishMember, a.WriteStatus, a.RenewLock, a.Report, a.ArmFence),
@@ -59,6 +59,7 @@ def _release(x: a.ReleaseLock) -> str:
 
 def _stop(x: a.StopPostgres) -> str:
     how = f"{x.mode}, after a checkpoint" if x.checkpoint_first else x.mode
+    how += ", then archive the last segment" if x.archive_last else ""
     return f"stop PostgreSQL ({how}): {x.why}"
 
 

@@ -90,6 +90,7 @@ class Memory:
 
     bootstrapping: bool = False  # this node created `initialize` and fills the data directory
     bootstrap_failed: str = ""  # why a step of it failed
+    bootstrap_copied: bool = False  # bootstrap of a standby cluster: the data is the remote's
     roles_created: bool = False  # bootstrap: the SQL part is done
     primary_down_since: float | None = None  # our PostgreSQL died while we held the lock
     lock_free_since: float | None = None

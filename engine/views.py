@@ -26,6 +26,8 @@ ASK_AGAIN_SECONDS = 1.0
 # A new observation of our own PostgreSQL takes a few milliseconds.
 LOOK_AGAIN_SECONDS = 0.02
 PEER_TIMEOUT_SECONDS = 2.0
+# How the primary outside of a standby cluster is called, where a member has its name.
+REMOTE = "the remote primary"
 
 
 def cluster(s: Snapshot) -> Cluster | None:
@@ -193,6 +195,8 @@ def may_lead_in_sync_mode(s: Snapshot, name: str) -> bool:
     view = cluster(s)
     if s.policy.synchronous_mode == "off" or view is None or view.sync is None:
         return True
+    if s.policy.standby_cluster is not None:
+        return True
     if not view.sync.leader:
         return True
     names = {view.sync.leader.lower(), *(n.lower() for n in view.sync.standbys)}
@@ -239,11 +243,43 @@ def upstream_at(s: Snapshot, member: Member) -> Upstream:
     return Upstream(member.name, member.host, member.port, slot)
 
 
-def wanted_upstream(s: Snapshot) -> Upstream | None:
-    """Whom we should stream from: `replicatefrom` while it is there and no loop, else the leader.
+def remote(s: Snapshot) -> Upstream | None:
+    """The primary that a standby cluster streams from; None if there is none but an archive."""
+    at = s.policy.standby_cluster
+    if at is None or not at.host:
+        return None
+    own = slot_name(s.me.name) if s.policy.use_slots else None
+    return Upstream(REMOTE, at.host, at.port, at.slot or own)
 
-    None while there is no leader with an address: then there is nobody to follow.
+
+def follows_remote(s: Snapshot) -> bool:
+    """Whether, of a standby cluster, it is this node that follows the remote primary.
+
+    The leader does, and everybody while nobody leads.  An unknown store counts as no.
     """
+    view = cluster(s)
+    led = view is None or view.leader not in {None, s.me.name}
+    return s.policy.standby_cluster is not None and not led
+
+
+def streams_from(s: Snapshot) -> Upstream | None:
+    """The server in primary_conninfo: whom we should follow, unless we only read the archive."""
+    return None if s.me.tags.nostream else wanted_upstream(s)
+
+
+def follows_archive(s: Snapshot) -> bool:
+    """Whether our WAL comes from the archive alone: tagged nostream, or such a standby cluster."""
+    return s.me.tags.nostream or (follows_remote(s) and remote(s) is None)
+
+
+def wanted_upstream(s: Snapshot) -> Upstream | None:
+    """Whom we should follow: `replicatefrom` while it is there and no loop, else the leader.
+
+    The leader of a standby cluster follows the remote primary.  None while there is no leader with
+    an address: then there is nobody to follow.
+    """
+    if follows_remote(s):
+        return remote(s)
     view, leader = cluster(s), leader_member(s)
     if view is None or leader is None or not leader.host or leader.name == s.me.name:
         return None
@@ -268,7 +304,12 @@ def _leads_back(s: Snapshot, member: Member) -> bool:
 
 
 def clone_source(s: Snapshot) -> Upstream | None:
-    """Whom to clone: a running member tagged clonefrom, else the running leader."""
+    """Whom to clone: a running member tagged clonefrom, else the running leader.
+
+    For a standby cluster that nobody leads it is the remote primary.
+    """
+    if follows_remote(s):
+        return remote(s)
     view, leader = cluster(s), leader_member(s)
     if view is None or leader is None or leader.name == s.me.name:
         return None
@@ -277,20 +318,40 @@ def clone_source(s: Snapshot) -> Upstream | None:
             tagged = member.tags.clonefrom and member.name != view.leader
             if tagged and member.state == "running":
                 return upstream_at(s, member)
-    if leader.state != "running" or leader.role not in {"primary", "master"}:
+    if leader.state != "running" or leader.role not in {"primary", "master", "standby_leader"}:
         return None
     return upstream_at(s, leader)
 
 
+def compares_with_remote(s: Snapshot) -> bool:
+    """Whether the remote primary, not our leader, tells what our WAL must be a part of.
+
+    In a standby cluster it does for whoever follows it, and for every server that is down: only it
+    can be rewound to.
+    """
+    if remote(s) is None or cluster(s) is None:
+        return False
+    return follows_remote(s) or s.postgres.postmaster is None
+
+
+def truth(s: Snapshot) -> Upstream | None:
+    """The server whose WAL ours must be a part of; None while its address is unknown."""
+    if compares_with_remote(s):
+        return remote(s)
+    leader = leader_member(s)
+    return upstream_at(s, leader) if leader is not None else None
+
+
 def told_timeline(s: Snapshot) -> LeaderTimeline | None:
-    """What the present leader said about its timeline, if that still is the news.
+    """What the present leader (or the remote primary) said of its timeline, if that still is news.
 
     Its member key may already tell of a later promotion; then it has to be asked again.
     """
-    told, leader = s.leader_timeline, leader_member(s)
-    if not isinstance(told, Known) or told.value.leader != leader_name(s):
+    told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
+    expected = REMOTE if outside else leader_name(s)
+    if not isinstance(told, Known) or told.value.leader != expected:
         return None
-    if leader is not None:
+    if leader is not None and not outside:
         promoted = told.value.in_recovery and leader.role in {"primary", "master"}
         if promoted or (leader.timeline and leader.timeline != told.value.timeline):
             return None

@@ -99,6 +99,7 @@ class LeaderTimeline:
     in_recovery: bool
     checkpointed: bool  # its last checkpoint is on its current timeline
     history: tuple[HistoryLine, ...] = ()
+    system_identifier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

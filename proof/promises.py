@@ -46,11 +46,28 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
 def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action]) -> None:
     """No AcquireLock while another owns the lock or the required fence is missing.
 
-    In maintenance mode the fence stands aside, and the lock only follows the primary.
+    In maintenance mode the fence stands aside, and the lock only follows the primary.  A standby
+    that leads a standby cluster is not writable, and needs no fence.
     """
     if checker.of(AcquireLock, actions):
         assert not checker.another_leads(s)
-        assert s.fence.ready or not s.policy.fence_required or s.policy.pause
+        harmless = s.policy.standby_cluster is not None and not checker.runs_as_primary(s)
+        assert s.fence.ready or not s.policy.fence_required or s.policy.pause or harmless
+
+
+def in_a_standby_cluster_nothing_becomes_writable(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No promotion and no start as primary; only a cluster that is being founded finishes that."""
+    if s.policy.standby_cluster is not None and not s.memory.bootstrapping:
+        assert not checker.of(Promote, actions)
+        assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
+
+
+def a_copy_of_a_remote_primary_never_begins_as_a_primary(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """It would write on the timeline of the primary that it was copied from."""
+    if s.memory.bootstrapping and s.memory.bootstrap_copied:
+        assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
 
 
 def a_standby_does_not_race_against_a_writable_member(
@@ -110,10 +127,18 @@ def _handover_by_hand(s: Snapshot) -> bool:
 def a_data_directory_is_removed_only_with_permission(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
-    """Removal needs an operator's request or the configuration, and a leader that is not we."""
+    """Removal needs an operator's request or the configuration, and a leader that is not we.
+
+    In a standby cluster the remote primary may be that leader, if it is of our system.
+    """
     for removal in checker.of(RemoveDataDirectory, actions):
         assert removal.permission
-        assert checker.another_leads(s)
+        assert checker.another_leads(s) or s.policy.standby_cluster is not None
+        told = s.leader_timeline.value if isinstance(s.leader_timeline, Known) else None
+        assert s.memory.reinitialize or s.memory.rewind_failed or told is not None
+        if told is not None and told.system_identifier and not s.memory.reinitialize:
+            ours = s.postgres.directory.system_identifier
+            assert ours in {"", told.system_identifier} or s.memory.rewind_failed
         assert s.postgres.postmaster is None
         after_rewind = s.policy.remove_on_rewind_failure and s.memory.rewind_failed
         assert s.memory.reinitialize or after_rewind or s.policy.remove_on_diverged
@@ -146,6 +171,8 @@ def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> No
 PROMISES: tuple[Promise, ...] = (
     nothing_becomes_writable_without_a_lease,
     the_lock_is_taken_only_when_it_is_free,
+    in_a_standby_cluster_nothing_becomes_writable,
+    a_copy_of_a_remote_primary_never_begins_as_a_primary,
     a_standby_does_not_race_against_a_writable_member,
     a_writable_server_without_a_lock_is_stopped_at_once,
     the_fence_is_armed_before_anything_becomes_writable,
@@ -160,7 +187,7 @@ PROMISES: tuple[Promise, ...] = (
 COURSE = frozenset(
     {
         *("write", "note", "stop", "identity", "request", "job", "silent"),
-        *("directory", "down", "primary", "standby", "orphan", "race"),
+        *("directory", "down", "primary", "remote", "standby", "orphan", "race"),
     }
 )
 

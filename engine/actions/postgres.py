@@ -24,10 +24,14 @@ class CreateRoles:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """Fill the empty data directory from that server (or a configured method)."""
+    """Fill the empty data directory from that server (or a configured method).
 
-    source: Upstream
+    `remote`: by the methods of `standby_cluster`; `source` None: by those that need no server.
+    """
+
+    source: Upstream | None
     from_leader: bool = False
+    remote: bool = False
     kind: ClassVar[JobKind] = JobKind.CLONE
 
 
@@ -46,11 +50,13 @@ class StopPostgres:
     """Stop; `checkpoint_first` while clients still work shortens a fast stop.
 
     `immediate` is for safety: it cancels whatever job runs, and ends with SIGKILL if it must.
+    `archive_last`: where archiving is on, the segment with the shutdown checkpoint too.
     """
 
     mode: Literal["fast", "immediate"]
     why: str
     checkpoint_first: bool = False
+    archive_last: bool = False
     kind: ClassVar[JobKind] = JobKind.STOP
 
 

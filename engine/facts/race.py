@@ -159,20 +159,30 @@ def lock_was_free_before(s: Snapshot) -> bool:
 def _upstream(s: Snapshot) -> str:
     wanted = views.wanted_upstream(s)
     at = f"{wanted.host}:{wanted.port}" if wanted else None
-    return f"wanted upstream {at}, configured {s.postgres.configured_upstream}"
+    how = ", WAL from the archive only" if views.follows_archive(s) else ""
+    return f"wanted upstream {at}{how}, configured {s.postgres.configured_upstream}"
 
 
 @fact(_upstream)
 def upstream_is_known(s: Snapshot) -> bool:
-    """There is a leader with an address to stream from."""
+    """There is a leader with an address to follow."""
     return views.wanted_upstream(s) is not None
+
+
+@fact(_upstream)
+def truth_has_an_address(s: Snapshot) -> bool:
+    """The server whose WAL ours must be a part of can be asked."""
+    return views.truth(s) is not None
 
 
 @fact(_upstream)
 def upstream_differs(s: Snapshot) -> bool:
     """The standby is configured for another upstream than it should follow."""
-    wanted = views.wanted_upstream(s)
-    return wanted is not None and s.postgres.configured_upstream != f"{wanted.host}:{wanted.port}"
+    if views.wanted_upstream(s) is None and not views.follows_archive(s):
+        return False
+    wanted = views.streams_from(s)
+    at = f"{wanted.host}:{wanted.port}" if wanted else None
+    return s.postgres.configured_upstream != at
 
 
 def _told(s: Snapshot) -> str:

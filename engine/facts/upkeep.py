@@ -49,7 +49,8 @@ def slot_positions(s: Snapshot) -> dict[str, int]:
     if here is None:
         return {}
     kept = {x.name: x.restart_lsn for x in here.slots if x.kind == "physical" and x.restart_lsn}
-    own = {views.slot_name(s.me.name): here.write_lsn} if here.write_lsn else {}
+    position = views.position(here)
+    own = {views.slot_name(s.me.name): position} if position else {}
     return {**kept, **own} if kept else {}
 
 
@@ -58,10 +59,10 @@ def status_is_due(s: Snapshot) -> bool:
     """A whole loop has passed since `status` was written, and there is something new to write."""
     if s.now - s.memory.status_at < views.DUE * s.policy.loop_wait_seconds:
         return False
-    view, here = views.cluster(s), views.server(s)
-    if view is None or here is None or here.write_lsn is None:
+    view, position = views.cluster(s), views.position(views.server(s))
+    if view is None or position is None:
         return False
-    return view.optime != here.write_lsn or dict(view.slots) != slot_positions(s)
+    return view.optime != position or dict(view.slots) != slot_positions(s)
 
 
 def _history(s: Snapshot) -> str:

@@ -1,6 +1,7 @@
 """Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
 
 from engine import views
+from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
 
@@ -134,8 +135,7 @@ def _conditions(s: Snapshot) -> str:
     here = views.server(s)
     if here is None:
         return "PostgreSQL does not answer"
-    role = "replica" if here.in_recovery else "primary"
-    return f"role={role}, version={here.server_version}, pending={len(here.pending)}"
+    return f"role={role_text(s)}, version={here.server_version}, pending={len(here.pending)}"
 
 
 @fact(_conditions)
@@ -152,8 +152,7 @@ def restart_condition_fails(s: Snapshot) -> bool:
     if here is None:
         wants = condition.pending_only or condition.role or condition.below_version
         return bool(wants)
-    role = "replica" if here.in_recovery else "primary"
-    if condition.role and condition.role != role:
+    if condition.role and condition.role != role_text(s):
         return True
     if condition.below_version and here.server_version >= condition.below_version:
         return True

@@ -29,6 +29,7 @@ from engine.facts.postgres import (
     we_are_the_founder,
 )
 from engine.facts.race import a_clone_source_exists, start_timeout_is_over
+from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -44,7 +45,11 @@ from engine.tables.steps import leave_bootstrap
 def _clone(s: Snapshot) -> tuple[Action, ...]:
     source = views.clone_source(s)
     assert source is not None
-    return (Clone(source, s.memory.reinit_from_leader),)
+    return (Clone(source, s.memory.reinit_from_leader, remote=source.name == views.REMOTE),)
+
+
+def _copy_remote(s: Snapshot) -> tuple[Action, ...]:
+    return (Remember({"bootstrap_copied": True}), Clone(views.remote(s), remote=True))
 
 
 def _drop_founder(s: Snapshot) -> tuple[Action, ...]:
@@ -112,10 +117,17 @@ DIRECTORY = Table(
             why="Trying again at once, for ever, would fill the log and the machine.",
         ),
         Rule(
+            "directory.copy_remote",
+            "We won the right to create a standby cluster: copy the remote primary",
+            when=(bootstrapping, in_standby_cluster),
+            then=_copy_remote,
+            why="A standby cluster has the data, and the identity, of the primary that it follows.",
+        ),
+        Rule(
             "directory.initdb",
             "We won the right to create the cluster: initdb",
             when=(bootstrapping,),
-            then=lambda _: (RunInitdb(),),
+            then=lambda _: (Remember({"bootstrap_copied": False}), RunInitdb()),
             why="Only the creator of the `initialize` key makes a new cluster.",
         ),
         Rule(

@@ -44,7 +44,15 @@ from engine.facts.race import (
     rewind_has_failed,
     rewind_was_begun,
     start_timeout_is_over,
-    upstream_is_known,
+    truth_has_an_address,
+)
+from engine.facts.standby_cluster import (
+    bootstrap_is_a_copy,
+    in_standby_cluster,
+    leads_a_standby_cluster,
+    may_start_unasked,
+    remote_is_foreign,
+    somebody_is_to_be_followed,
 )
 from engine.facts.work import (
     a_candidate_has_everything,
@@ -61,17 +69,21 @@ from engine.facts.work import (
 from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.leave import final_lsn
-from engine.tables.steps import ask, ask_leader, leave_bootstrap, start_primary, start_standby
+from engine.tables.steps import (
+    ask,
+    ask_leader,
+    leave_bootstrap,
+    report_foreign,
+    start_primary,
+    start_standby,
+)
 
 
 def _rewind(s: Snapshot) -> tuple[Action, ...]:
-    leader = views.leader_member(s)
-    assert leader is not None
+    source = views.truth(s)
+    assert source is not None
     why = views.divergence(s) or "diverged, or an earlier rewind was cut off"
-    return (
-        Report("warning", f"rewinding to {leader.name}: {why}"),
-        Rewind(views.upstream_at(s, leader)),
-    )
+    return (Report("warning", f"rewinding to {source.name}: {why}"), Rewind(source))
 
 
 def _give_handover_up(s: Snapshot) -> tuple[Action, ...]:
@@ -94,6 +106,13 @@ DOWN = Table(
             then=leave_bootstrap,
             why="The half-made directory is set aside for inspection, never deleted.",
             ends=True,
+        ),
+        Rule(
+            "down.bootstrap_standby",
+            "The remote primary is copied: start as its standby",
+            when=(bootstrapping, bootstrap_is_a_copy, store_answers),
+            then=start_standby,
+            why="As a primary it would be a second one of the remote cluster, on its timeline.",
         ),
         Rule(
             "down.bootstrap",
@@ -140,9 +159,16 @@ DOWN = Table(
         Rule(
             "down.restart_primary",
             "Stopped for a restart, and the lock is ours: start again",
-            when=(restarting, i_own_the_lock, ~directory_was_standby),
+            when=(restarting, i_own_the_lock, ~directory_was_standby, ~in_standby_cluster),
             then=start_primary,
             why="A restart keeps the role.",
+        ),
+        Rule(
+            "down.restart_standby_leader",
+            "The leader of a standby cluster was stopped for a restart: start again",
+            when=(restarting, leads_a_standby_cluster),
+            then=start_standby,
+            why="A restart keeps the role, and the lock.",
         ),
         Rule(
             "down.restart_standby",
@@ -223,14 +249,20 @@ DOWN = Table(
         Rule(
             "down.restart_in_place",
             "Our primary went down and the lock is ours: start it again",
-            when=(i_own_the_lock,),
+            when=(i_own_the_lock, ~in_standby_cluster),
             then=start_primary,
             why="A restart in place loses nothing, and is usually faster than a failover.",
         ),
         Rule(
             "down.replica_without_cluster",
             "A replica's directory, but the store knows no cluster: end",
-            when=(store_answers, initialize_is_missing, directory_was_standby, lock_is_free),
+            when=(
+                store_answers,
+                initialize_is_missing,
+                directory_was_standby,
+                lock_is_free,
+                ~in_standby_cluster,
+            ),
             then=lambda _: (
                 Exit(
                     1,
@@ -243,7 +275,7 @@ DOWN = Table(
         ),
         Rule(
             "down.adopt",
-            "A primary's directory, and the store knows no cluster: make it this cluster",
+            "A directory that may lead, and the store knows no cluster: make it this cluster",
             when=(initialize_is_missing, lock_is_free),
             then=lambda s: (CreateInitialize(s.postgres.directory.system_identifier),),
             why="An existing server becomes the first member of its cluster.",
@@ -251,7 +283,7 @@ DOWN = Table(
         Rule(
             "down.rewind_failed_remove",
             "pg_rewind failed and the configuration allows a new copy: empty the directory",
-            when=(another_owns_the_lock, rewind_has_failed, may_remove_after_failed_rewind),
+            when=(somebody_is_to_be_followed, rewind_has_failed, may_remove_after_failed_rewind),
             then=lambda s: (
                 RemoveDataDirectory(
                     "remove_data_directory_on_rewind_failure, after: " + s.memory.rewind_failed
@@ -276,9 +308,21 @@ DOWN = Table(
         Rule(
             "down.ask_leader",
             "Another member leads: ask for its timeline before this server starts",
-            when=(another_owns_the_lock, upstream_is_known, ~leader_told_its_timeline),
+            when=(
+                somebody_is_to_be_followed,
+                truth_has_an_address,
+                ~leader_told_its_timeline,
+                ~may_start_unasked,
+            ),
             then=ask_leader,
             why="A server whose WAL is not a part of the leader's must never stream.",
+        ),
+        Rule(
+            "down.foreign_remote",
+            "The remote primary is another database system: wait for the operator",
+            when=(remote_is_foreign,),
+            then=report_foreign,
+            why="To rewind to it, or to copy it anew, would destroy this cluster's data.",
         ),
         Rule(
             "down.wait_for_promotion",
@@ -290,28 +334,28 @@ DOWN = Table(
         Rule(
             "down.recover",
             "This server crashed as primary: recover it, to see where its WAL ends",
-            when=(another_owns_the_lock, crashed_as_primary),
+            when=(somebody_is_to_be_followed, crashed_as_primary),
             then=lambda _: (RecoverFromCrash(),),
             why="Only after crash recovery is it known whether it wrote more than the leader has.",
         ),
         Rule(
             "down.wait_for_address",
             "Diverged, and the leader has no member key: wait for its address",
-            when=(another_owns_the_lock, has_diverged, ~upstream_is_known),
+            when=(somebody_is_to_be_followed, has_diverged, ~truth_has_an_address),
             then=lambda s: (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),),
             why="A diverged server is never started, and nobody is there to rewind to.",
         ),
         Rule(
             "down.wait_for_checkpoint",
             "Diverged: the leader must finish its first checkpoint before the rewind",
-            when=(another_owns_the_lock, has_diverged, may_rewind, ~leader_can_be_rewound_to),
+            when=(somebody_is_to_be_followed, has_diverged, may_rewind, ~leader_can_be_rewound_to),
             then=ask_leader,
             why="Until that checkpoint its control file still names the old timeline.",
         ),
         Rule(
             "down.rewind_begins",
             "Diverged: remember that a rewind begins",
-            when=(another_owns_the_lock, has_diverged, may_rewind, ~rewind_was_begun),
+            when=(somebody_is_to_be_followed, has_diverged, may_rewind, ~rewind_was_begun),
             then=lambda _: (Remember({"rewinding": True}),),
             why="Cut off in the middle it leaves a directory that looks whole and is not.",
             ends=True,
@@ -319,14 +363,14 @@ DOWN = Table(
         Rule(
             "down.rewind",
             "Diverged: rewind to the leader",
-            when=(another_owns_the_lock, has_diverged, may_rewind),
+            when=(somebody_is_to_be_followed, has_diverged, may_rewind),
             then=_rewind,
             why="pg_rewind undoes what only this server has, and keeps the rest.",
         ),
         Rule(
             "down.remove_diverged",
             "Diverged, no rewind possible, and the configuration allows a new copy: empty it",
-            when=(another_owns_the_lock, has_diverged, may_remove_diverged),
+            when=(somebody_is_to_be_followed, has_diverged, may_remove_diverged),
             then=lambda s: (
                 RemoveDataDirectory(
                     "remove_data_directory_on_diverged_timelines: " + views.divergence(s)
@@ -337,7 +381,7 @@ DOWN = Table(
         Rule(
             "down.diverged",
             "Diverged, and nothing is allowed: wait for the operator",
-            when=(another_owns_the_lock, has_diverged),
+            when=(somebody_is_to_be_followed, has_diverged),
             then=lambda s: (
                 Report(
                     "error",

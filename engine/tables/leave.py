@@ -15,6 +15,7 @@ from engine.facts.lease import i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
     belongs_to_another_cluster,
+    directory_was_standby,
     filling_the_directory,
     look_is_outdated,
     postmaster_runs,
@@ -37,9 +38,9 @@ from engine.tables.upkeep import announce_stop
 
 
 def final_lsn(s: Snapshot) -> int | None:
-    """The position that a server which was shut down leaves behind."""
+    """The position that a primary which was shut down leaves behind; a standby leaves none."""
     control = s.postgres.directory.control
-    return control.checkpoint_lsn if control else None
+    return control.checkpoint_lsn if control and not directory_was_standby.holds(s) else None
 
 
 def job_name(s: Snapshot) -> str:

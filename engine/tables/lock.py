@@ -17,9 +17,9 @@ from engine.facts.postgres import (
     postmaster_runs,
     promotion_failed_now,
     rewind_failed_now,
-    runs_as_primary,
 )
 from engine.facts.race import lock_was_free_before, primary_went_down
+from engine.facts.standby_cluster import runs_as_leader
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -95,7 +95,7 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _bootstrap_is_over(_: Snapshot) -> tuple[Action, ...]:
-    return (Remember({"bootstrapping": False, "roles_created": False}),)
+    return (Remember({"bootstrapping": False, "bootstrap_copied": False, "roles_created": False}),)
 
 
 NOTE = Table(
@@ -167,8 +167,8 @@ NOTE = Table(
         ),
         Rule(
             "note.primary_is_back",
-            "Our primary runs again, or is no longer ours: forget that it was down",
-            when=(primary_went_down, runs_as_primary),
+            "Our leading server runs again: forget that it was down",
+            when=(primary_went_down, runs_as_leader),
             then=lambda _: (Remember({"primary_down_since": None}),),
             why="The next crash gets the whole primary_start_timeout again.",
             ends=True,

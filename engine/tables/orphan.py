@@ -1,17 +1,66 @@
 """A standby whose cluster the store does not know: it must not make itself a cluster."""
 
-from engine.actions import Exit, Hold, Report
+from engine import views
+from engine.actions import (
+    AcquireLock,
+    Action,
+    CreateInitialize,
+    Exit,
+    Hold,
+    Remember,
+    Report,
+    WriteConfig,
+    WriteInitialize,
+)
 from engine.facts.lease import lock_is_free
 from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
+from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
 from engine.facts.upkeep import published_before
-from engine.facts.work import daemon_is_stopping, paused
+from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
+from engine.state import Snapshot
+
+
+def _identifier(s: Snapshot) -> str:
+    here = views.server(s)
+    assert here is not None
+    return here.system_identifier
+
+
+def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
+    return (
+        WriteInitialize(_identifier(s)),
+        WriteConfig(s.policy.dcs_config),
+        AcquireLock(),
+        Remember({"bootstrapping": False, "bootstrap_copied": False}),
+    )
+
+
+def _adopt(s: Snapshot) -> tuple[Action, ...]:
+    return (CreateInitialize(_identifier(s)),)
+
 
 ORPHAN = Table(
     "orphan",
     "A standby, but the store knows no cluster: what now?",
     applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free, ~paused),
     rules=(
+        Rule(
+            "orphan.finish_bootstrap",
+            "The copy of the remote primary runs: publish its identity, take the lock",
+            when=(bootstrapping, bootstrap_is_a_copy),
+            then=_finish_bootstrap,
+            why="From here on the others may clone it.",
+            ends=True,
+        ),
+        Rule(
+            "orphan.adopt",
+            "A standby cluster that the store does not know: make it this cluster",
+            when=(initialize_is_missing, in_standby_cluster),
+            then=_adopt,
+            why="Nobody in it is writable, so nothing can be lost by calling it by its name.",
+            ends=True,
+        ),
         Rule(
             "orphan.keys_lost",
             "We were a member of this cluster, and its keys are gone: wait for the primary's",

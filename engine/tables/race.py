@@ -21,6 +21,7 @@ from engine.facts.race import (
     timeline_is_behind,
     timeline_is_checked,
 )
+from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.work import (
     daemon_is_stopping,
     handover_is_due,
@@ -89,7 +90,7 @@ RACE = Table(
         Rule(
             "race.no_fence",
             "The fence that the configuration requires is missing",
-            when=(fence_is_missing,),
+            when=(fence_is_missing, ~in_standby_cluster),
             then=lambda s: _soon(s, f"the fence: {s.fence.why}"),
             why="Without the fence a hung daemon could leave two primaries behind.",
         ),
@@ -159,7 +160,7 @@ RACE = Table(
         Rule(
             "race.old_timeline",
             "We are on an older timeline than the cluster",
-            when=(timeline_is_checked, timeline_is_behind),
+            when=(timeline_is_checked, timeline_is_behind, ~in_standby_cluster),
             then=lambda s: _soon(s, "a member on the cluster's timeline"),
             why="check_timeline is on: commits of the newer timeline would be lost.",
         ),

@@ -4,7 +4,6 @@ from engine import views
 from engine.actions import (
     AcquireLock,
     Action,
-    ClearFailover,
     CreateInitialize,
     CreateRoles,
     Follow,
@@ -42,51 +41,24 @@ from engine.facts.race import (
     upstream_differs,
     upstream_is_known,
 )
+from engine.facts.standby_cluster import in_standby_cluster, leads_a_standby_cluster
 from engine.facts.work import (
-    a_wanted_candidate_is_fit,
     bootstrapping,
     daemon_is_stopping,
-    handover_has_begun,
     handover_is_due,
-    handover_is_from_another,
-    handover_is_late,
     handover_is_requested,
-    handover_is_scheduled,
-    handover_is_to_me,
     handover_is_to_me_at_once,
     paused,
-    peers_answered,
     roles_are_created,
     standing_down,
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables.handover import request_rules
 from engine.tables.safety import arm
-from engine.tables.steps import ask, ask_leader
+from engine.tables.steps import ask_leader
 
 FALLBACK_PROMOTE_SECONDS = 300.0
-
-
-def _clear(s: Snapshot, why: str) -> tuple[Action, ...]:
-    request = views.failover_request(s)
-    assert request is not None
-    return (Report("info", f"failover key cleared: {why}"), ClearFailover(request.revision, why))
-
-
-def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
-    request = views.failover_request(s)
-    assert request is not None
-    return (Remember({"handover_revision": request.revision, "handover_since": s.now}),)
-
-
-def _nobody_fits(s: Snapshot) -> str:
-    request = views.failover_request(s)
-    named = request.candidate if request else None
-    reasons = [views.refusal(s, a) for a in s.peers if named in {None, a.name}]
-    reasons = [reason for reason in reasons if reason]
-    if named and not reasons:
-        return f"the candidate {named} has no member key"
-    return "; ".join(reasons) or "there is no other member"
 
 
 def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
@@ -156,6 +128,19 @@ PRIMARY = Table(
             why="An existing server becomes the first member of its cluster, without a restart.",
         ),
         Rule(
+            "primary.demote",
+            "The cluster has become a standby cluster: checkpoint, then stop",
+            when=(in_standby_cluster, ~paused),
+            then=lambda _: (
+                StopPostgres(
+                    "fast", "the cluster becomes a standby cluster", True, archive_last=True
+                ),
+            ),
+            why="In a standby cluster nobody is writable; after a clean stop this node follows the "
+            "remote primary, without a rewind if that one has everything.",
+            ends=True,
+        ),
+        Rule(
             "primary.behind",
             "The lock is free, but the cluster has moved on to a newer timeline: stop at once",
             when=(lock_is_free, timeline_is_behind, ~paused),
@@ -195,55 +180,7 @@ PRIMARY = Table(
             then=lambda s: (Hold("the store to answer", s.now + 1.0),),
             why="The table `write` stops PostgreSQL before the lease ends.",
         ),
-        Rule(
-            "primary.handover_done",
-            "The failover key is for another leader, or names us: its work is done",
-            when=(i_own_the_lock, handover_is_from_another),
-            then=lambda s: _clear(s, "the leader has changed"),
-            why="A request is kept only until the lock has changed.",
-        ),
-        Rule(
-            "primary.handover_reached",
-            "The failover key names us as the candidate, and we lead: its work is done",
-            when=(i_own_the_lock, handover_is_to_me),
-            then=lambda s: _clear(s, "the candidate leads"),
-            why="A request is kept only until the lock has changed.",
-        ),
-        Rule(
-            "primary.handover_paused",
-            "Maintenance mode: a scheduled hand-over is dropped",
-            when=(i_own_the_lock, handover_is_scheduled, handover_is_due, paused),
-            then=lambda s: _clear(s, "scheduled hand-overs are not done in maintenance mode"),
-            why="In pause nothing happens by itself.",
-        ),
-        Rule(
-            "primary.handover_late",
-            "The scheduled hand-over is late by more than one and a half loops: drop it",
-            when=(i_own_the_lock, handover_is_late),
-            then=lambda s: _clear(s, "its time passed while nobody could act"),
-            why="An operator chose that time; another time may do harm.",
-        ),
-        Rule(
-            "primary.handover_begin",
-            "A hand-over has become due: remember when",
-            when=(i_own_the_lock, handover_is_due, ~handover_has_begun),
-            then=_begin_handover,
-            why="Answers of peers count only if they were given after the request.",
-        ),
-        Rule(
-            "primary.handover_ask",
-            "A hand-over is due: ask who could take over",
-            when=(i_own_the_lock, handover_is_due, ~peers_answered),
-            then=ask,
-            why="PostgreSQL is stopped only when somebody can take its place.",
-        ),
-        Rule(
-            "primary.handover_refused",
-            "A hand-over is due, but nobody fits: drop it and say why",
-            when=(i_own_the_lock, handover_is_due, ~a_wanted_candidate_is_fit),
-            then=lambda s: _clear(s, _nobody_fits(s)),
-            why="A switchover without a successor would be an outage.",
-        ),
+        *request_rules("primary", i_own_the_lock),
         Rule(
             "primary.handover",
             "A hand-over is due and a candidate is fit: checkpoint, then stop",
@@ -284,13 +221,19 @@ def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _follow(s: Snapshot) -> tuple[Action, ...]:
-    return (Follow(views.wanted_upstream(s)),)
+    return (Follow(views.streams_from(s)),)
 
 
 STANDBY = Table(
     "standby",
     "PostgreSQL runs as standby and the lock has an owner, or the store is silent: what now?",
-    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, ~lock_is_free),
+    applies=(
+        ~daemon_is_stopping,
+        ~a_job_runs,
+        runs_as_standby,
+        ~lock_is_free,
+        ~leads_a_standby_cluster,
+    ),
     rules=(
         Rule(
             "standby.paused_lock",

@@ -10,6 +10,7 @@ from engine.actions import (
     Hold,
     MoveDataDirectory,
     Remember,
+    Report,
     StartPostgres,
     WithdrawMember,
 )
@@ -26,18 +27,21 @@ def ask(s: Snapshot) -> tuple[Action, ...]:
 
 
 def ask_leader(s: Snapshot) -> tuple[Action, ...]:
-    """Ask the leader for its timeline; if it does not answer, again a second later."""
-    leader = views.leader_member(s)
+    """Ask the leader (or the remote primary) for its timeline; if it is silent, soon again."""
+    leader = views.truth(s)
     if leader is None:
         return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
-    waiting = Hold("the leader to tell its timeline", s.now + views.ASK_AGAIN_SECONDS)
-    return (AskLeader(views.upstream_at(s, leader)), waiting)
+    who = views.REMOTE if leader.name == views.REMOTE else "the leader"
+    return (
+        AskLeader(leader),
+        Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
+    )
 
 
 def start_standby(s: Snapshot) -> tuple[Action, ...]:
     """Start as a standby of whom we should follow, or of nobody."""
     timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
-    return (StartPostgres("standby", views.wanted_upstream(s), timeout),)
+    return (StartPostgres("standby", views.streams_from(s), timeout),)
 
 
 def start_primary(s: Snapshot) -> tuple[Action, ...]:
@@ -63,6 +67,25 @@ def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
         WithdrawMember(),
         MoveDataDirectory(),
         *others_may_try,
-        Remember({"bootstrapping": False, "bootstrap_failed": "", "roles_created": False}),
+        Remember(
+            {
+                "bootstrapping": False,
+                "bootstrap_copied": False,
+                "bootstrap_failed": "",
+                "roles_created": False,
+            }
+        ),
         Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
     )
+
+
+def report_foreign(s: Snapshot) -> tuple[Action, ...]:
+    """Say that the remote primary of this standby cluster has another system identifier."""
+    source, told = views.truth(s), views.told_timeline(s)
+    assert source is not None
+    assert told is not None
+    text = (
+        f"standby_cluster: {source.host}:{source.port} has system identifier "
+        f"{told.system_identifier}, this cluster has another one: check host and port"
+    )
+    return (Report("error", text), Hold("the operator: standby_cluster names another system"))

@@ -28,6 +28,7 @@ from engine.facts.postgres import (
     runs_as_primary,
     server_is_silent,
 )
+from engine.facts.standby_cluster import runs_as_leader
 from engine.facts.upkeep import (
     a_slot_can_go,
     a_slot_is_missing,
@@ -258,12 +259,11 @@ PUBLISH = Table(
 
 
 def _status(s: Snapshot) -> tuple[Action, ...]:
-    here = views.server(s)
-    assert here is not None
-    assert here.write_lsn is not None
+    position = views.position(views.server(s))
+    assert position is not None
     kept = tuple(sorted(s.memory.unclaimed_since))
     return (
-        WriteStatus(here.write_lsn, slot_positions(s), kept),
+        WriteStatus(position, slot_positions(s), kept),
         Remember({"status_at": s.now}),
     )
 
@@ -271,7 +271,7 @@ def _status(s: Snapshot) -> tuple[Action, ...]:
 LEADER = Table(
     "leader",
     "Does the store know what only the leader can tell?",
-    applies=(~store_is_busy, store_answers, i_own_the_lock, runs_as_primary, ~a_job_runs),
+    applies=(~store_is_busy, store_answers, i_own_the_lock, runs_as_leader, ~a_job_runs),
     rules=(
         Rule(
             "leader.config",

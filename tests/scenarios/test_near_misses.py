@@ -20,7 +20,7 @@ IMPLIED: dict[str, tuple[str, ...]] = {
     ),
     "store_answers": ("down.replica_without_cluster",),
     "paused": ("down.no_time_paused",),
-    "another_owns_the_lock": ("down.ask_leader", "down.wait_for_promotion", "down.rewind_begins"),
+    "somebody_is_to_be_followed": ("down.rewind_begins",),
     "handover_is_to_another": ("race.give_way_to_named",),
     "runs_as_primary": ("files.checkpoint",),
 }

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.document import member_document
-from engine.policy import Policy
+from engine.policy import Policy, RemotePrimary
 from engine.state import (
     Cluster,
     ControlData,
@@ -33,6 +33,7 @@ from engine.state import (
     Snapshot,
     Unknown,
 )
+from engine.views import REMOTE
 from shell.recorder.codec import decode, encode
 from tests.support.snapshots import (
     LSN,
@@ -52,6 +53,10 @@ FORK = LSN + 120
 LONGER = (*HISTORY, HistoryLine(3, FORK))
 TOLD = LeaderTimeline("n1", NOW - 1, 3, False, True, HISTORY)
 TOLD_BY_N2 = LeaderTimeline("n2", NOW - 1, 4, False, True, LONGER)
+# A primary in another data centre, on the same timeline, of the same system.
+FAR = RemotePrimary("10.9.0.1")
+TOLD_BY_FAR = replace(TOLD, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
+FAR_FORK = replace(TOLD_BY_N2, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 
 # --- a lease, as this daemon knows it -------------------------------------------------------------
 
@@ -105,6 +110,9 @@ POSTGRES: dict[str, Postgres] = {
     "standby of n3": running(
         standby_server(slots=STANDBY_SLOTS), True, configured_upstream="10.0.0.3:5432"
     ),
+    "standby of the remote": running(
+        standby_server(slots=SLOTS), True, configured_upstream="10.9.0.1:5432"
+    ),
     "first primary": running(NEW_SERVER),
     "silent primary": running(None),
     "silent standby": running(None, True),
@@ -137,6 +145,9 @@ def promoted(name: str) -> Cluster:
 STORES: dict[str, Known[Cluster] | Unknown] = {
     "healthy": Known(cluster(), NOW),
     "free": Known(cluster(leader=None), NOW),
+    "standby cluster": Known(
+        cluster(members=(replace(members()[0], role="standby_leader"), *members()[1:])), NOW
+    ),
     "n1 leads no more": Known(cluster(leader="n2"), NOW),
     "n2 leads": Known(promoted("n2"), NOW),
     "n3 leads": Known(promoted("n3"), NOW),
@@ -230,6 +241,21 @@ BASES: dict[str, Callable[[], Snapshot]] = {
     ),
     # n2 has an empty data directory; n1 leads.
     "new replica": lambda: _base("n2", "healthy", "empty"),
+    # n1 leads a standby cluster and streams from the remote primary.
+    "standby leader": lambda: _base(
+        *("n1", "standby cluster", "standby of the remote", "fresh"),
+        policy=Policy(standby_cluster=FAR),
+        memory=_told("standby_leader", status_at=NOW - 2),
+    ),
+    # n2 is down; nobody leads the standby cluster; the remote primary told its timeline.
+    "down in a standby cluster": lambda: _base(
+        "n2",
+        "free",
+        "clean standby",
+        policy=Policy(standby_cluster=FAR, use_pg_rewind=True),
+        leader_timeline=Known(TOLD_BY_FAR, NOW),
+        memory=Memory(announced_role="replica"),
+    ),
     # n1 has an empty data directory; there is no cluster.
     "new cluster": lambda: _base("n1", "no cluster", "empty", policy=Policy(may_bootstrap=True)),
 }
@@ -244,6 +270,9 @@ TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
     "n1": Known(TOLD, NOW),
     "n2": Known(TOLD_BY_N2, NOW),
     "n3": Known(replace(TOLD_BY_N2, leader="n3"), NOW),
+    "remote": Known(TOLD_BY_FAR, NOW),
+    "remote, forked": Known(FAR_FORK, NOW),
+    "foreign remote": Known(replace(TOLD_BY_FAR, system_identifier="7409999999999999999"), NOW),
     "silent": Unknown(NOW - 3, "no route to host"),
 }
 FENCES: dict[str, Fence] = {
@@ -258,6 +287,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "peers": PEERS,
     "leader_timeline": TELLS,
     "fence": FENCES,
+    "policy.standby_cluster": {"far": FAR, "an archive": RemotePrimary()},
 }
 
 

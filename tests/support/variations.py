@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from engine.document import member_document
+from engine.policy import RemotePrimary
 from engine.state import (
     DirectoryKind,
     FailoverRequest,
@@ -113,7 +114,7 @@ _PEER_CHANGES: dict[str, tuple[Any, ...]] = {
 _MEMBER_CHANGES: dict[str, tuple[Any, ...]] = {
     "tags": (Tags(), Tags(clonefrom=True), Tags(nostream=True), Tags(replicatefrom="n2")),
     "state": ("running", "starting", "stopped"),
-    "role": ("primary", "master", "replica"),
+    "role": ("primary", "master", "replica", "standby_leader"),
     "host": ("", "10.0.0.9"),
     "timeline": TIMELINES,
     "api_url": ("",),
@@ -142,7 +143,10 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.starting": FLAG,
     "postgres.checkpointing": FLAG,
     "postgres.wanted_config": ("", "new"),
-    "postgres.configured_upstream": (None, "10.0.0.1:5432", "10.0.0.3:5432"),
+    "postgres.configured_upstream": (
+        *(None, "10.0.0.1:5432", "10.0.0.3:5432"),
+        "10.9.0.1:5432",
+    ),
     "postgres.directory.kind": tuple(DirectoryKind),
     "postgres.directory.standby_signal": FLAG,
     "postgres.directory.system_identifier": ("", "7409999999999999999"),
@@ -165,6 +169,8 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.server.value.write_lsn": POSITIONS,
     "postgres.server.value.receive_lsn": POSITIONS,
     "postgres.server.value.replay_lsn": POSITIONS,
+    "postgres.server.value.replication_state": (None, "streaming"),
+    "postgres.server.value.started_epoch": (WALL - 1000, WALL - 2),
     "postgres.server.value.checkpoint_timeline": (None, 2, 3),
     "postgres.server.value.system_identifier": ("", "7409999999999999999"),
     "postgres.server.value.slots": _SLOTS,
@@ -182,6 +188,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.primary_start_timeout_seconds": (0.0, 3.0, 300.0),
     "policy.synchronous_mode": ("off", "on", "quorum"),
     "policy.pause": FLAG,
+    "policy.standby_cluster": (None, scenes.FAR, RemotePrimary()),
     "policy.use_slots": FLAG,
     "policy.use_pg_rewind": FLAG,
     "policy.remove_on_rewind_failure": FLAG,
@@ -192,6 +199,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.ignore_slots": ((), ({"name": "gone"},)),
     "memory.bootstrapping": FLAG,
     "memory.bootstrap_failed": ("", "initdb: no locale"),
+    "memory.bootstrap_copied": FLAG,
     "memory.roles_created": FLAG,
     "memory.primary_down_since": SINCE,
     "memory.lock_free_since": SINCE,
@@ -199,6 +207,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.handover_revision": (None, 7, 8),
     "memory.handover_since": SINCE,
     "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
+    "memory.diverged_from": (0, 3, 4),
     "memory.rewinding": FLAG,
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),
@@ -209,7 +218,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.restarting_for": (None, 1),
     "memory.reinitialize": FLAG,
     "memory.reinit_from_leader": FLAG,
-    "memory.announced_role": ("", "primary", "replica"),
+    "memory.announced_role": ("", "primary", "replica", "standby_leader"),
     "memory.announced_up": FLAG,
     "memory.status_at": (0.0, NOW - 2),
     "memory.unclaimed_since": ({}, {"gone": NOW - 5}, {"gone": -9000.0}),
@@ -236,6 +245,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
         Known(scenes.TOLD, NOW),
         Known(scenes.TOLD_BY_N2, NOW),
         Known(replace(scenes.TOLD_BY_N2, leader="n1"), NOW),
+        *(scenes.TELLS[name] for name in ("remote", "remote, forked", "foreign remote")),
     ),
     "leader_timeline.value.asked_at": AGO,
     "leader_timeline.value.in_recovery": FLAG,

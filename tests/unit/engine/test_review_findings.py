@@ -38,7 +38,9 @@ def test_a_failed_bootstrap_is_given_up_only_once() -> None:
     assert of(DeleteInitialize, actions)
     assert isinstance(actions[-1], Exit)
     changes = {k: v for x in of(Remember, actions) for k, v in x.changes.items()}
-    assert changes == {"bootstrapping": False, "bootstrap_failed": "", "roles_created": False}
+    assert changes == dict.fromkeys(
+        ("bootstrapping", "bootstrap_copied", "roles_created"), False
+    ) | {"bootstrap_failed": ""}
 
 
 def test_a_founded_cluster_is_never_unfounded() -> None:
