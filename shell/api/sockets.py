@@ -11,6 +11,7 @@ import socket
 import ssl
 
 from shell.api.options import ApiOptions
+from shell.ports import describe_failure
 
 BACKLOG = 4096
 # The listener must not use up the files that the main loop needs.
@@ -25,16 +26,16 @@ class ListenError(Exception):
 def open_sockets(options: ApiOptions) -> list[socket.socket]:
     """Return a listening socket for each configured host; raises ListenError."""
     opened: list[socket.socket] = []
+    host = ""
     try:
         for host in options.rest.listen_hosts:
             opened += _open_host(host, options.rest.listen_port)
     except OSError as error:
         for listening in opened:
             listening.close()
-        place = f"{','.join(options.rest.listen_hosts)}:{options.rest.listen_port}"
+        what = describe_failure(host, options.rest.listen_port, error)
         raise ListenError(
-            f"restapi.listen {place}: {error.strerror or error}; "
-            "free the address or configure another one"
+            f"restapi.listen: {what}; free the address or configure another one"
         ) from None
     return opened
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from shell.config.problems import Problem
 from shell.config.settings import Settings
 from shell.config.settings_postgresql import PgUser, PostgresqlSettings
+from shell.ports import unusable
 from shell.postgres.binaries import Binaries
 from shell.postgres.errors import PostgresError
 
@@ -168,24 +168,12 @@ def _can_log_in(user: PgUser) -> bool:
 def _ports(settings: Settings) -> Iterator[Problem]:
     rest, pg = settings.restapi, settings.postgresql
     for host in rest.listen_hosts:
-        yield from _bindable("restapi.listen", host, rest.listen_port)
+        yield from _unusable("restapi.listen", host, rest.listen_port)
     # A server that is already running there is adopted, so its port is rightly taken.
     if not (Path(pg.data_dir) / "postmaster.pid").exists():
         for host in pg.listen_hosts:
-            yield from _bindable("postgresql.listen", host, pg.listen_port)
+            yield from _unusable("postgresql.listen", host, pg.listen_port)
 
 
-def _bindable(key: str, host: str, port: int) -> Iterator[Problem]:
-    name = None if host == "*" else host
-    try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        yield Problem(key, f"host {host!r} is not known: {error.strerror}")
-        return
-    family, kind, protocol, _, address = found[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            yield Problem(key, f"cannot listen on {host}:{port}: {error.strerror}")
+def _unusable(key: str, host: str, port: int) -> Iterator[Problem]:
+    return (Problem(key, text) for text in unusable(host, port))

@@ -21,6 +21,7 @@ from engine.actions import (
     RunCallback,
 )
 from shell.fence.client import FenceUnavailable, PostmasterGone
+from shell.postgres.errors import PostgresError
 from shell.processes import ProcessId
 from shell.world import World
 
@@ -59,7 +60,7 @@ class LocalEffects:
             case Hold():
                 pass
             case MoveDataDirectory():
-                self._move_data_directory()
+                return self._move_data_directory()
             case _:
                 assert_never(action)
         return True
@@ -88,10 +89,15 @@ class LocalEffects:
                 self._report(Report("warning", f"fence: {error}"))
         return True
 
-    def _move_data_directory(self) -> None:
-        place = self._world.instance.move_data_directory()
+    def _move_data_directory(self) -> bool:
+        try:
+            place = self._world.instance.move_data_directory()
+        except PostgresError as error:
+            self._report(Report("error", f"after the failed bootstrap: {error}"))
+            return False
         if place is not None:
             _log.error("the unfinished data directory was moved to %s", place)
+        return True
 
     def _report(self, action: Report) -> None:
         """Say it once: a rule that says the same in every cycle would flood the log."""

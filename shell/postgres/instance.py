@@ -129,6 +129,8 @@ class Instance:
         deadline = now() + timeout_seconds
         target = self._bootstrap_target if role == "primary" else None
         if read_postmaster(self.data_dir) is None:
+            starting.clear_left_overs(self.data_dir)
+            starting.refuse_taken_port(self._settings.postgresql)
             if target is None:
                 self.write_configuration(role, upstream)
             else:
@@ -233,6 +235,7 @@ class Instance:
 
     def initdb(self, cancel: threading.Event = NEVER) -> None:
         """Create a new cluster by initdb or the operator's own method."""
+        starting.refuse_taken_port(self._settings.postgresql)
         self._bootstrap_target = None
         if is_unfinished(self.data_dir):
             cleaning.empty_directory(self.data_dir, cancel)
@@ -257,6 +260,7 @@ class Instance:
         from_leader: bool = False,
     ) -> None:
         """Fill the empty data directory; it is a standby's afterwards."""
+        starting.refuse_taken_port(self._settings.postgresql)
         cloning.clone(
             self._settings, self._binaries, source, from_leader=from_leader, cancel=cancel
         )

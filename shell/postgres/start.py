@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from shell import ports
+from shell.config.settings_postgresql import PostgresqlSettings
 from shell.postgres.commands import clean_environment
 from shell.postgres.errors import PostgresError
 from shell.postgres.pidfile import read_pidfile
@@ -103,14 +105,14 @@ class Child:
 def start(plan: StartPlan, child: Child, timeout_seconds: float, cancel: threading.Event) -> bool:
     """Start the server; True when it accepts connections, False when it still starts at the end.
 
-    Raises PostgresError when it ended again (with its own last words), and Cancelled; a server
-    that still starts is left alone in both cases.
+    To be called after `clear_left_overs` and `refuse_taken_port`.  Raises PostgresError when it
+    ended again (with its own last words), and Cancelled; a server that still starts is left alone
+    in both cases.
     """
     deadline = now() + timeout_seconds
     running = read_postmaster(plan.data_dir)
     if running is not None:
         return _wait_ready(plan.data_dir, running, deadline, cancel, None)
-    clear_left_overs(plan.data_dir)
     child.reap()
     with contextlib.ExitStack() as stack:
         log = _open_log(plan.log_file)
@@ -133,6 +135,18 @@ def clear_left_overs(data_dir: Path) -> None:
         pids = ", ".join(str(identity.pid) for identity in left)
         raise PostgresError(f"processes {pids} of an earlier server in {data_dir} do not end")
     _remove_misleading_pidfile(data_dir)
+
+
+def refuse_taken_port(postgresql: PostgresqlSettings) -> None:
+    """Raise PostgresError if another server listens on one of the configured addresses.
+
+    PostgreSQL would start on the others: clients of that one would talk to a stranger.
+    """
+    found = ports.taken(postgresql.listen_hosts, postgresql.listen_port)
+    if found:
+        raise PostgresError(
+            f"postgresql.listen: {'; '.join(found)}; end that server or set another address"
+        )
 
 
 def _remove_misleading_pidfile(data_dir: Path) -> None:

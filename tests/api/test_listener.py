@@ -253,7 +253,7 @@ def test_reload_can_move_the_listener():
             elsewhere = changed(
                 api.options, listen_hosts=("127.0.0.2",), listen_port=taken.getsockname()[1]
             )
-            with pytest.raises(ListenError, match=r"restapi\.listen 127\.0\.0\.2"):
+            with pytest.raises(ListenError, match=r"restapi\.listen: 127\.0\.0\.2"):
                 api.server.reload(elsewhere)
         assert api.get("/primary").status == 200
 

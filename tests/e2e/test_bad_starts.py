@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -128,22 +130,47 @@ def test_a_taken_port_of_the_rest_api_is_named(tmp_path: Path) -> None:
         cluster.write_node_file(node, {"restapi": {"listen": address, "connect_address": address}})
         node.start_daemon()
         assert node.wait_daemon() == 1
-        assert str(port) in node.log_text()
-        assert "in use" in node.log_text()
+        assert f"restapi.listen: {address} is in use by process {os.getpid()}" in node.log_text()
         assert "Traceback" not in node.log_text()
         assert not node.place.data_dir.exists()
 
 
-def test_a_taken_port_of_postgresql_is_named(tmp_path: Path) -> None:
-    """PostgreSQL's port is in use: the log carries PostgreSQL's own reason."""
-    with prepared(tmp_path, nodes=1) as cluster, listening() as port:
+def test_a_founder_whose_port_is_taken_ends_before_initdb(tmp_path: Path) -> None:
+    """PostgreSQL's port is in use: exit 1 with port, setting and process; nothing is made."""
+    with prepared(tmp_path, nodes=1) as cluster, cluster.keys() as keys, listening() as port:
         node = cluster.nodes[0]
         address = f"127.0.0.1:{port}"
-        cluster.write_node_file(
-            node, {"postgresql": {"listen": address, "connect_address": address}}
-        )
+        listen = {"postgresql": {"listen": address, "connect_address": address}}
+        cluster.write_node_file(node, listen)
         node.start_daemon()
-        cluster.wait_for(lambda: "already in use" in node.log_text(), 60, "PostgreSQL's reason")
+        assert node.wait_daemon() == 1
+        complaint = f"postgresql.listen: {address} is in use by process {os.getpid()}"
+        assert complaint in node.log_text()
+        assert "Traceback" not in node.log_text()
+        assert not node.place.data_dir.exists()
+        assert "initialize" not in keys.read(now() + 10).entries
+
+
+def test_a_replica_whose_port_is_taken_waits_for_it(tmp_path: Path) -> None:
+    """It is neither started nor copied meanwhile, and joins once the port is free."""
+    with healthy(tmp_path, nodes=2) as cluster:
+        replica = cluster.replicas()[0]
+        complaint = f":{replica.place.postgres_port} is in use by process {os.getpid()}"
+        for told, lose_data in enumerate((False, True)):
+            replica.kill_daemon()
+            replica.kill_postmaster(signal.SIGQUIT)
+            cluster.wait_for(lambda: replica.postmaster_pid() is None, 20, "the postmaster's end")
+            if lose_data:
+                shutil.rmtree(replica.place.data_dir)
+            before = looks(replica.place.data_dir)
+            with listening(replica.place.postgres_port):
+                replica.start_daemon()
+                cluster.wait_for(
+                    lambda told=told: replica.log_text().count(complaint) > told, 30, "a complaint"
+                )
+                loops_pass(cluster, 3)
+                assert looks(replica.place.data_dir) == before
+            cluster.wait_healthy()
 
 
 def test_missing_programs_are_named(tmp_path: Path) -> None:
@@ -219,6 +246,8 @@ def test_broken_yaml_is_named_with_its_place(tmp_path: Path, text: str, complain
 
 def looks(folder: Path) -> list[tuple[str, int, int, int]]:
     """Return every entry below a folder with its mode, size and time of change."""
+    if not folder.exists():
+        return []
     entries = [folder, *sorted(folder.rglob("*"))] if folder.is_dir() else [folder]
     found = [(str(entry), entry.lstat()) for entry in entries]
     return [(name, s.st_mode, s.st_size, s.st_mtime_ns) for name, s in found]
@@ -235,11 +264,11 @@ def foreign_cluster(cluster: Cluster, data_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[int]:
-    """Listen on a free port, and give its number."""
+def listening(port: int = 0) -> Iterator[int]:
+    """Listen on that port, or a free one, and give its number."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        port = free_port()
+        port = port or free_port()
         taken.bind(("127.0.0.1", port))
         taken.listen()
         yield port

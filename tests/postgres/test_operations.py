@@ -149,7 +149,9 @@ def test_start_says_why_it_failed(newest: Cluster) -> None:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", newest.upstream("a").port))
         taken.listen()
-        with pytest.raises(PostgresError, match=r"could not bind IPv4.*Address already in use"):
+        with pytest.raises(
+            PostgresError, match=rf"postgresql\.listen: .* in use by process {os.getpid()} "
+        ):
             node.start("primary", None, 20)
     node.use(newest.settings("a", parameters={"work_mem": "nonsense"}))
     with pytest.raises(PostgresError, match=r"work_mem"):

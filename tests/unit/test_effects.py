@@ -12,6 +12,7 @@ from engine import actions as a
 from engine.actions import Action, Upstream
 from engine.state import JobKind, Memory
 from shell.effects.executor import Executor
+from shell.postgres.errors import PostgresError
 from shell.stores.base import StoreUnavailable
 
 _SAMPLES: dict[str, Any] = {
@@ -141,3 +142,14 @@ def test_the_memory_changes_only_by_remember(world: Any) -> None:
 
     assert again
     assert world.memory == Memory(failures=3)
+
+
+def test_a_bootstrap_is_given_up_only_when_its_remains_are_set_aside(world: Any) -> None:
+    """A directory that cannot be moved: nothing behind that, the daemon tries again."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.instance.move_data_directory.side_effect = PostgresError("read-only file system")
+
+    _, outcomes = executor.run([a.MoveDataDirectory(), a.DeleteInitialize(), a.Exit(1, "a test")])
+
+    assert outcomes == ("MoveDataDirectory: not done",)
+    assert executor.exit is None
