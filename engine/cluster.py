@@ -89,7 +89,8 @@ class Cluster:
     failover: FailoverRequest | None = None
     history: tuple[HistoryLine, ...] | None = None
     sync: SyncState | None = None
-    failsafe: Mapping[str, str] | None = None
+    failsafe: Mapping[str, str] | None = None  # member name -> api_url
+    failsafe_revision: int = 0
 
     def member(self, name: str | None) -> Member | None:
         """The member of that name, if it has a key."""

@@ -12,6 +12,7 @@ from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
 from engine.tables.directory import DIRECTORY
 from engine.tables.down import DOWN
+from engine.tables.failsafe import CONSENT, FAILSAFE
 from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
 from engine.tables.lock import LOCK, NOTE
 from engine.tables.orphan import ORPHAN
@@ -24,6 +25,8 @@ from engine.tables.upkeep import CALLBACKS, FILES, LEADER, LIMITS, PUBLISH, SLOT
 
 TABLES: tuple[Table, ...] = (
     WRITE,
+    CONSENT,
+    FAILSAFE,
     NOTE,
     LOCK,
     FENCE,

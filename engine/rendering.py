@@ -73,6 +73,16 @@ def _arm(x: a.ArmFence) -> str:
     return f"arm the fence for {whom}, {x.before_end_seconds:.1f}s before the lease ends"
 
 
+def _ask_failsafe(x: a.AskFailsafe) -> str:
+    names = ", ".join(sorted(x.members))
+    return f"ask {names} to let us go on for {x.ttl_seconds:g}s, within {x.timeout_seconds:.1f}s"
+
+
+def _write_failsafe(x: a.WriteFailsafe) -> str:
+    names = ", ".join(sorted(x.members))
+    return f"write the failsafe key: {names}" if names else "delete the failsafe key"
+
+
 def _write_history(x: a.WriteHistory) -> str:
     return f"write the history: {len(x.lines)} finished timelines"
 
@@ -95,6 +105,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.WriteConfig: lambda _: "write the dynamic configuration",
     a.WriteStatus: lambda x: f"write the status: position {lsn_text(x.optime)}",
     a.WriteHistory: _write_history,
+    a.WriteFailsafe: _write_failsafe,
     a.ClearFailover: lambda x: f"delete the failover key: {x.why}",
     a.RunInitdb: lambda _: "run initdb",
     a.CreateRoles: lambda _: "create the cluster's roles",
@@ -116,6 +127,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.ArmFence: _arm,
     a.DisarmFence: lambda _: "disarm the fence",
     a.AskPeers: lambda x: f"ask {', '.join(x.names) or 'nobody'} for role and position",
+    a.AskFailsafe: _ask_failsafe,
     a.AskLeader: lambda x: f"ask {_source(x.leader)} for its timeline",
     a.RunCallback: lambda x: f"run the callback {x.action} for {x.role}",
     a.Answer: lambda x: f"answer request {x.request_id}: {x.status} {x.text}",

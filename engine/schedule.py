@@ -1,6 +1,6 @@
 """When to look again: the earliest moment at which time alone could change the decision."""
 
-from engine import views
+from engine import agreement, views
 from engine.actions import Action, Hold, PublishMember, RenewLock
 from engine.facts.lease import i_own_the_lock
 from engine.facts.postgres import postmaster_runs
@@ -23,11 +23,11 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
     if ends is not None and (postmaster_runs.holds(s) or s.job is not None):
         margin = views.stop_margin_seconds(s)
         moments += [m for m in (ends - 2 * margin, ends - margin) if m > s.now]
+    overdue = agreement.proof_overdue_at(s) if s.policy.failsafe_mode else None
+    if overdue is not None and overdue > s.now:
+        moments.append(overdue)
     if s.store_busy_since is None:  # else the end of that request wakes the loop
-        moments += [
-            max(at + policy.loop_wait_seconds, s.now + OVERDUE_SECONDS)
-            for at in _prolonged(s, actions)
-        ]
+        moments += [max(due, s.now + OVERDUE_SECONDS) for due in _prolonged(s, actions)]
     if isinstance(s.cluster, Unknown):
         moments.append(s.now + RETRY_STORE_SECONDS)
     moments += [s.now + max(0.0, epoch - s.wall) for epoch in _schedules(s)]
@@ -35,16 +35,16 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
 
 
 def _prolonged(s: Snapshot, actions: tuple[Action, ...]) -> list[float]:
-    """When what must be prolonged every loop was prolonged last: our lease, our member key.
+    """When what must be prolonged is due: our lease, our member key.
 
     What these actions prolong now is due a whole loop from now, and needs no moment of its own.
     """
     now_done = {type(action) for action in actions}
     moments = []
     if i_own_the_lock.holds(s) and s.lease.sent_at is not None and RenewLock not in now_done:
-        moments.append(s.lease.sent_at)
+        moments.append(s.lease.sent_at + views.renew_every_seconds(s))
     if s.published_at is not None and PublishMember not in now_done:
-        moments.append(s.published_at)
+        moments.append(s.published_at + s.policy.loop_wait_seconds)
     return moments
 
 

@@ -40,6 +40,8 @@ from engine.server import (
     Slot,
 )
 from engine.work import (
+    FailsafeAnswer,
+    FailsafeCall,
     Fence,
     Job,
     JobKind,
@@ -57,6 +59,8 @@ __all__ = [
     "DataDirectory",
     "DirectoryKind",
     "FailoverRequest",
+    "FailsafeAnswer",
+    "FailsafeCall",
     "Fence",
     "HistoryLine",
     "Job",
@@ -115,6 +119,15 @@ class Memory:
     unclaimed_since: Mapping[str, float] = field(
         default_factory=dict
     )  # slots that no member claims any more
+    failsafe_members: Mapping[str, str] = field(
+        default_factory=dict
+    )  # who must agree that we go on without the store, we among them; empty: not known
+    failsafe_sent: Mapping[str, str] = field(default_factory=dict)  # the last one that we wrote,
+    failsafe_sent_over: int = -1  # and the revision that it was to replace
+    failsafe_until: float = 0.0  # the members agreed that we go on until then,
+    failsafe_lease: float | None = None  # prolonging the lease that was sent at that moment
+    consented_until: float = 0.0  # we agreed not to lead until then,
+    consented_to: str = ""  # for the sake of this primary
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +153,7 @@ class Snapshot:
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
     requests: tuple[Request, ...] = ()
-    consented_until: float = 0.0  # we told a primary without the store that it may go on so long
+    failsafe_calls: tuple[FailsafeCall, ...] = ()
+    failsafe_answers: tuple[FailsafeAnswer, ...] = ()
+    started_at: float = 0.0  # when this daemon began
     stopping: bool = False

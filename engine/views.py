@@ -10,7 +10,9 @@ from engine.state import (
     HistoryLine,
     Known,
     LeaderTimeline,
+    Lease,
     Member,
+    Memory,
     PeerAnswer,
     Server,
     Snapshot,
@@ -60,11 +62,38 @@ def stop_margin_seconds(s: Snapshot) -> float:
     return min(5.0, max(1.0, s.policy.ttl_seconds * 0.2))
 
 
-def lease_ends(s: Snapshot) -> float | None:
-    """When our lease ends at the earliest, counted from before the renewal was sent."""
-    if s.lease.sent_at is None or s.lease.refused:
+def certain_until(lease: Lease, memory: Memory) -> float | None:
+    """When the certainty ends that nobody else may lead; None if there is none.
+
+    The store keeps its word from before our last renewal was sent, for ttl.  The members keep
+    theirs from before they were asked; that counts only together with the lease it prolonged.
+    """
+    if lease.sent_at is None or lease.refused:
         return None
-    return s.lease.sent_at + s.lease.ttl_seconds
+    ends = lease.sent_at + lease.ttl_seconds
+    return max(ends, memory.failsafe_until) if memory.failsafe_lease == lease.sent_at else ends
+
+
+def lease_ends(s: Snapshot) -> float | None:
+    """When our lease ends at the earliest; all that limits or allows writing follows from it.
+
+    Whoever agreed that another one leads, or was told by a member that it leads, has none.
+    """
+    if s.now < s.memory.consented_until or a_member_leads(s):
+        return None
+    return certain_until(s.lease, s.memory)
+
+
+def a_member_leads(s: Snapshot) -> bool:
+    """Whether a member told us, since our last renewal, that it is primary or leader itself."""
+    sent = s.lease.sent_at
+    return sent is not None and any(a.leads and a.asked_at > sent for a in s.failsafe_answers)
+
+
+def renew_every_seconds(s: Snapshot) -> float:
+    """How often the lease is renewed: every loop, but so that two answers may be lost."""
+    before_stop = s.policy.ttl_seconds - 2 * stop_margin_seconds(s)
+    return min(s.policy.loop_wait_seconds, before_stop / 2)
 
 
 def lease_left(s: Snapshot) -> float | None:
@@ -139,12 +168,17 @@ def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
     """Members that can be asked over REST.
 
     For one ttl also those whose keys vanished together with ours: the store lost its content, and
-    a primary among them may be alive.  A member whose own key expired is not waited for.
+    a primary among them may be alive.  So may one that lost the store, if the members named in
+    `failsafe` let it.  Else a member whose own key expired is not waited for.
     """
     members = {m.name: m for m in other_members(s)}
     if s.now - s.vanished_at <= s.policy.ttl_seconds:
         members = {m.name: m for m in s.vanished if m.name != s.me.name} | members
-    return tuple(name for name in sorted(members) if members[name].api_url)
+    names = {name for name in members if members[name].api_url}
+    view = cluster(s)
+    if s.policy.failsafe_mode and view is not None and view.failsafe is not None:
+        names |= set(view.failsafe) - {s.me.name}
+    return tuple(sorted(names))
 
 
 def answers_since(s: Snapshot, moment: float) -> bool:

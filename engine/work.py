@@ -90,6 +90,35 @@ class PeerAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FailsafeCall:
+    """A primary without the store asks that we let it go on; waits for an `Answer` with its id.
+
+    `ttl_seconds` is how long it will count on our word, from before it asked; 0: it did not say.
+    """
+
+    id: int
+    name: str
+    since: float
+    ttl_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailsafeAnswer:
+    """What a member said when asked to let us go on without the store (`AskFailsafe`).
+
+    `asked_at` is taken before the question was sent; the member keeps its word at least from then
+    for `ttl_seconds`.  `leads` says that it refused because it is primary, or leader, itself.
+    """
+
+    name: str
+    asked_at: float
+    ttl_seconds: float
+    agreed: bool
+    leads: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderTimeline:
     """What the leader said on a replication connection (`AskLeader`)."""
 

@@ -103,10 +103,21 @@ def _holding(s: Snapshot, actions: Sequence[Action]) -> list[str]:
 
 
 def lease_left(s: Snapshot) -> float:
-    """Seconds that our lease is certain for; 0 or less when it is not."""
-    if s.lease.sent_at is None or s.lease.refused:
+    """Seconds that our lease is certain for, by the store or by the members; else 0 or less."""
+    sent = s.lease.sent_at
+    if sent is None or s.lease.refused or consented(s):
         return 0.0
-    return s.lease.sent_at + s.lease.ttl_seconds - s.now
+    if any(answer.leads and answer.asked_at > sent for answer in s.failsafe_answers):
+        return 0.0
+    ends = sent + s.lease.ttl_seconds
+    if s.memory.failsafe_lease == sent:
+        ends = max(ends, s.memory.failsafe_until)
+    return ends - s.now
+
+
+def consented(s: Snapshot) -> bool:
+    """Whether a primary without the store counts on it that we do not lead."""
+    return s.now < s.memory.consented_until
 
 
 def stop_margin(s: Snapshot) -> float:

@@ -13,13 +13,16 @@ from typing import TypeAlias
 from engine.actions import (
     AcquireLock,
     Action,
+    Answer,
     ArmFence,
     CreateRoles,
     Exit,
     Hold,
     MoveDataDirectory,
     Promote,
+    Remember,
     RemoveDataDirectory,
+    RenewLock,
     StartPostgres,
     StopPostgres,
     StoreAction,
@@ -163,6 +166,41 @@ def a_silent_store_does_not_keep_a_daemon_from_ending(
         assert not [action for action in actions if isinstance(action, StoreAction)]
 
 
+def whoever_consented_does_not_lead(s: Snapshot, actions: Sequence[Action]) -> None:
+    """While a primary without the store counts on our word, we take no lock and nothing writes."""
+    if not checker.consented(s) or s.memory.bootstrapping:
+        return
+    assert not checker.of(AcquireLock, actions)
+    assert not checker.of(RenewLock, actions)
+    assert not checker.of(Promote, actions)
+    assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
+
+
+def consent_is_given_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Action]) -> None:
+    """Only a member without lock and without a writable server agrees, and for a whole ttl."""
+    calls = {call.id: call for call in s.failsafe_calls}
+    for x in checker.of(Answer, actions):
+        if x.request_id in calls and x.status == 200:
+            assert not checker.may_be_writable(s)
+            assert checker.lease_left(s) <= 0
+            assert not checker.of(AcquireLock, actions)
+            promised = [r.changes.get("consented_until", 0) for r in checker.of(Remember, actions)]
+            assert max(promised) >= s.now + s.policy.ttl_seconds
+
+
+def only_all_members_prolong_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
+    """The certainty goes no further than the word of every member that could race."""
+    for x in checker.of(Remember, actions):
+        until = x.changes.get("failsafe_until")
+        if until is None:
+            continue
+        assert s.me.name in s.memory.failsafe_members
+        assert checker.lease_left(s) > 0
+        told = {a.name: a.asked_at + a.ttl_seconds for a in s.failsafe_answers if a.agreed}
+        for name in s.memory.failsafe_members:
+            assert name == s.me.name or until <= told[name]
+
+
 def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:
     """No two actions of one decision speak against each other."""
     assert not checker.contradictions(s, actions)
@@ -180,6 +218,9 @@ PROMISES: tuple[Promise, ...] = (
     a_data_directory_is_removed_only_with_permission,
     roles_are_created_only_in_our_own_bootstrap,
     a_silent_store_does_not_keep_a_daemon_from_ending,
+    whoever_consented_does_not_lead,
+    consent_is_given_only_by_who_cannot_write,
+    only_all_members_prolong_a_lease,
     no_decision_contradicts_itself,
 )
 

@@ -73,6 +73,7 @@ class Daemon:
     def run(self) -> int:
         """Cycle until a decision says Exit; the exit code."""
         self._world.memory = self._kept.load()
+        self._world.started_at = now()
         self._install_signals()
         self._world.store.watch(lambda: self._wakeup.wake("store changed"))
         while self._executor.exit is None:

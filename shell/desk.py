@@ -15,7 +15,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.state import Cluster, Known, Request, RequestKind, RestartCondition, Snapshot
+from engine.state import (
+    Cluster,
+    FailsafeCall,
+    Known,
+    Request,
+    RequestKind,
+    RestartCondition,
+    Snapshot,
+)
 from shell.processes import now
 
 # More requests than an operator could mean: the rest is answered at once instead of piling up.
@@ -26,9 +34,8 @@ MOST_PENDING_REQUESTS = 32
 class Publication:
     """What one cycle of the main loop leaves for the other threads; instants are CLOCK_BOOTTIME.
 
-    `decision` is the engine's decision about `snapshot`.  `failsafe_until` is the instant up to
-    which the other members' consent keeps this primary without a lease.  `numbers` are further
-    measurements, shown by /metrics as `hae_<name>`.
+    `decision` is the engine's decision about `snapshot`.  `numbers` are further measurements, shown
+    by /metrics as `hae_<name>`.
     """
 
     sequence: int
@@ -40,19 +47,8 @@ class Publication:
     loop_seconds: float = 0.0
     fired_rules: tuple[str, ...] = ()
     decision: Any = None
-    failsafe_until: float | None = None
     watchdog_failed: bool = False
     numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FailsafeCall:
-    """A primary without the store asked us at `at` to stay quiet, and we accepted."""
-
-    name: str
-    api_url: str
-    conn_url: str
-    at: float
 
 
 Outcome = tuple[int, str]
@@ -74,7 +70,7 @@ class Desk:
         self._ids = itertools.count(1)
         self._requests: dict[int, tuple[Request, Future[Outcome]]] = {}
         self._fired: Counter[str] = Counter()
-        self._failsafe_calls: dict[str, FailsafeCall] = {}
+        self._failsafe_calls: dict[int, tuple[FailsafeCall, Future[Outcome]]] = {}
 
     def publish(self, publication: Publication) -> None:
         """Make `publication` the latest and tell the readers; called by the main loop."""
@@ -145,28 +141,36 @@ class Desk:
         """Answer a request; an unknown or already answered one is left alone."""
         with self._lock:
             found = self._requests.pop(request_id, None)
-        if found is not None and found[1].set_running_or_notify_cancel():
-            found[1].set_result((status, text))
+            call = self._failsafe_calls.pop(request_id, None)
+        future = found[1] if found else call[1] if call else None
+        if future is not None and future.set_running_or_notify_cancel():
+            future.set_result((status, text))
 
     def _forget_cancelled(self) -> None:
         for number in [n for n, (_request, future) in self._requests.items() if future.cancelled()]:
             del self._requests[number]
+        for number in [n for n, (_c, future) in self._failsafe_calls.items() if future.cancelled()]:
+            del self._failsafe_calls[number]
 
     def poke(self, why: str) -> None:
         """Wake the main loop: something happened that a fresh snapshot would show."""
         self.on_wake(why)
 
-    def accept_failsafe_call(self, call: FailsafeCall) -> None:
-        """Remember that we accepted that primary, and wake the main loop."""
+    def ask_consent(self, name: str, ttl_seconds: float) -> Future[Outcome]:
+        """Hand in that a primary without the store asks to go on; the future gives the answer."""
+        future: Future[Outcome] = Future()
         with self._lock:
-            self._failsafe_calls[call.name] = call
-            if len(self._failsafe_calls) > MOST_PENDING_REQUESTS:
-                oldest = min(self._failsafe_calls.values(), key=lambda kept: kept.at)
-                del self._failsafe_calls[oldest.name]
-        self.on_wake(f"failsafe call of {call.name}")
+            self._forget_cancelled()
+            if len(self._failsafe_calls) >= MOST_PENDING_REQUESTS:
+                future.set_result((503, "too many callers are waiting for an answer"))
+                return future
+            number = next(self._ids)
+            self._failsafe_calls[number] = (FailsafeCall(number, name, now(), ttl_seconds), future)
+        self.on_wake(f"failsafe call of {name}")
+        return future
 
-    @property
     def failsafe_calls(self) -> tuple[FailsafeCall, ...]:
-        """The accepted failsafe calls, the newest of each caller."""
+        """Return the primaries that wait for our consent, oldest first, for the snapshot."""
         with self._lock:
-            return tuple(self._failsafe_calls.values())
+            self._forget_cancelled()
+            return tuple(call for call, _future in self._failsafe_calls.values())

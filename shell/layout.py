@@ -79,6 +79,7 @@ def parse_cluster(entries: Mapping[str, StoredValue]) -> Cluster:
         history=_parse_history(entries),
         sync=_parse_sync(entries),
         failsafe=_parse_failsafe(entries),
+        failsafe_revision=entries[FAILSAFE].revision if FAILSAFE in entries else 0,
     )
 
 

@@ -43,6 +43,9 @@ class Peers:
             context.load_cert_chain(ctl.certfile, ctl.keyfile, ctl.keyfile_password)
         self._http = urllib3.PoolManager(num_pools=8, ssl_context=context, retries=False)
         self._ttl_seconds = settings.dynamic.ttl
+        login = ctl.authentication or settings.restapi.authentication
+        pair = f"{login.username}:{login.password}" if login else None
+        self._login = dict(urllib3.util.make_headers(basic_auth=pair)) if pair else {}
 
     def ask(self, members: Sequence[Member], timeout_seconds: float) -> list[PeerAnswer]:
         """Ask all of them side by side; takes little more than `timeout_seconds`."""
@@ -54,8 +57,7 @@ class Peers:
         try:
             document = self._get(member.api_url, timeout_seconds)
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-            why = type(error).__name__ if not str(error) else _short(error)
-            return PeerAnswer(member.name, asked_at, reachable=False, why=why)
+            return PeerAnswer(member.name, asked_at, reachable=False, why=short(error))
         return self._read(member.name, asked_at, document)
 
     def _get(self, url: str, timeout_seconds: float) -> Mapping[str, Any]:
@@ -75,6 +77,25 @@ class Peers:
         if not isinstance(document, dict):
             raise ValueError("the answer is not a JSON object")
         return document
+
+    def post(
+        self, api_url: str, path: str, body: Mapping[str, Any], timeout_seconds: float
+    ) -> tuple[int, str]:
+        """Send one call with our credentials to the member of that api_url; status and text."""
+        parts = urllib3.util.parse_url(api_url)
+        reply = self._http.request(
+            "POST",
+            f"{parts.scheme}://{parts.netloc}/{path}",
+            body=json.dumps(body),
+            timeout=urllib3.Timeout(total=timeout_seconds),
+            preload_content=False,
+            headers={"Connection": "close", "Content-Type": "application/json", **self._login},
+            redirect=False,
+        )
+        try:
+            return reply.status, reply.read(MOST_BYTES).decode("utf-8", "replace")
+        finally:
+            reply.close()
 
     def _read(self, name: str, asked_at: float, document: Mapping[str, Any]) -> PeerAnswer:
         tags = layout.parse_tags(document.get("tags"))
@@ -107,6 +128,7 @@ def _position(xlog: object) -> int | None:
     return max(known) if known else None
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def short(error: BaseException) -> str:
+    """An error on one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) < 160 else text[:157] + "..."

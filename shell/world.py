@@ -32,6 +32,7 @@ from engine.state import (
 from shell import layout
 from shell.configured import Configured
 from shell.desk import Desk
+from shell.failsafe import FailsafeCalls
 from shell.fence.client import Fence as FenceClient
 from shell.fence.client import FenceUnavailable
 from shell.lanes import JobLane, SideLane, StoreLane
@@ -108,6 +109,8 @@ class World:
         self.store_lane = StoreLane(wake)
         self.jobs = JobLane(wake)
         self.side = SideLane(wake)
+        self.failsafe = FailsafeCalls(peer_calls, wake)
+        self.started_at = 0.0
         self.memory = Memory()
         self.lease = Lease()
         self.published: dict[str, Any] | None = None
@@ -157,14 +160,11 @@ class World:
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             requests=self.desk.pending(),
-            consented_until=self._consented_until(),
+            failsafe_calls=self.desk.failsafe_calls(),
+            failsafe_answers=self.failsafe.answers,
+            started_at=self.started_at,
             stopping=self.stopping,
         )
-
-    def _consented_until(self) -> float:
-        """Until when a primary without the store counts on our consent; 0: none does."""
-        calls = [call.at for call in self.desk.failsafe_calls]
-        return max(calls) + self.configured.policy.ttl_seconds if calls else 0.0
 
     # --- the store --------------------------------------------------------------------------------
 
@@ -202,12 +202,15 @@ class World:
         if before is not None and before.member(name) and not after.member(name):
             self._vanished, self._vanished_at = before.members, now()
         names = {member.name for member in (*after.members, *self._vanished)}
+        names |= set(after.failsafe or ())
         self.peers = {name: a for name, a in self.peers.items() if name in names}
 
     def members_named(self, names: tuple[str, ...]) -> list[Member]:
         """The members of these names, as they were seen last."""
         cluster = self.known_cluster()
-        known = {m.name: m for m in self._vanished}
+        listed = (cluster.failsafe or {}) if cluster else {}
+        known = {name: Member(name, api_url=url) for name, url in listed.items()}
+        known |= {m.name: m for m in self._vanished}
         known |= {m.name: m for m in cluster.members} if cluster else {}
         return [known[name] for name in names if name in known]
 
@@ -263,6 +266,7 @@ class World:
         for lane in (
             self.store_lane,
             self.side,
+            self.failsafe,
             self._view_look,
             self._postgres_look,
             self.peer_calls,

@@ -15,6 +15,7 @@ from engine.actions.base import Upstream
 from engine.actions.local import (
     Answer,
     ArmFence,
+    AskFailsafe,
     AskLeader,
     AskPeers,
     DisarmFence,
@@ -55,6 +56,7 @@ from engine.actions.store import (
     RenewLock,
     WithdrawMember,
     WriteConfig,
+    WriteFailsafe,
     WriteHistory,
     WriteInitialize,
     WriteStatus,
@@ -68,6 +70,7 @@ __all__ = [
     "Answer",
     "ApplyConfiguration",
     "ArmFence",
+    "AskFailsafe",
     "AskLeader",
     "AskPeers",
     "ClaimFounding",
@@ -106,6 +109,7 @@ __all__ = [
     "Upstream",
     "WithdrawMember",
     "WriteConfig",
+    "WriteFailsafe",
     "WriteHistory",
     "WriteInitialize",
     "WriteStatus",
@@ -126,6 +130,7 @@ StoreAction: TypeAlias = (
     | WriteConfig
     | WriteStatus
     | WriteHistory
+    | WriteFailsafe
     | ClearFailover
 )
 # Long work on PostgreSQL: one at a time, begun here and seen as the snapshot's `job`.
@@ -153,7 +158,8 @@ SideAction: TypeAlias = (
 )
 # At once, in the loop.
 LoopAction: TypeAlias = (
-    MoveDataDirectory
+    AskFailsafe
+    | MoveDataDirectory
     | ReadConfiguration
     | ArmFence
     | DisarmFence

@@ -36,6 +36,20 @@ class AskPeers:
 
 
 @dataclass(frozen=True, slots=True)
+class AskFailsafe:
+    """Ask these members (name -> api_url) to let us lead for `ttl_seconds` more, without the store.
+
+    A member that was asked and has not answered yet is not asked again.  Each answer wakes the
+    loop.
+    """
+
+    members: Mapping[str, str]
+    ttl_seconds: float
+    timeout_seconds: float
+    slots: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class AskLeader:
     """Ask the leader for its timeline and its history on a replication connection."""
 

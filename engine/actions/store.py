@@ -98,6 +98,17 @@ class WriteHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteFailsafe:
+    """Write `failsafe` (member name -> api_url), only over that revision; 0: only if absent.
+
+    Without members the key is deleted.
+    """
+
+    members: Mapping[str, str]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClearFailover:
     """Delete the `failover` key, only at that revision; `why` is logged."""
 

@@ -103,14 +103,14 @@ def store_is_busy(s: Snapshot) -> bool:
 def _renewal(s: Snapshot) -> str:
     if s.lease.sent_at is None:
         return "never renewed"
-    return f"renewed {s.now - s.lease.sent_at:.1f}s ago, every {s.policy.loop_wait_seconds:g}s"
+    return f"renewed {s.now - s.lease.sent_at:.1f}s ago, every {views.renew_every_seconds(s):g}s"
 
 
 @fact(_renewal)
 def renewal_is_due(s: Snapshot) -> bool:
-    """A whole loop has passed since the lease was renewed, or it never was by this daemon."""
+    """A loop has passed since the lease was renewed, or it never was by this daemon."""
     sent = s.lease.sent_at
-    return sent is None or s.now - sent >= views.DUE * s.policy.loop_wait_seconds
+    return sent is None or s.now - sent >= views.DUE * views.renew_every_seconds(s)
 
 
 # --- the fence ------------------------------------------------------------------------------------

@@ -21,12 +21,6 @@ def barred_from_the_race(s: Snapshot) -> bool:
     return s.now < s.memory.race_barred_until
 
 
-@fact(lambda s: f"{max(0.0, s.consented_until - s.now):.1f}s left of the consent")
-def consented_to_a_failsafe_primary(s: Snapshot) -> bool:
-    """A primary that lost the store asked us over REST, and we agreed that it goes on."""
-    return s.now < s.consented_until
-
-
 def _sync(s: Snapshot) -> str:
     view = views.cluster(s)
     return f"synchronous_mode={s.policy.synchronous_mode}, sync={view.sync if view else None}"

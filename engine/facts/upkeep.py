@@ -261,7 +261,7 @@ def a_slot_lags(s: Snapshot) -> bool:
     return bool(slots_to_advance(s))
 
 
-@fact(lambda s: f"synchronous={s.policy.synchronous_mode}, failsafe={s.policy.failsafe_mode}")
+@fact(lambda s: f"synchronous={s.policy.synchronous_mode}")
 def asks_for_what_is_not_built(s: Snapshot) -> bool:
-    """The configuration asks for synchronous mode or failsafe mode."""
-    return s.policy.synchronous_mode != "off" or s.policy.failsafe_mode
+    """The configuration asks for synchronous mode."""
+    return s.policy.synchronous_mode != "off"

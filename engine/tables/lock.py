@@ -1,6 +1,7 @@
 """What to remember of finished work, and keeping the leader lock."""
 
 from engine.actions import Action, Remember, RenewLock, Report
+from engine.facts.failsafe import consented
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
@@ -248,7 +249,7 @@ LOCK = Table(
         Rule(
             "lock.resume",
             "The store still names us, from before this daemon started or lost touch: renew",
-            when=(store_names_me, ~i_own_the_lock),
+            when=(store_names_me, ~i_own_the_lock, ~consented),
             then=lambda _: (RenewLock(create=False),),
             why="A restarted daemon takes its lease up again instead of causing a failover. A key "
             "that is gone is not created: another may have led since, so there must be a race.",

@@ -2,6 +2,13 @@
 
 from engine import views
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
+from engine.facts.failsafe import (
+    a_listed_member_is_silent,
+    consented,
+    failsafe_is_on,
+    not_listed_for_failsafe,
+    started_lately,
+)
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
 from engine.facts.postgres import a_job_runs, runs_as_standby
 from engine.facts.race import (
@@ -9,7 +16,6 @@ from engine.facts.race import (
     a_peer_is_preferred,
     a_peer_is_writable,
     barred_from_the_race,
-    consented_to_a_failsafe_primary,
     lags_too_far,
     lock_was_free_before,
     may_miss_synchronous_commits,
@@ -83,9 +89,16 @@ RACE = Table(
         Rule(
             "race.consented",
             "We agreed that a primary without the store goes on: do not race",
-            when=(consented_to_a_failsafe_primary,),
-            then=lambda s: (Hold("the end of our consent", s.consented_until),),
+            when=(consented,),
+            then=lambda s: (Hold("the end of our consent", s.memory.consented_until),),
             why="That primary counts on our word for one ttl, even if we reach the store.",
+        ),
+        Rule(
+            "race.not_listed",
+            "The `failsafe` key does not name us",
+            when=(not_listed_for_failsafe,),
+            then=lambda _: (Hold("a member that `failsafe` names to lead"),),
+            why="A primary without the store asks only those that it names: it may still run.",
         ),
         Rule(
             "race.no_fence",
@@ -128,6 +141,17 @@ RACE = Table(
             when=(a_peer_is_writable,),
             then=lambda s: _soon(s, "the old primary to stop or to take the lock"),
             why="Two primaries would diverge.",
+        ),
+        Rule(
+            "race.just_started",
+            "This daemon is young, and a member that `failsafe` names is silent: wait for one ttl",
+            when=(failsafe_is_on, started_lately, a_listed_member_is_silent),
+            then=lambda s: (
+                Hold(
+                    "the end of what a former daemon agreed to", s.started_at + s.policy.ttl_seconds
+                ),
+            ),
+            why="The daemon before this one may have let that member go on without the store.",
         ),
         Rule(
             "race.named",

@@ -16,6 +16,7 @@ from engine.actions import (
     WriteConfig,
     WriteInitialize,
 )
+from engine.facts.failsafe import consented
 from engine.facts.lease import (
     another_owns_the_lock,
     fence_is_missing,
@@ -155,6 +156,13 @@ PRIMARY = Table(
             then=lambda s: (StopPostgres("fast", f"no fence: {s.fence.why}"),),
             why="Without the fence a hung daemon could leave two primaries behind.",
             ends=True,
+        ),
+        Rule(
+            "primary.promised",
+            "Maintenance mode, and we agreed that a primary without the store goes on: wait",
+            when=(lock_is_free, consented),
+            then=lambda s: (Hold("the end of our consent", s.memory.consented_until),),
+            why="That primary counts on our word for one ttl.",
         ),
         Rule(
             "primary.acquire",

@@ -6,6 +6,7 @@ for more writing.
 
 from engine import views
 from engine.actions import Action, ArmFence, DisarmFence, Hold, StopPostgres
+from engine.facts.failsafe import a_member_leads_itself, consented
 from engine.facts.lease import (
     another_owns_the_lock,
     fence_deadline_differs,
@@ -126,6 +127,22 @@ WRITE = Table(
             when=(another_owns_the_lock,),
             then=lambda s: _stop_now(f"{views.leader_name(s)} owns the leader lock"),
             why="Two primaries would diverge; the one without the lock gives way.",
+            ends=True,
+        ),
+        Rule(
+            "write.member_leads",
+            "Asked to let us go on without the store, a member said that it leads: stop at once",
+            when=(a_member_leads_itself,),
+            then=lambda _: _stop_now("another member is primary, or leader, by its own word"),
+            why="Two primaries would diverge, and the one without the store knows less.",
+            ends=True,
+        ),
+        Rule(
+            "write.promised",
+            "This server may be writable although we agreed that another goes on: stop at once",
+            when=(consented,),
+            then=lambda s: _stop_now(f"promised to {s.memory.consented_to} not to lead"),
+            why="That primary, which has lost the store, counts on our word.",
             ends=True,
         ),
         Rule(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from engine import views
+from engine import agreement, views
 from engine.actions import (
     Action,
     AdvanceSlots,
@@ -16,10 +16,12 @@ from engine.actions import (
     RunCallback,
     RunCheckpoint,
     WriteConfig,
+    WriteFailsafe,
     WriteHistory,
     WriteStatus,
 )
 from engine.document import member_document, role_text
+from engine.facts.failsafe import failsafe_key_differs
 from engine.facts.lease import i_own_the_lock, store_answers, store_is_busy
 from engine.facts.postgres import (
     a_job_runs,
@@ -268,6 +270,16 @@ def _status(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
+def _failsafe(s: Snapshot) -> tuple[Action, ...]:
+    view = views.cluster(s)
+    assert view is not None
+    members = agreement.wanted_key(s) if s.policy.failsafe_mode else {}
+    note = {"failsafe_sent": members, "failsafe_sent_over": view.failsafe_revision}
+    noted = all(getattr(s.memory, name) == value for name, value in note.items())
+    write = WriteFailsafe(members, view.failsafe_revision)
+    return (write,) if noted else (Remember(note), write)
+
+
 LEADER = Table(
     "leader",
     "Does the store know what only the leader can tell?",
@@ -279,6 +291,14 @@ LEADER = Table(
             when=(config_key_is_missing,),
             then=lambda s: (WriteConfig(s.policy.dcs_config),),
             why="The leader keeps a copy of the last one.",
+        ),
+        Rule(
+            "leader.failsafe",
+            "The `failsafe` key does not name the members as they are: write it",
+            when=(failsafe_key_differs,),
+            then=_failsafe,
+            why="It says who must agree before a primary goes on without the store, and who may "
+            "race while one might.",
         ),
         Rule(
             "leader.history",
@@ -316,8 +336,8 @@ LIMITS = Table(
             then=lambda _: (
                 Report(
                     "error",
-                    "synchronous_mode and failsafe_mode are not carried out by this version: "
-                    "synchronous_standby_names is not managed, and a silent store demotes",
+                    "synchronous_mode is not carried out by this version: "
+                    "synchronous_standby_names is not managed",
                 ),
             ),
             why="A promise that is not kept must not look like one that is.",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine import views
+from engine import agreement, views
 from engine.document import role_text, state_text, tags_document
 from engine.state import (
     Cluster,
@@ -67,8 +67,8 @@ def facts_of(publication: Publication) -> Facts:
     state, role = state_and_role(s, standby_cluster=standby)
     ttl, tags = s.policy.ttl_seconds, tags_document(s)
     observed_at = s.postgres.server.when if isinstance(s.postgres.server, Known) else None
-    failsafe_until = publication.failsafe_until or NEVER
-    leads_until = _leads_until(s, failsafe_until)
+    failsafe_until = agreement.active_until(s)
+    leads_until = _leads_until(s)
     fresh_until = NEVER if observed_at is None or state != "running" else observed_at + ttl
     alive_until = NEVER if observed_at is None or state != "running" else observed_at + 2 * ttl
     replica = role == "replica"
@@ -110,19 +110,20 @@ def facts_of(publication: Publication) -> Facts:
     )
 
 
-def _leads_until(s: Snapshot, failsafe_until: float) -> float:
+def _leads_until(s: Snapshot) -> float:
     """When our ownership of the lock ends to be certain.
 
-    A view newer than our last renewal that names somebody else, or nobody, is believed.
+    A view newer than our last renewal that names somebody else is believed; so is one that names
+    nobody, unless the members let us go on without the store.
     """
-    ends = views.lease_ends(s)
-    cluster = views.cluster(s)
+    ends, cluster = views.lease_ends(s), views.cluster(s)
     if ends is None:
-        return failsafe_until
+        return NEVER
     assert s.lease.sent_at is not None
     if cluster is not None and cluster.leader != s.me.name and _view_seen(s) > s.lease.sent_at:
-        return NEVER
-    return max(ends, failsafe_until)
+        nobody_could = cluster.leader is None and agreement.active_until(s) >= ends
+        return ends if nobody_could else NEVER
+    return ends
 
 
 def _primary_until(

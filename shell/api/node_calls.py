@@ -5,11 +5,12 @@ Here belong answers from the last publication.  The only waiting is for a newer 
 
 from __future__ import annotations
 
+import asyncio
+
 from shell.api import health
 from shell.api.messages import JSON, Call, Response, answer, json_answer
 from shell.api.metrics import metrics_text
 from shell.api.office import Office, Rendering, not_ready
-from shell.desk import FailsafeCall
 from shell.processes import now
 
 # A racing peer compares positions: one older than this is looked up again before it is told.
@@ -17,6 +18,9 @@ FRESH_ENOUGH_SECONDS = 0.3
 FRESH_WAIT_SECONDS = 1.0
 # Anybody may send GETs: they must not make the main loop turn faster than this.
 BETWEEN_POKES_SECONDS = 0.3
+# The main loop answers a primary without the store in its next cycle.
+CONSENT_WAIT_SECONDS = 15.0
+LONGEST_TTL = 86400.0
 
 
 class NodeCalls:
@@ -77,22 +81,24 @@ class NodeCalls:
         return json_answer(dict(view.value.failsafe or {}) if view is not None else {})
 
     async def accept_failsafe(self, call: Call) -> Response:
-        """Answer `POST /failsafe`: a primary without the store asks us to stay quiet."""
-        rendering = self._office.rendering()
-        if rendering is None:
-            return not_ready()
-        if not rendering.publication.snapshot.policy.failsafe_mode:
-            return answer(502, "failsafe mode is not enabled")
-        if rendering.facts.role == "primary":
-            return answer(500, f"{self._office.options.name} is running as the primary itself")
+        """Answer `POST /failsafe`: a primary without the store asks to go on."""
         assert call.body is not None
-        caller = {key: call.body.get(key) for key in ("name", "api_url", "conn_url")}
-        name = caller["name"]
+        name, ttl = call.body.get("name"), call.body.get("ttl", 0.0)
         if not isinstance(name, str) or not name:
             return answer(400, "name: text is required")
-        self._office.desk.accept_failsafe_call(
-            FailsafeCall(name, str(caller["api_url"] or ""), str(caller["conn_url"] or ""), now())
-        )
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 <= ttl <= LONGEST_TTL:
+            return answer(400, "ttl: a number of seconds is required")
+        if self._office.rendering() is None:
+            return not_ready()
+        asked = self._office.desk.ask_consent(name, float(ttl))
+        try:
+            async with asyncio.timeout(CONSENT_WAIT_SECONDS):
+                status, text = await asyncio.wrap_future(asked)
+        except TimeoutError:
+            return answer(503, f"no answer in {CONSENT_WAIT_SECONDS:g} seconds")
+        rendering = self._office.rendering()
+        if status != 200 or rendering is None:
+            return answer(status, text)
         facts = rendering.facts
         lsn = max(facts.received_lsn or 0, facts.replayed_lsn or 0)
-        return answer(200, "Accepted", ((b"lsn", b"%d" % lsn),))
+        return answer(status, text, ((b"lsn", b"%d" % lsn),))

@@ -33,7 +33,6 @@ def _dynamic_problems(shared: DynamicSettings) -> list[Problem]:
     logical = ", ".join(sorted(s.name for s in shared.slots.values() if s.type == "logical"))
     wanted = {
         f"synchronous_mode {shared.synchronous_mode}": shared.synchronous_mode != "off",
-        "failsafe_mode": shared.failsafe_mode,
         "primary_race_backoff": shared.primary_race_backoff > 0,
         f"logical slots ({logical})": bool(logical),
     }

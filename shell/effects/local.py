@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from engine import views
 from engine.actions import (
     Answer,
     ArmFence,
+    AskFailsafe,
     DisarmFence,
     Exit,
     Hold,
@@ -45,6 +47,8 @@ class LocalEffects:
                 return self._arm(action)
             case DisarmFence():
                 return self._disarm()
+            case AskFailsafe():
+                self._ask_failsafe(action)
             case Remember():
                 self._world.memory = replace(self._world.memory, **action.changes)
             case Report():
@@ -66,10 +70,11 @@ class LocalEffects:
         return True
 
     def _arm(self, action: ArmFence) -> bool:
-        client, lease = self._world.fence_client, self._world.lease
-        if client is None or lease.sent_at is None:
+        client = self._world.fence_client
+        ends = views.certain_until(self._world.lease, self._world.memory)
+        if client is None or ends is None:
             return not action.required
-        kill_at = lease.sent_at + lease.ttl_seconds - action.before_end_seconds
+        kill_at = ends - action.before_end_seconds
         target = ProcessId(action.pid, action.start_ticks) if action.pid else None
         try:
             client.arm(target, kill_at, action.grace_seconds)
@@ -88,6 +93,17 @@ class LocalEffects:
             except FenceUnavailable as error:
                 self._report(Report("warning", f"fence: {error}"))
         return True
+
+    def _ask_failsafe(self, action: AskFailsafe) -> None:
+        settings = self._world.configured.settings
+        self._world.failsafe.ask(
+            action,
+            {
+                "name": settings.name,
+                "conn_url": settings.postgresql.conn_url,
+                "api_url": settings.restapi.api_url,
+            },
+        )
 
     def _move_data_directory(self) -> bool:
         try:

@@ -21,6 +21,7 @@ from engine.actions import (
     StoreAction,
     WithdrawMember,
     WriteConfig,
+    WriteFailsafe,
     WriteHistory,
     WriteInitialize,
     WriteStatus,
@@ -69,6 +70,8 @@ class StoreEffects:
                 return lambda: self._put("status", text)
             case WriteHistory():
                 return lambda: self._put("history", _history_text(action))
+            case WriteFailsafe():
+                return lambda: self._write_failsafe(action)
             case ClearFailover():
                 return lambda: self._drop("failover", action.revision)
             case _:
@@ -165,6 +168,15 @@ class StoreEffects:
             "config", layout.compact(json.loads(action.text)), self._world.deadline()
         )
         return True
+
+    def _write_failsafe(self, action: WriteFailsafe) -> bool:
+        """Only over the revision that was seen: a late write must not undo what was known."""
+        store, key, text = self._world.store, layout.FAILSAFE, layout.failsafe_text(action.members)
+        if not action.members:
+            return self._drop(key, action.revision)
+        if not action.revision:
+            return self._create(key, text)
+        return store.replace(key, text, action.revision, self._world.deadline())
 
     def _create_initialize(self, system_identifier: str) -> bool:
         """Refused for certain, it is another's: our claim must not say otherwise."""

@@ -121,7 +121,7 @@ def test_failsafe_is_open_to_unlisted_members():
     s = snapshots.replica(now())
     s = replace(s, policy=replace(s.policy, failsafe_mode=True))
     with running(s, allowlist_include_members=True) as api:
-        assert api.call("POST", "/failsafe", {"name": "n1"}).status == 200
+        assert api.call("POST", "/failsafe", {}).status == 400
     with running(s, allowlist=("10.9.9.9",)) as api:
         assert api.call("POST", "/failsafe", {"name": "n1"}).status == 403
 

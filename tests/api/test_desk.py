@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from engine.state import Known, RequestKind, Unknown
-from shell.desk import MOST_PENDING_REQUESTS, Desk, FailsafeCall
+from shell.desk import MOST_PENDING_REQUESTS, Desk
 from tests.api.support import publication
 from tests.support import snapshots
 
@@ -90,16 +90,19 @@ def test_requests_from_many_threads():
 
 
 def test_failsafe_calls():
-    """The newest call of each caller is kept, and only so many callers."""
+    """Questions wait in their order, a caller that gave up leaves, and too many are refused."""
     desk, woken = Desk(), []
     desk.on_wake = woken.append
-    desk.accept_failsafe_call(FailsafeCall("n1", "", "", 1.0))
-    desk.accept_failsafe_call(FailsafeCall("n1", "", "", 2.0))
-    assert [call.at for call in desk.failsafe_calls] == [2.0]
-    for number in range(MOST_PENDING_REQUESTS):
-        desk.accept_failsafe_call(FailsafeCall(f"m{number}", "", "", 3.0))
-    assert len(desk.failsafe_calls) == MOST_PENDING_REQUESTS
-    assert "n1" not in {call.name for call in desk.failsafe_calls}
+    first, second = desk.ask_consent("n1", 30.0), desk.ask_consent("n3", 0.0)
+    assert [(c.name, c.ttl_seconds) for c in desk.failsafe_calls()] == [("n1", 30.0), ("n3", 0.0)]
+    assert desk.pending() == ()
+    second.cancel()
+    (call,) = desk.failsafe_calls()
+    desk.answer(call.id, 200, "Accepted")
+    assert first.result(1) == (200, "Accepted")
+    asked = [desk.ask_consent("n1", 30.0) for _ in range(MOST_PENDING_REQUESTS + 1)]
+    assert asked[-1].result(1)[0] == 503
+    assert woken[0] == "failsafe call of n1"
 
 
 def test_poke():

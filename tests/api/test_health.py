@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.policy import Policy
-from engine.state import Job, JobKind, Known, Lease, Postmaster, SyncState, Tags, Unknown
+from engine.state import Job, JobKind, Known, Lease, Memory, Postmaster, SyncState, Tags, Unknown
 from shell.api.facts import facts_of
 from shell.api.health import verdict
 from tests.api.support import publication
@@ -120,10 +120,24 @@ def test_expired_lock_leaves_replicas_as_they_are():
 
 def test_failsafe_keeps_the_primary():
     """Consent of the members replaces the lease while it lasts; sync checks need the store."""
-    s = node("n1", lease=Lease(sent_at=LONG_AGO), cluster=Unknown(LONG_AGO, "no quorum"))
-    assert status(s, "/primary", failsafe_until=NOW + 5) == 200
-    assert status(s, "/primary", failsafe_until=NOW + 5, now=NOW + 5) == 503
-    assert status(s, "/read-only-sync", failsafe_until=NOW + 5) == 503
+    s = node(
+        "n1",
+        lease=Lease(sent_at=LONG_AGO),
+        cluster=Unknown(LONG_AGO, "no quorum"),
+        memory=Memory(failsafe_until=NOW + 5, failsafe_lease=LONG_AGO),
+    )
+    assert status(s, "/primary") == 200
+    assert status(s, "/primary", now=NOW + 5) == 503
+    assert status(s, "/read-only-sync") == 503
+
+
+def test_failsafe_outlives_the_key_but_not_another_owner():
+    """The store is back: a key that is gone may be ours again; another owner ends it at once."""
+    kept = Memory(failsafe_until=NOW + 5, failsafe_lease=LONG_AGO)
+    for leader, expected in ((None, 200), ("n2", 503)):
+        view = Known(snapshots.cluster(leader=leader), NOW)
+        s = node("n1", lease=Lease(sent_at=LONG_AGO), cluster=view, memory=kept)
+        assert status(s, "/primary") == expected
 
 
 def test_pause_without_store_trusts_the_role():
@@ -246,7 +260,8 @@ def test_readiness_without_any_position():
     """Without the store and an upstream position a replica is ready only under failsafe."""
     lost = node("n2", cluster=Unknown(NOW, "no quorum"))
     assert status(lost, "/readiness") == 503
-    assert status(lost, "/readiness", failsafe_until=NOW + 5) == 200
+    agreed = replace(lost, memory=Memory(consented_until=NOW + 5, consented_to="n1"))
+    assert status(agreed, "/readiness") == 200
 
 
 def test_standby_cluster():

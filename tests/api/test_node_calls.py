@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from engine.state import (
     DirectoryKind,
     Known,
     Lease,
+    Memory,
     PendingParameter,
     Postgres,
     RestartCondition,
@@ -93,8 +95,9 @@ def test_flags():
         moment,
         policy=Policy(pause=True, synchronous_mode="on"),
         cluster=Known(snapshots.cluster(leader=None, sync=sync), moment),
+        memory=Memory(consented_until=moment + 10, consented_to="n1"),
     )
-    found = document(s, failsafe_until=moment + 10, watchdog_failed=True)
+    found = document(s, watchdog_failed=True)
     for flag in (
         "pause",
         "cluster_unlocked",
@@ -230,34 +233,55 @@ CALL = {
 
 
 def test_failsafe_disabled():
-    """Without failsafe mode both methods answer 502."""
+    """Without failsafe mode there is no list of its members."""
     with running(snapshots.replica(now())) as api:
         assert api.get("/failsafe").status == 502
-        assert api.call("POST", "/failsafe", CALL).status == 502
 
 
-def test_failsafe_accepted_by_a_replica():
-    """A replica accepts, tells its position, and the main loop learns of it."""
+def ask_consent(api, body, answer):
+    """Call `POST /failsafe` and answer as the main loop would; the question and the reply."""
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(api.call, "POST", "/failsafe", body)
+        wait_for(api.desk.failsafe_calls, 10, "the question on the desk")
+        (question,) = api.desk.failsafe_calls()
+        api.desk.answer(question.id, *answer)
+        return question, calling.result(10)
+
+
+def test_failsafe_answer_of_the_main_loop():
+    """The question goes to the main loop; a consent tells our position."""
     with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.get("/failsafe").json() == {"n1": "http://10.0.0.1:8008/patroni"}
-        reply = api.call("POST", "/failsafe", CALL)
+        question, reply = ask_consent(api, {**CALL, "ttl": 30}, (200, "Accepted"))
+        assert (question.name, question.ttl_seconds) == ("n1", 30.0)
         assert (reply.status, reply.text) == (200, "Accepted")
         assert reply.headers["lsn"] == str(snapshots.LSN)
-        (call,) = api.desk.failsafe_calls
-        assert (call.name, call.api_url) == ("n1", CALL["api_url"])
         assert api.pokes == ["failsafe call of n1"]
+        assert api.desk.failsafe_calls() == ()
 
 
-def test_failsafe_refused_by_a_primary():
-    """A node that runs as the primary refuses."""
+def test_failsafe_refusal_of_the_main_loop():
+    """A refusal is passed on as it is; a caller that runs Patroni names no ttl."""
     with running(with_failsafe(snapshots.primary(now()))) as api:
-        assert api.call("POST", "/failsafe", CALL).status == 500
-        assert api.desk.failsafe_calls == ()
+        question, reply = ask_consent(api, CALL, (500, "n1 is running as the primary itself"))
+        assert (question.ttl_seconds, reply.status) == (0.0, 500)
+        assert reply.text == "n1 is running as the primary itself"
+        assert "lsn" not in reply.headers
 
 
-@pytest.mark.parametrize("body", [{"slots": {}}, {"name": 5}, {"name": ""}])
-def test_failsafe_without_a_name(body):
-    """A call that names nobody is refused."""
+def test_failsafe_without_an_answer(monkeypatch):
+    """A main loop that hangs agrees to nothing, and the question leaves the desk."""
+    monkeypatch.setattr(node_calls, "CONSENT_WAIT_SECONDS", 0.2)
+    with running(with_failsafe(snapshots.replica(now()))) as api:
+        assert api.call("POST", "/failsafe", CALL).status == 503
+        assert api.desk.failsafe_calls() == ()
+
+
+@pytest.mark.parametrize(
+    "body", [{"slots": {}}, {"name": 5}, {"name": ""}, {**CALL, "ttl": "long"}, {**CALL, "ttl": -1}]
+)
+def test_failsafe_with_a_wrong_body(body):
+    """A call that names nobody, or no sensible time, is refused."""
     with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.call("POST", "/failsafe", body).status == 400
 

@@ -18,6 +18,8 @@ from engine.state import (
     ControlData,
     DataDirectory,
     DirectoryKind,
+    FailsafeAnswer,
+    FailsafeCall,
     Fence,
     HistoryLine,
     Known,
@@ -58,12 +60,15 @@ FAR = RemotePrimary("10.9.0.1")
 TOLD_BY_FAR = replace(TOLD, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 FAR_FORK = replace(TOLD_BY_N2, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 
+URLS = {f"n{n}": f"http://10.0.0.{n}:8008/patroni" for n in (1, 2, 3)}
+
 # --- a lease, as this daemon knows it -------------------------------------------------------------
 
 LEASES: dict[str, Lease] = {
     "none": Lease(),
     "fresh": Lease(sent_at=NOW - 2),
     "due": Lease(sent_at=NOW - 9.5),
+    "overdue": Lease(sent_at=NOW - 12),
     "short": Lease(sent_at=NOW - 21),
     "ending": Lease(sent_at=NOW - 25.5),
     "over": Lease(sent_at=NOW - 31),
@@ -148,6 +153,8 @@ STORES: dict[str, Known[Cluster] | Unknown] = {
     "standby cluster": Known(
         cluster(members=(replace(members()[0], role="standby_leader"), *members()[1:])), NOW
     ),
+    "listed": Known(cluster(failsafe=URLS, failsafe_revision=5), NOW),
+    "listed, free": Known(cluster(leader=None, failsafe=URLS, failsafe_revision=5), NOW),
     "n1 leads no more": Known(cluster(leader="n2"), NOW),
     "n2 leads": Known(promoted("n2"), NOW),
     "n3 leads": Known(promoted("n3"), NOW),
@@ -196,6 +203,17 @@ def _told(role: str, **fields: Any) -> Memory:
     return Memory(announced_role=role, announced_up=True, **fields)
 
 
+def agrees(name: str, age: float = 0.5, **fields: Any) -> FailsafeAnswer:
+    """A member that was asked so many seconds ago to let us go on, and agreed."""
+    values: dict[str, Any] = {"asked_at": NOW - age, "ttl_seconds": 30.0, "agreed": True}
+    return FailsafeAnswer(name, **(values | fields))
+
+
+def declines(name: str, why: str = "timed out", **fields: Any) -> FailsafeAnswer:
+    """The same, but it did not agree."""
+    return agrees(name, agreed=False, why=why, **fields)
+
+
 ARMED = Fence(True, "", 4711, NOW - 2 + 30 - 3.5)
 ANSWERS = (silent_peer("n1"), peer("n3"))
 FREE_SINCE = {"lock_free_since": NOW - 1}
@@ -206,6 +224,20 @@ BASES: dict[str, Callable[[], Snapshot]] = {
         *("n1", "healthy", "primary", "fresh"),
         memory=_told("primary", status_at=NOW - 2),
         fence=ARMED,
+    ),
+    # n1 leads and can't reach the store any more; it asks the members to go on.
+    "cut off": lambda: _base(
+        *("n1", "silent", "primary", "overdue"),
+        policy=Policy(failsafe_mode=True),
+        memory=_told("primary", status_at=NOW - 12, failsafe_members=URLS),
+        fence=Fence(True, "", 4711, NOW - 12 + 30 - 3.5),
+    ),
+    # n2 streams from n1, which has lost the store and asks to go on.
+    "asked": lambda: _base(
+        *("n2", "listed", "standby"),
+        policy=Policy(failsafe_mode=True),
+        memory=_told("replica"),
+        failsafe_calls=(FailsafeCall(7, "n1", NOW - 0.1, 30.0),),
     ),
     # n2 streams from n1.
     "replica": lambda: _base("n2", "healthy", "standby", memory=_told("replica")),
@@ -280,6 +312,12 @@ FENCES: dict[str, Fence] = {
     "armed": ARMED,
     "missing": Fence(False, "not started yet"),
 }
+AGREEMENTS: dict[str, tuple[FailsafeAnswer, ...]] = {
+    "nobody": (),
+    "all": (agrees("n2"), agrees("n3", 0.7)),
+    "n3 is silent": (agrees("n2"), declines("n3")),
+    "n3 leads": (agrees("n2"), declines("n3", "500 n3 is running as the primary", leads=True)),
+}
 PIECES: dict[str, dict[str, Any]] = {
     "lease": LEASES,
     "postgres": POSTGRES,
@@ -288,6 +326,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "leader_timeline": TELLS,
     "fence": FENCES,
     "policy.standby_cluster": {"far": FAR, "an archive": RemotePrimary()},
+    "failsafe_answers": AGREEMENTS,
 }
 
 

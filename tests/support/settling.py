@@ -23,6 +23,7 @@ from engine.state import (
     Slot,
     Snapshot,
 )
+from engine.views import certain_until
 
 
 def settle(s: Snapshot, most_steps: int) -> int | None:
@@ -97,14 +98,18 @@ def _release(s: Snapshot, action: Any) -> Snapshot:
 
 
 def _arm(s: Snapshot, action: Any) -> Snapshot:
-    if not s.fence.ready or s.lease.sent_at is None:
+    ends = certain_until(s.lease, s.memory)
+    if not s.fence.ready or ends is None:
         return s
-    ends = s.lease.sent_at + s.lease.ttl_seconds
     return replace(s, fence=Fence(True, "", action.pid, ends - action.before_end_seconds))
 
 
 def _answer(s: Snapshot, action: Any) -> Snapshot:
-    return replace(s, requests=tuple(r for r in s.requests if r.id != action.request_id))
+    return replace(
+        s,
+        requests=tuple(r for r in s.requests if r.id != action.request_id),
+        failsafe_calls=tuple(c for c in s.failsafe_calls if c.id != action.request_id),
+    )
 
 
 def _follow(s: Snapshot, action: Any) -> Snapshot:
@@ -142,6 +147,11 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.WriteStatus: _in_store(lambda s, c, x: replace(c, optime=x.optime, slots=dict(x.slots))),
     a.WriteHistory: _in_store(lambda s, c, x: replace(c, history=x.lines)),
     a.ClearFailover: _in_store(lambda s, c, x: replace(c, failover=None)),
+    a.WriteFailsafe: _in_store(
+        lambda s, c, x: replace(
+            c, failsafe=dict(x.members) or None, failsafe_revision=x.revision + 1
+        )
+    ),
     a.RunCheckpoint: lambda s, x: replace(s, postgres=replace(s.postgres, checkpointing=True)),
     a.Follow: _follow,
     a.ApplyConfiguration: lambda s, x: replace(

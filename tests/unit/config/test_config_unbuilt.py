@@ -45,7 +45,6 @@ def test_a_standby_cluster_is_refused(read: Read) -> None:
     ("dynamic", "named"),
     [
         ({"synchronous_mode": "on"}, "synchronous_mode on"),
-        ({"failsafe_mode": True}, "failsafe_mode"),
         ({"primary_race_backoff": 5}, "primary_race_backoff"),
         ({"slots": {"s1": {"database": "d", "plugin": "pgoutput"}}}, "logical slots (s1)"),
     ],

@@ -1,0 +1,83 @@
+"""Failsafe mode: readings about a primary that goes on without the store, by its members' word.
+
+Belongs here: whom to ask, how long an agreement counts, when it is time to ask.  What follows from
+it for the lease is `views.certain_until`; the argument is in docs/safety.md.
+"""
+
+from collections.abc import Mapping
+
+from engine import views
+from engine.state import Snapshot
+
+
+def wanted_key(s: Snapshot) -> Mapping[str, str]:
+    """What the `failsafe` key should hold: every member that can be asked, with its api_url."""
+    members = {m.name: m.api_url for m in (*views.other_members(s), s.me) if m.api_url}
+    return {name: members[name] for name in sorted(members)}
+
+
+def electorate(s: Snapshot) -> Mapping[str, str]:
+    """Who could race, were the store silent from now on; empty if we are not named ourselves.
+
+    Those that the key names, those that a former leader's late write may name, and those that a
+    write of ours names of which we do not know whether it was done.
+    """
+    view = views.cluster(s)
+    if view is None or view.failsafe is None or s.me.name not in view.failsafe:
+        return {}
+    unsettled = s.memory.failsafe_sent_over == view.failsafe_revision
+    all_of_them = {
+        **(s.memory.failsafe_sent if unsettled else {}),
+        **wanted_key(s),
+        **view.failsafe,
+    }
+    return {name: all_of_them[name] for name in sorted(all_of_them)}
+
+
+def others(s: Snapshot) -> Mapping[str, str]:
+    """The members that must agree, without us."""
+    return {n: url for n, url in s.memory.failsafe_members.items() if n != s.me.name}
+
+
+def proof_overdue_at(s: Snapshot) -> float | None:
+    """When it is time to ask the members: a renewal was due, and is not confirmed."""
+    ends = views.lease_ends(s)
+    if ends is None:
+        return None
+    patience = 0.2 * views.stop_margin_seconds(s)
+    return ends - s.lease.ttl_seconds + views.renew_every_seconds(s) + patience
+
+
+def promise_seconds(s: Snapshot) -> float:
+    """How long we count on a member's word: no longer than the lease that it prolongs."""
+    return min(s.policy.ttl_seconds, s.lease.ttl_seconds)
+
+
+def agreed_until(s: Snapshot) -> float | None:
+    """Until when every member that must agree has agreed; None if one has not."""
+    answers = {a.name: a for a in s.failsafe_answers if a.agreed}
+    needed = others(s)
+    if not s.memory.failsafe_members or not needed.keys() <= answers.keys():
+        return None
+    promises = [answers[name].asked_at + answers[name].ttl_seconds for name in needed]
+    return min(promises, default=s.now + promise_seconds(s))
+
+
+def to_ask(s: Snapshot) -> Mapping[str, str]:
+    """The members whose agreement is missing or old, and who were not asked a moment ago."""
+    asked = {a.name: a for a in s.failsafe_answers}
+    fresh = s.now - views.renew_every_seconds(s) / 2
+    out = {}
+    for name, url in others(s).items():
+        last = asked.get(name)
+        good_from = fresh if last and last.agreed else s.now - views.ASK_AGAIN_SECONDS
+        if last is None or last.asked_at < good_from:
+            out[name] = url
+    return out
+
+
+def active_until(s: Snapshot) -> float:
+    """Until when the members' word replaces the store here, ours or theirs; 0 if it does not."""
+    prolonged = s.memory.failsafe_lease is not None
+    prolonged = prolonged and s.memory.failsafe_lease == s.lease.sent_at and not s.lease.refused
+    return max(s.memory.failsafe_until if prolonged else 0.0, s.memory.consented_until)

@@ -1,0 +1,189 @@
+"""Facts about failsafe mode: a primary that goes on without the store, by its members' word."""
+
+from engine import agreement, views
+from engine.rule import fact
+from engine.state import FailsafeCall, JobKind, Snapshot
+
+
+@fact(lambda s: f"failsafe_mode={s.policy.failsafe_mode}")
+def failsafe_is_on(s: Snapshot) -> bool:
+    """The configuration wants failsafe mode."""
+    return s.policy.failsafe_mode
+
+
+# --- as the primary -------------------------------------------------------------------------------
+
+
+def _members(s: Snapshot) -> str:
+    return f"must agree: {', '.join(sorted(s.memory.failsafe_members)) or 'unknown'}"
+
+
+@fact(_members)
+def failsafe_members_are_known(s: Snapshot) -> bool:
+    """It is remembered who must agree that we go on, and the key `failsafe` names us."""
+    return bool(s.memory.failsafe_members)
+
+
+@fact(lambda s: f"{_members(s)}; by the store: {', '.join(agreement.electorate(s)) or 'unknown'}")
+def failsafe_members_differ(s: Snapshot) -> bool:
+    """The members that must agree are others than is remembered."""
+    return dict(s.memory.failsafe_members) != dict(agreement.electorate(s))
+
+
+def _left(s: Snapshot) -> str:
+    left = views.lease_left(s)
+    return "no lease" if left is None else f"{left:.1f}s left on the lease"
+
+
+@fact(_left)
+def lease_is_certain(s: Snapshot) -> bool:
+    """Time is left on our lease, by the store's word or by the members'."""
+    left = views.lease_left(s)
+    return left is not None and left > 0
+
+
+def _overdue(s: Snapshot) -> str:
+    at = agreement.proof_overdue_at(s)
+    if at is None:
+        return "no lease"
+    return f"the renewal is overdue {'since' if at <= s.now else 'in'} {abs(s.now - at):.1f}s"
+
+
+@fact(_overdue)
+def renewal_is_overdue(s: Snapshot) -> bool:
+    """A renewal was due and is not confirmed, nor has the members' word taken its place."""
+    at = agreement.proof_overdue_at(s)
+    return at is not None and at <= s.now
+
+
+def _answers(s: Snapshot) -> str:
+    said = [f"{a.name}: {'agreed' if a.agreed else a.why or 'no'}" for a in s.failsafe_answers]
+    return "; ".join(said) or "nobody was asked"
+
+
+@fact(_answers)
+def every_member_agreed(s: Snapshot) -> bool:
+    """All members agreed that we go on, for longer than our lease lasts; silence counts as no."""
+    until, ends = agreement.agreed_until(s), views.lease_ends(s)
+    return until is not None and ends is not None and until > ends
+
+
+@fact(_answers)
+def a_member_is_to_be_asked(s: Snapshot) -> bool:
+    """A member has not agreed lately, nor been asked a moment ago."""
+    return bool(agreement.to_ask(s))
+
+
+@fact(_answers)
+def a_member_leads_itself(s: Snapshot) -> bool:
+    """A member answered since our last renewal that it is primary or leader itself."""
+    return views.a_member_leads(s)
+
+
+def _key(s: Snapshot) -> str:
+    view = views.cluster(s)
+    listed = view.failsafe if view else None
+    return f"failsafe key: {'absent' if listed is None else ', '.join(listed) or 'nobody'}"
+
+
+@fact(_key)
+def failsafe_key_differs(s: Snapshot) -> bool:
+    """The key does not name every member that can be asked, and only those; unknown counts as no.
+
+    With failsafe mode off there should be none.
+    """
+    view = views.cluster(s)
+    if view is None:
+        return False
+    if not s.policy.failsafe_mode:
+        return view.failsafe is not None
+    return view.failsafe is None or dict(view.failsafe) != dict(agreement.wanted_key(s))
+
+
+# --- as one that is asked -------------------------------------------------------------------------
+
+
+def first_call(s: Snapshot) -> FailsafeCall | None:
+    """The oldest question that waits for an answer."""
+    return s.failsafe_calls[0] if s.failsafe_calls else None
+
+
+def _caller(s: Snapshot) -> str:
+    call = first_call(s)
+    return f"asked by {call.name}" if call else "nobody asks"
+
+
+@fact(_caller)
+def consent_is_asked(s: Snapshot) -> bool:
+    """A primary without the store asks that we let it go on."""
+    return bool(s.failsafe_calls)
+
+
+@fact(lambda s: f"job: {s.job.kind.value if s.job else 'none'}")
+def may_become_writable(s: Snapshot) -> bool:
+    """A server is being started that was no standby when it was looked at last, or promoted."""
+    if s.job is None or s.job.kind not in {JobKind.START, JobKind.PROMOTE}:
+        return False
+    return s.job.kind is JobKind.PROMOTE or not s.postgres.directory.standby_signal
+
+
+@fact(lambda s: f"{_caller(s)}, leader by the store: {views.leader_name(s) or 'unknown'}")
+def the_caller_does_not_lead(s: Snapshot) -> bool:
+    """The store names a leader, and it is not the caller; unknown counts as no."""
+    call, leader = first_call(s), views.leader_name(s)
+    return call is not None and leader is not None and leader != call.name
+
+
+def _promise(s: Snapshot) -> str:
+    left = s.memory.consented_until - s.now
+    return f"promised to {s.memory.consented_to}, {left:.1f}s left" if left > 0 else "no promise"
+
+
+@fact(lambda s: f"{_caller(s)}; {_promise(s)}")
+def promised_to_another(s: Snapshot) -> bool:
+    """We let another primary go on, and that time is not over."""
+    call = first_call(s)
+    return consented.holds(s) and call is not None and call.name != s.memory.consented_to
+
+
+def _ttl(s: Snapshot) -> str:
+    call = first_call(s)
+    asked = call.ttl_seconds if call else 0.0
+    return f"asked for {asked:g}s, ttl={s.policy.ttl_seconds:g}s"
+
+
+@fact(_ttl)
+def asks_for_more_than_ttl(s: Snapshot) -> bool:
+    """The caller would count on our word for longer than the ttl that we know."""
+    call = first_call(s)
+    return call is not None and call.ttl_seconds > s.policy.ttl_seconds
+
+
+@fact(_promise)
+def consented(s: Snapshot) -> bool:
+    """A primary without the store goes on because we agreed not to lead meanwhile."""
+    return s.now < s.memory.consented_until
+
+
+# --- in the race ----------------------------------------------------------------------------------
+
+
+@fact(_key)
+def not_listed_for_failsafe(s: Snapshot) -> bool:
+    """The `failsafe` key is there and does not name us, so nobody would ask us; unknown is no."""
+    view = views.cluster(s)
+    return view is not None and view.failsafe is not None and s.me.name not in view.failsafe
+
+
+@fact(lambda s: f"started {s.now - s.started_at:.1f}s ago, ttl={s.policy.ttl_seconds:g}s")
+def started_lately(s: Snapshot) -> bool:
+    """This daemon is younger than ttl: it can't know what its predecessor agreed to."""
+    return s.now - s.started_at < s.policy.ttl_seconds
+
+
+@fact(lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in s.peers if a.reachable)}")
+def a_listed_member_is_silent(s: Snapshot) -> bool:
+    """A member that the `failsafe` key names gave no answer: it may be a primary without store."""
+    view = views.cluster(s)
+    listed = set(view.failsafe or ()) if view else set()
+    return bool(listed - {s.me.name} - {a.name for a in s.peers if a.reachable and not a.stale})
