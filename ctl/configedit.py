@@ -34,7 +34,7 @@ _PARAMETERS = ["postgresql", "parameters"]
 def show_config(settings: Settings, *, cluster_name: str | None) -> None:
     """Print the dynamic configuration as YAML."""
     with settings.access(cluster_name) as access:
-        click.echo(to_yaml(_current(access)), nl=False)
+        click.echo(to_yaml(current_config(access)), nl=False)
 
 
 @click.command(
@@ -81,7 +81,7 @@ def edit_config(
 ) -> None:
     """Change the dynamic configuration, with a diff before it is written."""
     with settings.access(cluster_name) as access:
-        before = _current(access)
+        before = current_config(access)
         revision = access.view.config_revision
         after = copy.deepcopy(before)
         if replace_file:
@@ -106,7 +106,7 @@ def edit_config(
             return
         if not force and not click.confirm("Apply these changes?"):
             refuse("Aborting: nothing was changed")
-        _write(access, after, revision)
+        write_config(access, after, revision)
         click.echo("Configuration changed")
 
 
@@ -173,7 +173,8 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 # --- reading and writing --------------------------------------------------------------------------
 
 
-def _current(access: Access) -> Mapping[str, Any]:
+def current_config(access: Access) -> Mapping[str, Any]:
+    """The dynamic configuration; refuses when the key is missing."""
     view = access.view
     if not view.config_revision:
         refuse(f"The config key does not exist in the cluster {view.name}")
@@ -234,7 +235,8 @@ def _show_diff(text: str) -> None:
         click.echo(text)
 
 
-def _write(access: Access, config: Mapping[str, Any], revision: int) -> None:
+def write_config(access: Access, config: Mapping[str, Any], revision: int) -> None:
+    """Replace the dynamic configuration of that revision; refuses when somebody was faster."""
     text = layout.compact(plain(config))
     if not access.store.replace(layout.CONFIG, text, revision, access.deadline()):
         refuse("Config modification aborted due to concurrent changes: look again and repeat")

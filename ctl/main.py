@@ -8,7 +8,17 @@ import os
 
 import click
 
-from ctl import configedit, explain, listing, lookup, maintenance, replay, restart, switch
+from ctl import (
+    configedit,
+    explain,
+    listing,
+    lookup,
+    maintenance,
+    replay,
+    restart,
+    standby_cluster,
+    switch,
+)
 from ctl.options import GroupOptions
 from shell.version import PRODUCT_VERSION
 
@@ -61,6 +71,8 @@ for _command in (
     configedit.edit_config,
     switch.switchover,
     switch.failover,
+    standby_cluster.demote_cluster,
+    standby_cluster.promote_cluster,
     restart.restart,
     restart.reload,
     restart.reinit,

@@ -106,7 +106,7 @@ class Server:
     slots: tuple[Slot, ...] = ()
     replication: tuple[ReplicationRow, ...] = ()
     pending: tuple[PendingParameter, ...] = ()
-    timeline_history: tuple[HistoryLine, ...] = ()  # primary only
+    timeline_history: tuple[HistoryLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from engine.policy import PermanentSlot, Policy
+from engine.policy import PermanentSlot, Policy, RemotePrimary
 from engine.state import Member, Tags
-from shell.config.settings import Settings, SlotMatcher
+from shell.config.settings import Settings, SlotMatcher, StandbyClusterSettings
 from shell.version import COMPATIBLE_VERSION
 
 _CALLBACKS = ("on_start", "on_stop", "on_restart", "on_reload", "on_role_change")
@@ -29,6 +29,7 @@ def policy_of(settings: Settings, dynamic: Mapping[str, Any]) -> Policy:
         synchronous_mode=shared.synchronous_mode,
         failsafe_mode=shared.failsafe_mode,
         pause=shared.pause,
+        standby_cluster=_remote(shared.standby_cluster),
         use_slots=shared.use_slots,
         member_slots_ttl_seconds=shared.member_slots_ttl,
         permanent_slots=tuple(
@@ -68,6 +69,12 @@ def member_of(settings: Settings) -> Member:
             other=other,
         ),
     )
+
+
+def _remote(section: StandbyClusterSettings | None) -> RemotePrimary | None:
+    if section is None:
+        return None
+    return RemotePrimary(section.host or "", section.port or 5432, section.primary_slot_name)
 
 
 def _matcher(matcher: SlotMatcher) -> dict[str, str]:

@@ -239,7 +239,6 @@ def _standby_cluster(shared: Values) -> StandbyClusterSettings | None:
     section = shared.section("standby_cluster")
     if not any(section.get(name) for name in ("host", "port", "restore_command")):
         return None
-    methods = section.get("create_replica_methods")
-    fields = {name: section.get(name) for name in shared.names("standby_cluster")}
-    fields["create_replica_methods"] = None if methods is None else tuple(methods)
+    names = [n for n in shared.names("standby_cluster") if n != "create_replica_methods"]
+    fields = {name: section.get(name) for name in names}
     return StandbyClusterSettings(**fields)

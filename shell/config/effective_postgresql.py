@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,12 @@ def postgresql_settings(
         },
         pgpass=_absolute(both.text("postgresql.pgpass")),
         rewind_options=_options(both, "rewind"),
-        create_replica_methods=_replica_methods(both),
+        create_replica_methods=_replica_methods(
+            both, both.get("postgresql.create_replica_methods")
+        ),
+        remote_replica_methods=_replica_methods(
+            both, shared.get("standby_cluster", {}).get("create_replica_methods") or ()
+        ),
         basebackup_options=_options(both, "basebackup"),
         callbacks=Callbacks(
             **{name: both.get(f"postgresql.callbacks.{name}") for name in CALLBACKS}
@@ -117,10 +122,8 @@ def _authentication(both: Values) -> Authentication:
     )
 
 
-def _replica_methods(both: Values) -> tuple[ReplicaMethod, ...]:
-    return tuple(
-        _replica_method(name, both) for name in both.get("postgresql.create_replica_methods")
-    )
+def _replica_methods(both: Values, names: Iterable[str]) -> tuple[ReplicaMethod, ...]:
+    return tuple(_replica_method(name, both) for name in names)
 
 
 def _replica_method(name: str, both: Values) -> ReplicaMethod:

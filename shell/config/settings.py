@@ -169,12 +169,14 @@ class SlotMatcher:
 
 @dataclass(frozen=True, slots=True)
 class StandbyClusterSettings:
-    """The remote primary that a standby cluster follows; `host` may be a comma list."""
+    """The remote primary that a standby cluster follows; `host` may be a comma list.
+
+    How it is copied is `postgresql.remote_replica_methods`.
+    """
 
     host: str | None
     port: int | None
     primary_slot_name: str | None
-    create_replica_methods: tuple[str, ...] | None
     restore_command: str | None
     archive_cleanup_command: str | None
     recovery_min_apply_delay: str | None

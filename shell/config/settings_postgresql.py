@@ -88,6 +88,7 @@ class PostgresqlSettings:
     remove_data_directory_on_rewind_failure: bool
     remove_data_directory_on_diverged_timelines: bool
     create_replica_methods: tuple[ReplicaMethod, ...]
+    remote_replica_methods: tuple[ReplicaMethod, ...]  # to copy a standby cluster's remote primary
     basebackup_options: tuple[tuple[str, str | None], ...]
     callbacks: Callbacks
     pre_promote: str | None

@@ -27,9 +27,6 @@ def unbuilt_problems(settings: Settings) -> list[Problem]:
 
 def _dynamic_problems(shared: DynamicSettings) -> list[Problem]:
     problems = []
-    if shared.standby_cluster is not None:
-        message = f"{_NOT_YET}; this node would lead as a primary where it must follow another one"
-        problems.append(Problem("standby_cluster", message))
     logical = ", ".join(sorted(s.name for s in shared.slots.values() if s.type == "logical"))
     wanted = {
         f"synchronous_mode {shared.synchronous_mode}": shared.synchronous_mode != "off",

@@ -47,13 +47,16 @@ class PostgresEffects:
                 return instance.create_roles
             case Clone():
                 return lambda cancel: instance.clone(
-                    action.source, cancel, from_leader=action.from_leader
+                    action.source, cancel, from_leader=action.from_leader, remote=action.remote
                 )
             case StartPostgres():
                 return lambda cancel: self._start(action, cancel)
             case StopPostgres():
                 return lambda cancel: instance.stop(
-                    action.mode, cancel, checkpoint_first=action.checkpoint_first
+                    action.mode,
+                    cancel,
+                    checkpoint_first=action.checkpoint_first,
+                    archive_last=action.archive_last,
                 )
             case Promote():
                 return lambda cancel: instance.promote(action.timeout_seconds, cancel)

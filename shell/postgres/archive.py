@@ -13,6 +13,7 @@ from shell.postgres.binaries import Binaries
 from shell.postgres.commands import explain, run
 from shell.postgres.configuration import FilesPlan
 from shell.postgres.errors import Cancelled, PostgresError
+from shell.postgres.walfiles import segment_of
 
 COMMAND_SECONDS = 60.0
 READY = ".ready"
@@ -37,6 +38,26 @@ def archive_waiting(binaries: Binaries, plan: FilesPlan, cancel: threading.Event
         raise
     except (PostgresError, OSError) as error:
         _log.warning("WAL that waits for archiving stays: %s", error)
+
+
+def archive_shutdown(
+    binaries: Binaries, plan: FilesPlan, timeline: int, lsn: int, cancel: threading.Event
+) -> None:
+    """Archive what waits, and the segment with the shutdown checkpoint at `lsn`.
+
+    PostgreSQL leaves that segment for later, but who follows from the archive needs it now.
+    Failures are only logged.  Raises Cancelled.
+    """
+    segment = segment_of(plan.data_dir, timeline, lsn)
+    try:
+        on = _setting(binaries, plan, "archive_mode", cancel) in {"on", "always"}
+        if not on or segment is None:
+            return
+        (plan.data_dir / "pg_wal/archive_status" / f"{segment}{READY}").touch(mode=0o600)
+    except (PostgresError, OSError) as error:
+        _log.warning("the WAL of the shutdown is not archived: %s", error)
+        return
+    archive_waiting(binaries, plan, cancel)
 
 
 def expand(command: str, segment: str) -> str:

@@ -45,16 +45,18 @@ def clone(
     source: Upstream | None,
     *,
     from_leader: bool,
+    remote: bool,
     cancel: threading.Event,
 ) -> None:
     """Try the configured methods in order until one succeeds.
 
     `source` None: no member can be reached; only `no_leader` methods run.  `from_leader`: only
-    pg_basebackup.  Raises PostgresError with what each method said, Cancelled; what a failed
-    method made is removed, unless it has `keep_data`.
+    pg_basebackup.  `remote`: the methods of `standby_cluster`, if it has some.  Raises
+    PostgresError with what each method said, Cancelled; what a failed method made is removed,
+    unless it has `keep_data`.
     """
     failures = []
-    for method in _methods(settings, source, from_leader=from_leader):
+    for method in _methods(settings, source, from_leader=from_leader, remote=remote):
         try:
             _run_method(settings, binaries, method, source, cancel)
         except Cancelled:
@@ -71,9 +73,11 @@ def clone(
 
 
 def _methods(
-    settings: Settings, source: Upstream | None, *, from_leader: bool
+    settings: Settings, source: Upstream | None, *, from_leader: bool, remote: bool
 ) -> list[ReplicaMethod]:
     configured = settings.postgresql.create_replica_methods
+    if remote and settings.postgresql.remote_replica_methods:
+        configured = settings.postgresql.remote_replica_methods
     if from_leader or not configured:
         configured = (ReplicaMethod(BASEBACKUP, ""),)
     return [method for method in configured if source is not None or method.no_leader]

@@ -22,6 +22,7 @@ from shell.postgres import promote as promotion
 from shell.postgres import rewind as rewinding
 from shell.postgres import start as starting
 from shell.postgres import stop as stopping
+from shell.postgres.archive import archive_shutdown
 from shell.postgres.binaries import Binaries
 from shell.postgres.callbacks import CallbackRunner, run_before_stop, run_pre_promote
 from shell.postgres.configuration import FilesPlan
@@ -159,9 +160,13 @@ class Instance:
         cancel: threading.Event = NEVER,
         *,
         checkpoint_first: bool = False,
+        archive_last: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
-        """Stop; an immediate one ends with SIGKILL if it must.  Nothing running is fine."""
+        """Stop; an immediate one ends with SIGKILL if it must.  Nothing running is fine.
+
+        `archive_last`: also the segment with the shutdown checkpoint; a failure is only logged.
+        """
         seconds = timeout_seconds or self._settings.postgresql.pg_ctl_timeout_seconds
         if mode == "fast" and read_postmaster(self.data_dir) is not None:
             run_before_stop(self._settings.postgresql.before_stop, cancel)
@@ -169,6 +174,8 @@ class Instance:
                 self._checkpoint_if_possible(seconds, cancel)
         stopping.stop(self.data_dir, mode, seconds, cancel, child=self._child.identity())
         self._child.reap()
+        if archive_last:
+            self._archive_last(cancel)
 
     def promote(self, timeout_seconds: float, cancel: threading.Event = NEVER) -> None:
         """Promote the running standby; returns when it accepts writes."""
@@ -258,11 +265,17 @@ class Instance:
         cancel: threading.Event = NEVER,
         *,
         from_leader: bool = False,
+        remote: bool = False,
     ) -> None:
         """Fill the empty data directory; it is a standby's afterwards."""
         starting.refuse_taken_port(self._settings.postgresql)
         cloning.clone(
-            self._settings, self._binaries, source, from_leader=from_leader, cancel=cancel
+            self._settings,
+            self._binaries,
+            source,
+            from_leader=from_leader,
+            remote=remote,
+            cancel=cancel,
         )
         make_private(self.data_dir)
         with self._files_lock:
@@ -392,6 +405,13 @@ class Instance:
             raise
         except PostgresError as error:
             _log.warning("the checkpoint before the stop failed: %s", error)
+
+    def _archive_last(self, cancel: threading.Event) -> None:
+        control = self._control.read(self._binaries, self.data_dir).control
+        if control.state == "shut down":
+            archive_shutdown(
+                self._binaries, self._files(), control.timeline, control.checkpoint_lsn, cancel
+            )
 
     def _back_up(self) -> None:
         try:

@@ -132,7 +132,7 @@ class Observer:
         if asks_files and server.timeline and server.replay_lsn is not None:
             timeline = replay_timeline(data_dir, server.replay_lsn, server.timeline)
             server = replace(server, timeline=timeline)
-        if server.in_recovery or server.timeline is None or not walfile:
+        if server.timeline is None or not (server.in_recovery or walfile):
             return server
         return replace(server, timeline_history=self._history.read(data_dir, server.timeline))
 

@@ -82,6 +82,7 @@ def replication(settings: Settings, source: Upstream, *, libpq: int | None) -> d
         "user": user.username,
         "application_name": settings.name,
         "krbsrvname": postgresql.krbsrvname,
+        **_which_of_several(source),
         **_options(user, libpq),
     }
 
@@ -96,8 +97,6 @@ def primary_conninfo(settings: Settings, upstream: Upstream, version: int) -> st
         parameters["sslpassword"] = user.sslpassword
     if version >= 17:
         parameters["dbname"] = settings.postgresql.database
-    if "," in upstream.host:
-        parameters["target_session_attrs"] = "read-write"
     return conninfo.build(parameters)
 
 
@@ -111,11 +110,36 @@ def recovery_settings(
         if name in RECOVERY_SETTINGS - _OWN_RECOVERY and not name.startswith("recovery_target")
     }
     found["recovery_target_timeline"] = "latest"
+    found |= _of_standby_cluster(settings, upstream)
     if upstream is not None:
         found["primary_conninfo"] = primary_conninfo(settings, upstream, version)
         if upstream.slot:
             found["primary_slot_name"] = upstream.slot
     return found
+
+
+def _of_standby_cluster(settings: Settings, upstream: Upstream | None) -> dict[str, str]:
+    """The archive is for every member; the delay and the cleaning for whom the remote feeds."""
+    section = settings.dynamic.standby_cluster
+    if section is None:
+        return {}
+    found = {"restore_command": section.restore_command}
+    if upstream is None or upstream.host == section.host:
+        found["archive_cleanup_command"] = section.archive_cleanup_command
+        found["recovery_min_apply_delay"] = section.recovery_min_apply_delay
+    return {name: value for name, value in found.items() if value}
+
+
+def _which_of_several(source: Upstream) -> dict[str, object]:
+    """Of several hosts, the one that is writable."""
+    return {"target_session_attrs": "read-write"} if "," in source.host else {}
+
+
+def restore_command(settings: Settings) -> str | None:
+    """The command that fetches WAL from an archive, if one is configured."""
+    section = settings.dynamic.standby_cluster
+    own = section.restore_command if section is not None else None
+    return own or settings.postgresql.recovery_conf.get("restore_command")
 
 
 def upstream_of(recovery: Mapping[str, str] | None) -> Upstream | None:
@@ -143,6 +167,7 @@ def rewind(settings: Settings, source: Upstream, *, libpq: int | None) -> dict[s
         "user": user.username,
         "dbname": settings.postgresql.database,
         "krbsrvname": settings.postgresql.krbsrvname,
+        **_which_of_several(source),
         **_options(user, libpq),
     }
 

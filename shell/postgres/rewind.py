@@ -82,7 +82,7 @@ def rewind(
     write_signal(plan, "none")
     version = binaries.version()
     options = list(settings.postgresql.rewind_options)
-    if settings.postgresql.recovery_conf.get("restore_command"):
+    if plans.restore_command(settings):
         options.append(("restore-target-wal", None))
         if version >= 15 and plan.config_dir != plan.data_dir:
             options.append(("config-file", str(plan.main)))
@@ -136,7 +136,7 @@ def leader_timeline(
             what="asking the leader",
         )
     in_recovery, checkpoint_timeline = rows[0]
-    timeline, history = _identify(settings, leader, deadline, cancel)
+    identifier, timeline, history = _identify(settings, leader, deadline, cancel)
     return LeaderTimeline(
         leader=leader.name,
         asked_at=asked_at,
@@ -144,12 +144,13 @@ def leader_timeline(
         in_recovery=in_recovery,
         checkpointed=not in_recovery and checkpoint_timeline == timeline,
         history=history,
+        system_identifier=identifier,
     )
 
 
 def _identify(
     settings: Settings, leader: Upstream, deadline: float, cancel: threading.Event
-) -> tuple[int, tuple[HistoryLine, ...]]:
+) -> tuple[str, int, tuple[HistoryLine, ...]]:
     parameters = {
         **plans.replication(settings, leader, libpq=None),
         **plans.secrets_of(settings.postgresql.authentication.replication),
@@ -161,15 +162,15 @@ def _identify(
     with Session(parameters, deadline, cancel=cancel) as session:
         what = "asking the leader for its timeline"
         rows = session.execute("IDENTIFY_SYSTEM", deadline=deadline, cancel=cancel, what=what)
-        timeline = int(rows[0][1])
+        identifier, timeline = str(rows[0][0]), int(rows[0][1])
         if timeline == 1:
-            return timeline, ()
+            return identifier, timeline, ()
         rows = session.execute(
             f"TIMELINE_HISTORY {timeline}", deadline=deadline, cancel=cancel, what=what
         )
         content = rows[0][1]
         text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")
-        return timeline, parse_history(text)
+        return identifier, timeline, parse_history(text)
 
 
 def _check_stopped(data_dir: Path) -> None:

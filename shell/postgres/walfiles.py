@@ -1,4 +1,4 @@
-"""What the file names in pg_wal tell: on which timeline a standby's replay is.
+"""What the file names in pg_wal tell: what is there, and on which timeline a standby's replay is.
 
 SQL tells it only while a WAL receiver streams; the control file's value is from the last
 restartpoint and can be a timeline behind.
@@ -29,6 +29,33 @@ def replay_timeline(data_dir: Path, replay_lsn: int, at_least: int) -> int:
         if timeline > newest and _start(entry, high, low) <= replay_lsn:
             newest = timeline
     return newest
+
+
+def segment_of(data_dir: Path, timeline: int, lsn: int) -> str | None:
+    """The name of the segment of that timeline that holds `lsn`; None if it is not here."""
+    try:
+        entries = list((data_dir / "pg_wal").iterdir())
+    except OSError:
+        return None
+    for entry in entries:
+        match = _SEGMENT.fullmatch(entry.name)
+        if match is None or int(match[1], 16) != timeline:
+            continue
+        start = _start(entry, int(match[2], 16), int(match[3], 16))
+        if start <= lsn < start + entry.stat().st_size:
+            return entry.name
+    return None
+
+
+def oldest_lsn(data_dir: Path) -> int | None:
+    """Where the oldest WAL that is still here begins; None if there is none."""
+    try:
+        entries = list((data_dir / "pg_wal").iterdir())
+    except OSError:
+        return None
+    found = [(entry, _SEGMENT.fullmatch(entry.name)) for entry in entries]
+    starts = [_start(e, int(m[2], 16), int(m[3], 16)) for e, m in found if m is not None]
+    return min(starts, default=None)
 
 
 def _start(segment: Path, high: int, low: int) -> int:

@@ -60,7 +60,7 @@ class Cluster:
     `store` is "etcd3" or "etcd" (a private etcd server, spoken to by its v3 or v2 API), or
     "embedded" (a file, hae only). `dynamic` is merged into the dynamic configuration,
     `node_changes` into every node's file. A mixed cluster gets its nodes' implementations as a
-    list.
+    list.  `beside` names a cluster whose etcd this one shares, under another `scope`.
     """
 
     def __init__(
@@ -74,14 +74,20 @@ class Cluster:
         node_changes: Document | None = None,
         implementation: str | list[str] = "hae",
         etcd: EtcdInstall | None = None,
+        scope: str = SCOPE,
+        beside: Cluster | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.postgres = postgres or find_postgres()[0]
         self.mark = secrets.token_hex(8)
         # Not below `folder`: the path of a Unix socket has room for 107 bytes only.
         self.sockets = Path(f"/tmp/hae-{self.mark}")
-        self.store = EtcdServer(self.folder / "etcd", etcd) if store != "embedded" else None
-        self._store_kind = store
+        self.scope = scope
+        self._owns_store = beside is None
+        self._store_kind: str = store if beside is None else beside._store_kind
+        self.store: EtcdServer | None = None if beside is None else beside.store
+        if beside is None and store != "embedded":
+            self.store = EtcdServer(self.folder / "etcd", etcd)
         self.dynamic = dynamic_document(dynamic or {})
         self._node_changes = node_changes or {}
         kinds = [implementation] * nodes if isinstance(implementation, str) else implementation
@@ -98,7 +104,9 @@ class Cluster:
         document = document_of(
             node.place, bin_dir, self.sockets, self._store_section(), self.dynamic
         )
-        document = merged(merged(document, self._node_changes), changes or {})
+        document = merged(
+            merged(document, {"scope": self.scope, **self._node_changes}), changes or {}
+        )
         node.place.folder.mkdir(parents=True, exist_ok=True)
         node.place.file.write_text(yaml.safe_dump(document, sort_keys=False))
         node.place.file.chmod(0o600)
@@ -111,7 +119,7 @@ class Cluster:
     @contextlib.contextmanager
     def keys(self) -> Iterator[Store]:
         """Open the cluster's keys in the store, as another program would."""
-        store = open_store(self._store_section(), namespace="service", scope=SCOPE)
+        store = open_store(self._store_section(), namespace="service", scope=self.scope)
         with contextlib.closing(store):
             yield store
 
@@ -128,7 +136,7 @@ class Cluster:
         self.sockets.mkdir(mode=0o700, exist_ok=True)
         for node in self.nodes:
             self.write_node_file(node)
-        if self.store is not None:
+        if self.store is not None and self._owns_store:
             self.store.start()
 
     def close(self) -> None:
@@ -136,7 +144,7 @@ class Cluster:
         for pid in own_processes(self.mark, self.folder):
             send(pid, signal.SIGCONT)
         end_all(self.mark, self.folder)
-        if self.store is not None:
+        if self.store is not None and self._owns_store:
             self.store.kill()
         shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -237,4 +245,4 @@ class Cluster:
     def logs(self) -> str:
         """Return the ends of all daemons' logs, for a failing test."""
         parts = [f"--- {node.name} ({node.place.log})\n{node.log_text()}" for node in self.nodes]
-        return f"cluster {SCOPE} in {self.folder}\n" + "\n".join(parts)
+        return f"cluster {self.scope} in {self.folder}\n" + "\n".join(parts)

@@ -98,7 +98,8 @@ def test_the_full_configuration_reaches_every_record(load: Load, full: str) -> N
     assert shared.slots["logical1"] == SlotSettings("logical1", "logical", "app", "pgoutput")
     assert shared.ignore_slots == (SlotMatcher(name="debezium", type="logical"),)
     assert shared.standby_cluster is not None
-    assert shared.standby_cluster.create_replica_methods == ("basebackup",)
+    assert shared.standby_cluster.host == "10.9.0.1"
+    assert [method.name for method in pg.remote_replica_methods] == ["basebackup"]
 
 
 def test_the_node_file_wins_except_for_what_the_store_alone_sets(load: Load, minimal: str) -> None:

@@ -35,12 +35,6 @@ def test_a_required_watchdog_is_refused(read: Read) -> None:
     assert (problem.path, problem.severity) == ("watchdog.mode", "error")
 
 
-def test_a_standby_cluster_is_refused(read: Read) -> None:
-    """A member of a standby cluster would otherwise become a second, independent primary."""
-    (problem,) = unbuilt_problems(read(standby_cluster={"host": "10.1.0.1"}))
-    assert (problem.path, problem.severity) == ("standby_cluster", "error")
-
-
 @pytest.mark.parametrize(
     ("dynamic", "named"),
     [
