@@ -37,6 +37,7 @@ Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
 def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
     """Promote, or start as primary, only with more time on the lease than a stop needs.
 
+    That time is also the last moment at which the server may begin, however late its turn comes.
     The first start of a new cluster is excepted: nobody else has its data.
     """
     promotes = checker.of(Promote, actions)
@@ -44,6 +45,9 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
     if promotes or (starts and not s.memory.bootstrapping):
         assert checker.lease_left(s) > checker.stop_margin(s)
         assert not checker.another_leads(s)
+    if not s.memory.bootstrapping:
+        last = s.now + checker.lease_left(s) - checker.stop_margin(s)
+        assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
 
 
 def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action]) -> None:

@@ -37,11 +37,16 @@ class Clone:
 
 @dataclass(frozen=True, slots=True)
 class StartPostgres:
-    """Start as primary, or as a standby of `upstream` (None: read-only, following nobody)."""
+    """Start as primary, or as a standby of `upstream` (None: read-only, following nobody).
+
+    No postmaster is begun after `begin_before` (CLOCK_BOOTTIME): what comes before it may take
+    long, the lease goes on meanwhile, and the fence looks for a server only around its deadline.
+    """
 
     role: Literal["primary", "standby"]
     upstream: Upstream | None
     timeout_seconds: float
+    begin_before: float | None = None
     kind: ClassVar[JobKind] = JobKind.START
 
 

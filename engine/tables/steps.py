@@ -45,11 +45,16 @@ def start_standby(s: Snapshot) -> tuple[Action, ...]:
 
 
 def start_primary(s: Snapshot) -> tuple[Action, ...]:
-    """Start as primary, for no longer than is left of primary_start_timeout."""
+    """Start as primary, for no longer than is left of primary_start_timeout.
+
+    The server begins before it would have to be stopped at once, or not at all.
+    """
     timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
     since = s.memory.primary_down_since
     left = timeout if since is None else timeout - (s.now - since)
-    return (*arm(s), StartPostgres("primary", None, max(left, 10.0)))
+    ends = views.lease_ends(s)
+    begin_before = None if ends is None else ends - views.stop_margin_seconds(s)
+    return (*arm(s), StartPostgres("primary", None, max(left, 10.0), begin_before))
 
 
 def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:

@@ -71,7 +71,13 @@ class PostgresEffects:
 
     def _start(self, action: StartPostgres, cancel: threading.Event) -> None:
         instance = self._world.instance
-        if not instance.start(action.role, action.upstream, action.timeout_seconds, cancel):
+        if not instance.start(
+            action.role,
+            action.upstream,
+            action.timeout_seconds,
+            cancel,
+            begin_before=action.begin_before,
+        ):
             _log.info("PostgreSQL is still starting up")
 
     def _remove(self, action: RemoveDataDirectory, cancel: threading.Event) -> None:

@@ -122,6 +122,8 @@ class Instance:
         upstream: Upstream | None,
         timeout_seconds: float,
         cancel: threading.Event = NEVER,
+        *,
+        begin_before: float | None = None,
     ) -> bool:
         """Write the configuration and start; False when it still starts at the timeout.
 
@@ -142,6 +144,7 @@ class Instance:
             config_file=self._files().main,
             parameters=self._command_line("standby" if target else role),
             log_file=self.log_file,
+            begin_before=begin_before,
         )
         accepts = starting.start(plan, self._child, timeout_seconds, cancel)
         if accepts and target is not None:

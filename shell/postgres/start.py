@@ -30,13 +30,17 @@ _LOUD = ("FATAL:", "PANIC:")
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """What to start.  `log_file` None: the server writes where the daemon writes."""
+    """What to start.  `log_file` None: the server writes where the daemon writes.
+
+    After `begin_before` (seconds of CLOCK_BOOTTIME) it is not started any more.
+    """
 
     program: str
     data_dir: Path
     config_file: Path
     parameters: Mapping[str, str]
     log_file: Path | None = None
+    begin_before: float | None = None
 
     def argv(self) -> list[str]:
         """The command line; controlled parameters stand on it so that they beat ALTER SYSTEM."""
@@ -86,6 +90,8 @@ class Child:
         """
         with self._lock:
             check(cancel, "the start")
+            if plan.begin_before is not None and now() > plan.begin_before:
+                raise PostgresError("too little of the lease was left when all was ready to start")
             try:
                 self._process = subprocess.Popen(
                     plan.argv(),
