@@ -84,7 +84,11 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 
 endif
 
-.PHONY: docs rewrite format servers clean
+.PHONY: docs rewrite format servers clean coverage
+# The pairs of changes say nothing new about what is reached, and tracing would make them slow.
+coverage: .venv/ready ## every line and branch of engine/ is reached by the fast tests, or it fails
+	$(PYTEST) -q --cov --cov-report=term -k "not no_pair_of_changes" \
+	  $(call layer,unit/engine properties scenarios)
 docs: .venv/ready ## rewrite the generated pages (docs/decision-table.md)
 	$(RUN) -m tools.docs
 rewrite: .venv/ready ## record the scenarios' outcomes again; review the difference

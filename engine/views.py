@@ -318,15 +318,15 @@ def wanted_upstream(s: Snapshot) -> Upstream | None:
     if view is None or leader is None or not leader.host or leader.name == s.me.name:
         return None
     named = view.member(s.me.tags.replicatefrom)
-    if named and named.host and named.state == "running" and not _leads_back(s, named):
+    if named and named.host and named.state == "running" and not _leads_back(s, view, named):
         return upstream_at(s, named)
     return upstream_at(s, leader)
 
 
-def _leads_back(s: Snapshot, member: Member) -> bool:
+def _leads_back(s: Snapshot, view: Cluster, member: Member) -> bool:
     """Whether following `member` would close a circle of replicatefrom tags."""
-    view, seen, at = cluster(s), {s.me.name}, member
-    while view is not None:
+    seen, at = {s.me.name}, member
+    while True:
         if at.name in seen:
             return True
         seen.add(at.name)
@@ -334,7 +334,6 @@ def _leads_back(s: Snapshot, member: Member) -> bool:
         if following is None or at.name == view.leader:
             return False
         at = following
-    return False
 
 
 def clone_source(s: Snapshot) -> Upstream | None:

@@ -212,13 +212,6 @@ def handover_is_to_another(s: Snapshot) -> bool:
 
 
 @fact(_request)
-def handover_names_nobody(s: Snapshot) -> bool:
-    """The `failover` key has no candidate."""
-    request = views.failover_request(s)
-    return request is not None and request.candidate is None
-
-
-@fact(_request)
 def handover_is_scheduled(s: Snapshot) -> bool:
     """The `failover` key names a time."""
     request = views.failover_request(s)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decide import decide, explain, run
+from engine.decide import TABLES, decide, explain, run
 from engine.rendering import action_text, render, render_short, what_would_change
 from engine.schedule import wake_at
 from engine.state import Cluster, Known, Snapshot
@@ -19,6 +19,23 @@ from tests.properties.strategies import snapshots
 def test_decide_is_total_and_deterministic(s: Snapshot) -> None:
     """Every snapshot gets a decision, twice the same, and none of it raises."""
     assert decide(s) == decide(s)
+
+
+FACTS = {
+    fact.name: fact
+    for table in TABLES
+    for facts in (table.applies, *(rule.when for rule in table.rules))
+    for fact in facts
+}
+
+
+@given(snapshots())
+def test_every_fact_answers_every_snapshot(s: Snapshot) -> None:
+    """A fact is total, says yes or no, and shows what it saw on one line: nothing goes unasked."""
+    for fact in FACTS.values():
+        assert isinstance(fact.holds(s), bool), fact.name
+        assert fact.shows(s), fact.name
+        assert "\n" not in fact.shows(s), fact.name
 
 
 @given(snapshots())

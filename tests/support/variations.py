@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from engine.document import member_document
-from engine.policy import RemotePrimary
+from engine.policy import PermanentSlot, RemotePrimary
 from engine.state import (
     DirectoryKind,
     FailoverRequest,
@@ -35,7 +35,7 @@ from engine.state import (
     Unknown,
 )
 from tests.support import scenes
-from tests.support.snapshots import LSN, WALL
+from tests.support.snapshots import LSN, WALL, members
 
 Variation: TypeAlias = tuple[str, Any]
 
@@ -105,6 +105,7 @@ _PEER_CHANGES: dict[str, tuple[Any, ...]] = {
     "asked_at": AGO,
     "role": ("replica", "primary", "master"),
     "state": ("running", "starting"),
+    "reachable": FLAG,
     "lsn": POSITIONS,
     "timeline": TIMELINES,
     "nofailover": FLAG,
@@ -277,6 +278,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     ),
     "leader_timeline.value.asked_at": AGO,
     "leader_timeline.value.in_recovery": FLAG,
+    "leader_timeline.value.system_identifier": ("", "7409999999999999999"),
     "leader_timeline.value.checkpointed": FLAG,
     "leader_timeline.value.timeline": (2, 3, 4, 5),
     "leader_timeline.value.history": ((), scenes.HISTORY, scenes.LONGER),
@@ -285,6 +287,18 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "me.tags.nostream": FLAG,
     "me.tags.replicatefrom": (None, "n1", "n3"),
     "me.tags.failover_priority": (0, 1, 2),
+    "vanished": ((), members()),
+    "vanished_at": AGO,
+    "consented_until": (0.0, NOW - 1, NOW + 20),
+    "cluster.value.founder_revision": (0, 7),
+    "postgres.applied_config": ("", "new"),
+    "postgres.server.value.in_recovery": FLAG,
+    "postgres.server.value.server_version": (150004, 170000),
+    "policy.loop_wait_seconds": (1.0, 10.0),
+    "policy.retry_timeout_seconds": (1.0, 10.0),
+    "policy.max_timelines_history": (0, 1),
+    "policy.member_slots_ttl_seconds": (0.0, 1800.0),
+    "policy.permanent_slots": ((), (PermanentSlot("kept"),)),
 }
 
 VARIATIONS: tuple[Variation, ...] = tuple(

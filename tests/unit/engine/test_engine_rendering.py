@@ -6,9 +6,16 @@ from typing import get_args
 
 import pytest
 
-from engine.actions import Action, ArmFence, Hold, Remember, StopPostgres
+from engine.actions import Action, ArmFence, Hold, Remember, RenewLock, StopPostgres
 from engine.decide import Decision, explain, run
-from engine.rendering import action_text, render, render_short, shares, what_would_change
+from engine.rendering import (
+    action_text,
+    is_routine,
+    render,
+    render_short,
+    shares,
+    what_would_change,
+)
 from shell.recorder.codec import decode, encode
 from tests.support.scenarios import all_scenarios
 from tests.support.scenes import scene
@@ -55,6 +62,28 @@ def test_one_line_leaves_out_what_is_as_ever() -> None:
     assert render_short(run(scene("replica", {}))) == "standby.follows: wait for a change"
     line = render_short(run(scene("primary", {"fence": "idle"})))
     assert line == "fence.arm: arm the fence for process 4711, 3.5s before the lease ends"
+
+
+def test_a_decision_without_actions_says_so() -> None:
+    """Nothing to do is told, also of a decision that holds no rules at all."""
+    assert render(scene("replica", {}), Decision((), ())).endswith(
+        "actions, in this order:\n  none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("actions", "routine"),
+    [
+        ((), True),
+        ((RenewLock(), Hold("a change")), True),
+        ((Hold("the clone to end"),), True),
+        ((Hold("the store to answer"),), False),
+        ((RenewLock(), StopPostgres("fast", "hand-over to n2")), False),
+    ],
+)
+def test_routine_is_what_only_keeps_up_what_is(actions: tuple[Action, ...], routine: bool) -> None:
+    """Heartbeats and patience are routine; whatever waits for somebody, or acts, is news."""
+    assert is_routine(Decision(actions, ())) is routine
 
 
 def test_what_would_change_names_single_facts_with_their_values() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
+from engine import facts as facts_folder
 from engine.decide import RULES, TABLES
-from engine.rule import Table
+from engine.rule import Fact, Table
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
@@ -22,6 +25,19 @@ def test_tables_and_rules_are_told_in_sentences(table: Table) -> None:
         assert len({fact.name for fact in rule.when}) == len(rule.when), rule.name
     for fact in (*table.applies, *(fact for rule in table.rules for fact in rule.when)):
         assert fact.doc.strip().split("\n")[0].endswith((".", ":")), fact.name
+
+
+def test_every_fact_is_asked() -> None:
+    """No fact is left over that no rule asks any more."""
+    asked = {
+        fact.name.removeprefix("not ")
+        for table in TABLES
+        for facts in (table.applies, *(rule.when for rule in table.rules))
+        for fact in facts
+    }
+    modules = [import_module(f"engine.facts.{m.name}") for m in iter_modules(facts_folder.__path__)]
+    found = {x.name for module in modules for x in vars(module).values() if isinstance(x, Fact)}
+    assert not found - asked
 
 
 def test_facts_have_one_meaning() -> None:

@@ -7,14 +7,23 @@ from typing import Any
 
 import pytest
 
-from engine import views
+from engine import agreement, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
-from engine.facts.upkeep import merged_history, slots_to_advance, slots_to_drop, unclaimed_slots
-from engine.state import HistoryLine, Known, Lease, Slot, Snapshot, SyncState, Tags
+from engine.facts.postgres import frozen_too_long
+from engine.facts.upkeep import (
+    merged_history,
+    missing_slots,
+    slot_positions,
+    slots_to_advance,
+    slots_to_drop,
+    unclaimed_slots,
+)
+from engine.state import HistoryLine, Known, Lease, Slot, Snapshot, SyncState, Tags, Unknown
+from shell.recorder.codec import encode
 from tests.support import scenes
 from tests.support.scenes import NOW, scene, with_member
-from tests.support.snapshots import LSN
+from tests.support.snapshots import LSN, primary_server, with_server
 
 # --- the lease ------------------------------------------------------------------------------------
 
@@ -216,6 +225,14 @@ def test_a_refused_candidate_is_told_why(fields: dict[str, Any], words: str) -> 
     assert said == "" if not words else said.startswith("n2: ") and words in said
 
 
+def test_in_synchronous_mode_only_a_synchronous_standby_is_fit() -> None:
+    """A member that `sync` does not name may miss what was acknowledged."""
+    sync = encode(SyncState("n1", ("n3",), 0, 1))
+    s = scene("primary", {"policy.synchronous_mode": "on", "cluster.sync": sync})
+    assert views.refusal(s, scenes.peer("n3")) == ""
+    assert views.refusal(s, scenes.peer("n2")) == "n2: not a synchronous standby"
+
+
 def test_an_old_timeline_is_refused_only_where_it_is_checked() -> None:
     """`check_timeline` decides whether a candidate's timeline counts."""
     old = scenes.peer("n2", timeline=2)
@@ -273,6 +290,19 @@ def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> Non
     assert merged_history(shorter) == (HistoryLine(2, 20, "mine", "", "n1"),)
 
 
+def test_what_nobody_has_seen_is_not_counted() -> None:
+    """While PostgreSQL or the store is silent, no slot is missing, unclaimed, behind or to drop."""
+    gone = {"memory.unclaimed_since": {"gone": -9000.0}}
+    deaf, blind = scene("primary", {"postgres": "silent primary"}), scene("replica", gone)
+    for s in (deaf, replace(blind, cluster=scenes.STORES["silent"])):
+        assert unclaimed_slots(s) == ()
+        assert slots_to_drop(s) == ()
+        assert slots_to_advance(s) == {}
+        assert merged_history(s) == ()
+    assert slot_positions(deaf) == {}
+    assert missing_slots(deaf) == ()
+
+
 def slots(base: str, *found: Slot, **changes: Any) -> Snapshot:
     """The base with these slots on its server."""
     s = scene(base, changes)
@@ -311,6 +341,33 @@ def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
     told = {"n1": LSN + 500, "n3": LSN - 80}
     s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
     assert slots_to_advance(s) == {"n1": LSN}
+
+
+@pytest.mark.parametrize(
+    ("lease", "consent", "until"),
+    [
+        (Lease(NOW - 20), 0.0, NOW + 9),
+        (Lease(NOW - 20), NOW + 12, NOW + 12),
+        (Lease(NOW - 20, refused=True), 0.0, 0.0),
+        (Lease(NOW - 2), 0.0, 0.0),
+        (Lease(), NOW + 12, NOW + 12),
+    ],
+)
+def test_the_word_of_members_counts_only_for_the_lease_that_it_prolonged(
+    lease: Lease, consent: float, until: float
+) -> None:
+    """A lease that was renewed or refused since stands for itself; our own word holds meanwhile."""
+    word = {"memory.failsafe_until": NOW + 9, "memory.failsafe_lease": NOW - 20}
+    s = replace(scene("primary", word | {"memory.consented_until": consent}), lease=lease)
+    assert agreement.active_until(s) == until
+
+
+def test_a_frozen_postmaster_that_has_just_answered_is_left_alone() -> None:
+    """Stopped by a signal a moment ago: only silence for retry_timeout makes it frozen."""
+    s = scene("primary", {"postgres": "frozen"})
+    assert frozen_too_long.holds(s)
+    assert not frozen_too_long.holds(with_server(s, Known(primary_server(), NOW - 60)))
+    assert not frozen_too_long.holds(with_server(s, Unknown(NOW - 2, "timed out")))
 
 
 def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
