@@ -21,7 +21,8 @@ from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
 from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, WRITE
-from engine.tables.upkeep import CALLBACKS, FILES, LEADER, LIMITS, PUBLISH, SLOTS
+from engine.tables.sync import SYNC
+from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH, SLOTS
 
 TABLES: tuple[Table, ...] = (
     WRITE,
@@ -43,12 +44,12 @@ TABLES: tuple[Table, ...] = (
     ORPHAN,
     RACE,
     ADRIFT,
+    SYNC,
     FILES,
     CALLBACKS,
     SLOTS,
     LEADER,
     PUBLISH,
-    LIMITS,
 )
 
 RULES: dict[str, Rule] = {rule.name: rule for table in TABLES for rule in table.rules}

@@ -43,6 +43,10 @@ class Policy:
     primary_start_timeout_seconds: float = 300.0
     primary_stop_timeout_seconds: float = 0.0
     synchronous_mode: Literal["off", "on", "quorum"] = "off"
+    synchronous_mode_strict: bool = False
+    synchronous_node_count: int = 1
+    synchronous_commit: str = "on"  # as postgresql.parameters has it
+    maximum_lag_on_syncnode_bytes: int = -1  # 0 and less: no limit
     failsafe_mode: bool = False
     pause: bool = False
     standby_cluster: RemotePrimary | None = None

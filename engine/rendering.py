@@ -87,6 +87,19 @@ def _write_history(x: a.WriteHistory) -> str:
     return f"write the history: {len(x.lines)} finished timelines"
 
 
+def _write_sync(x: a.WriteSync) -> str:
+    voters = f"quorum {x.quorum} of" if x.quorum else "standbys"
+    return f"write the sync key: leader {x.leader}, {voters} {', '.join(x.standbys) or 'none'}"
+
+
+def _set_names(x: a.SetSyncNames) -> str:
+    return (
+        "leave synchronous_standby_names to the operator"
+        if x.text is None
+        else (f"set synchronous_standby_names to '{x.text}'")
+    )
+
+
 def _hold(x: a.Hold) -> str:
     return f"wait for {x.waiting_for}"
 
@@ -106,6 +119,8 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.WriteStatus: lambda x: f"write the status: position {lsn_text(x.optime)}",
     a.WriteHistory: _write_history,
     a.WriteFailsafe: _write_failsafe,
+    a.WriteSync: _write_sync,
+    a.DeleteSync: lambda _: "delete the sync key",
     a.ClearFailover: lambda x: f"delete the failover key: {x.why}",
     a.RunInitdb: lambda _: "run initdb",
     a.CreateRoles: lambda _: "create the cluster's roles",
@@ -120,6 +135,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.MoveDataDirectory: lambda _: "set the data directory aside",
     a.Follow: lambda x: f"follow {_source(x.upstream)}",
     a.ApplyConfiguration: lambda x: f"write the configuration {x.digest[:8]} and reload",
+    a.SetSyncNames: _set_names,
     a.ReadConfiguration: lambda _: "read the node file again",
     a.CreateSlots: lambda x: f"create slots: {', '.join(x.names)}",
     a.DropSlots: lambda x: f"drop slots: {', '.join(x.names)}",

@@ -55,6 +55,7 @@ class Slot:
     name: str
     kind: Literal["physical", "logical"] = "physical"
     active: bool = False
+    active_pid: int | None = None  # the walsender that uses it
     restart_lsn: int | None = None
     has_xmin: bool = False
     wal_status: str = ""
@@ -74,6 +75,9 @@ class ReplicationRow:
     usename: str = ""
     client_addr: str = ""
     flush_lsn: int | None = None
+    write_lsn: int | None = None
+    replay_lsn: int | None = None
+    pid: int | None = None  # of the walsender
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Server:
     replication: tuple[ReplicationRow, ...] = ()
     pending: tuple[PendingParameter, ...] = ()
     timeline_history: tuple[HistoryLine, ...] = ()
+    sync_names: str = ""  # synchronous_standby_names in force
+    checkpointer_listens: bool = False  # it waits for signals, so it has heard of every one
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +128,5 @@ class Postgres:
     wanted_config: str = ""  # digest of the configuration that should be in force
     applied_config: str = ""  # digest of the configuration that was written and loaded last
     configured_upstream: str | None = None  # "host:port" in the written primary_conninfo
+    written_sync_names: str | None = None  # our synchronous_standby_names; None: not ours
+    setting_sync_names: bool = False  # a SetSyncNames has not ended, or not before this look began

@@ -116,6 +116,11 @@ class Memory:
     announced_role: str = ""  # the role that the callbacks were last told
     announced_up: bool = False  # and whether they know that PostgreSQL runs
     status_at: float = 0.0  # when `status` was last written
+    sync_names: str | None = None  # synchronous_standby_names as it was seen in force,
+    sync_names_since: float = 0.0  # since when,
+    sync_names_lsn: int | None = None  # and a position by which everything obeyed it
+    sync_asked: int | None = None  # revision of `sync` that our last write of it should replace
+    raced_on: int | None = None  # revision of `sync` (0: no key) by which we took the lock
     unclaimed_since: Mapping[str, float] = field(
         default_factory=dict
     )  # slots that no member claims any more

@@ -196,47 +196,6 @@ def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
     return None
 
 
-def candidates(s: Snapshot) -> tuple[PeerAnswer, ...]:
-    """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
-    answers = sorted(s.peers, key=lambda a: a.name)
-    return tuple(a for a in answers if not refusal(s, a))
-
-
-def refusal(s: Snapshot, answer: PeerAnswer) -> str:
-    """Why that peer can't take over from us; empty if it can."""
-    view = cluster(s)
-    here = position(server(s)) or (view.optime if view else None)
-    if not answer.reachable:
-        return f"{answer.name}: does not answer ({answer.why})"
-    if answer.nofailover or answer.failover_priority <= 0:
-        return f"{answer.name}: tagged nofailover"
-    if answer.watchdog_failed:
-        return f"{answer.name}: its watchdog failed"
-    if answer.stale or answer.lsn is None:
-        return f"{answer.name}: its position is unknown"
-    limit = s.policy.maximum_lag_on_failover_bytes
-    if here is not None and here - answer.lsn > limit:
-        return f"{answer.name}: {here - answer.lsn} bytes behind, {limit} allowed"
-    if s.policy.check_timeline and (answer.timeline or 0) < (cluster_timeline(view) or 0):
-        return f"{answer.name}: on timeline {answer.timeline}, the cluster is on a newer one"
-    if not may_lead_in_sync_mode(s, answer.name):
-        return f"{answer.name}: not a synchronous standby"
-    return ""
-
-
-def may_lead_in_sync_mode(s: Snapshot, name: str) -> bool:
-    """In synchronous mode only the members named in `sync` have every acknowledged commit."""
-    view = cluster(s)
-    if s.policy.synchronous_mode == "off" or view is None or view.sync is None:
-        return True
-    if s.policy.standby_cluster is not None:
-        return True
-    if not view.sync.leader:
-        return True
-    names = {view.sync.leader.lower(), *(n.lower() for n in view.sync.standbys)}
-    return name.lower() in names
-
-
 # --- hand-over by hand ----------------------------------------------------------------------------
 
 
@@ -244,15 +203,6 @@ def failover_request(s: Snapshot) -> FailoverRequest | None:
     """The `failover` key, if there is one."""
     view = cluster(s)
     return view.failover if view else None
-
-
-def wanted_candidates(s: Snapshot) -> tuple[PeerAnswer, ...]:
-    """The candidates that fit the request: the named one, or anybody."""
-    request = failover_request(s)
-    fit = candidates(s)
-    if request and request.candidate:
-        return tuple(a for a in fit if a.name == request.candidate)
-    return fit
 
 
 # --- whom to follow -------------------------------------------------------------------------------

@@ -134,10 +134,15 @@ class World:
         """Everything at once; takes about a second at most, whatever is slow."""
         # Before the looks: a job that ends meanwhile still runs in this snapshot.
         job, last_job = self.jobs.state
+        names_being_set = self.side.is_running("SetSyncNames")
         self._view_look.begin()
         self._postgres_look.begin()
         cluster = self._see_cluster()
         postgres = self._see_postgres(last_job.finished if last_job else 0.0)
+        # Set meanwhile, the look may have missed them.
+        postgres = replace(
+            postgres, setting_sync_names=names_being_set or self.side.is_running("SetSyncNames")
+        )
         fence = self._see_fence()
         configured = self.configured
         return Snapshot(

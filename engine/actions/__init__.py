@@ -41,6 +41,7 @@ from engine.actions.postgres import (
     Rewind,
     RunCheckpoint,
     RunInitdb,
+    SetSyncNames,
     StartPostgres,
     StopPostgres,
 )
@@ -50,6 +51,7 @@ from engine.actions.store import (
     ClearFailover,
     CreateInitialize,
     DeleteInitialize,
+    DeleteSync,
     DropFounder,
     PublishMember,
     ReleaseLock,
@@ -60,6 +62,7 @@ from engine.actions.store import (
     WriteHistory,
     WriteInitialize,
     WriteStatus,
+    WriteSync,
 )
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "CreateRoles",
     "CreateSlots",
     "DeleteInitialize",
+    "DeleteSync",
     "DisarmFence",
     "DropFounder",
     "DropSlots",
@@ -102,6 +106,7 @@ __all__ = [
     "RunCallback",
     "RunCheckpoint",
     "RunInitdb",
+    "SetSyncNames",
     "SideAction",
     "StartPostgres",
     "StopPostgres",
@@ -113,6 +118,7 @@ __all__ = [
     "WriteHistory",
     "WriteInitialize",
     "WriteStatus",
+    "WriteSync",
 ]
 
 # One request to the store at a time, each bounded; the next action waits for the answer.
@@ -131,6 +137,8 @@ StoreAction: TypeAlias = (
     | WriteStatus
     | WriteHistory
     | WriteFailsafe
+    | WriteSync
+    | DeleteSync
     | ClearFailover
 )
 # Long work on PostgreSQL: one at a time, begun here and seen as the snapshot's `job`.
@@ -150,6 +158,7 @@ SideAction: TypeAlias = (
     RunCheckpoint
     | Follow
     | ApplyConfiguration
+    | SetSyncNames
     | CreateSlots
     | DropSlots
     | AdvanceSlots

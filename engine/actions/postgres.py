@@ -121,6 +121,16 @@ class ApplyConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSyncNames:
+    """Write that synchronous_standby_names, reload, and see it in force; None: the operator's own.
+
+    It stays written through every later change of the configuration, restarts included.
+    """
+
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadConfiguration:
     """Read the node file again; an error keeps the configuration in force."""
 

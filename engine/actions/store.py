@@ -109,6 +109,23 @@ class WriteFailsafe:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteSync:
+    """Write `sync`, only over that revision; 0: only if absent."""
+
+    leader: str
+    standbys: tuple[str, ...]
+    quorum: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSync:
+    """Delete `sync`, only at that revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClearFailover:
     """Delete the `failover` key, only at that revision; `why` is logged."""
 

@@ -1,6 +1,6 @@
 """Facts about the leader race and about following the winner."""
 
-from engine import views
+from engine import candidates, views
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 
@@ -28,8 +28,10 @@ def _sync(s: Snapshot) -> str:
 
 @fact(_sync)
 def may_miss_synchronous_commits(s: Snapshot) -> bool:
-    """Synchronous mode is on and `sync` does not name us."""
-    return not views.may_lead_in_sync_mode(s, s.me.name)
+    """Synchronous mode is on and `sync` does not name us; in quorum mode the votes decide that."""
+    if s.policy.synchronous_mode == "quorum":
+        return False
+    return not candidates.may_lead_in_sync_mode(s, s.me.name)
 
 
 def _lag(s: Snapshot) -> str:
@@ -98,18 +100,11 @@ def _is_writable(a: PeerAnswer) -> bool:
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
     if not a.reachable or a.stale or a.nofailover or a.failover_priority <= 0 or a.watchdog_failed:
         return False
-    return a.lsn is not None and views.may_lead_in_sync_mode(s, a.name)
+    return a.lsn is not None and candidates.may_lead_in_sync_mode(s, a.name)
 
 
 def _compare(s: Snapshot, a: PeerAnswer) -> int:
-    """1: the peer has more than we, 0: the same, -1: less.  A newer timeline outweighs position."""
-    here = views.server(s)
-    mine = views.position(here)
-    if mine is None or a.lsn is None:
-        return 1 if mine is None else -1
-    if a.timeline and here and here.timeline and a.timeline != here.timeline:
-        return 1 if a.timeline > here.timeline else -1
-    return (a.lsn > mine) - (a.lsn < mine)
+    return candidates.compare(views.server(s), a)
 
 
 @fact(_answers)
@@ -138,7 +133,7 @@ def the_named_candidate_can_lead(s: Snapshot) -> bool:
 @fact(_answers)
 def somebody_else_can_lead(s: Snapshot) -> bool:
     """A peer within maximum_lag_on_failover answered and may lead."""
-    return bool(views.candidates(s))
+    return bool(candidates.fit(s))
 
 
 @fact(lambda s: f"lock free since {s.memory.lock_free_since}")

@@ -259,9 +259,3 @@ def a_slot_can_go(s: Snapshot) -> bool:
 def a_slot_lags(s: Snapshot) -> bool:
     """A member's slot on this standby is behind the leader's."""
     return bool(slots_to_advance(s))
-
-
-@fact(lambda s: f"synchronous={s.policy.synchronous_mode}")
-def asks_for_what_is_not_built(s: Snapshot) -> bool:
-    """The configuration asks for synchronous mode."""
-    return s.policy.synchronous_mode != "off"

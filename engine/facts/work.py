@@ -1,6 +1,6 @@
 """Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
 
-from engine import views
+from engine import candidates, views
 from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
@@ -205,6 +205,13 @@ def handover_is_to_me_at_once(s: Snapshot) -> bool:
 
 
 @fact(_request)
+def failover_by_hand_is_to_me(s: Snapshot) -> bool:
+    """The `failover` key names us, no leader and no time: a failover, not a switchover."""
+    request = views.failover_request(s)
+    return handover_is_to_me_at_once.holds(s) and request is not None and request.leader is None
+
+
+@fact(_request)
 def handover_is_to_another(s: Snapshot) -> bool:
     """The `failover` key names a candidate that we are not."""
     request = views.failover_request(s)
@@ -248,7 +255,7 @@ def handover_has_begun(s: Snapshot) -> bool:
 
 
 def _candidates(s: Snapshot) -> str:
-    said = [views.refusal(s, a) or f"{a.name}: fit" for a in s.peers]
+    said = [candidates.refusal(s, a) or f"{a.name}: fit" for a in s.peers]
     return "; ".join(said) or "nobody was asked"
 
 
@@ -263,13 +270,13 @@ def peers_answered(s: Snapshot) -> bool:
 @fact(_candidates)
 def somebody_can_take_over(s: Snapshot) -> bool:
     """A member that answered is fit to lead; silence counts as no."""
-    return bool(views.candidates(s))
+    return bool(candidates.fit(s))
 
 
 @fact(_candidates)
 def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
     """The named candidate, or anybody when none is named, is fit to lead."""
-    return bool(views.wanted_candidates(s))
+    return bool(candidates.wanted(s))
 
 
 def _shutdown(s: Snapshot) -> str:
@@ -288,7 +295,7 @@ def a_candidate_has_everything(s: Snapshot) -> bool:
     control = s.postgres.directory.control
     if control is None:
         return False
-    fit = views.wanted_candidates(s)
+    fit = candidates.wanted(s)
     return any(
         a.lsn is not None
         and a.lsn > control.checkpoint_lsn

@@ -1,6 +1,6 @@
 """What a leader does with the `failover` key before it stands down: the same for every leader."""
 
-from engine import views
+from engine import candidates, views
 from engine.actions import Action, ClearFailover, Remember, Report
 from engine.facts.work import (
     a_wanted_candidate_is_fit,
@@ -33,7 +33,7 @@ def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
 def _nobody_fits(s: Snapshot) -> str:
     request = views.failover_request(s)
     named = request.candidate if request else None
-    reasons = [views.refusal(s, a) for a in s.peers if named in {None, a.name}]
+    reasons = [candidates.refusal(s, a) for a in s.peers if named in {None, a.name}]
     reasons = [reason for reason in reasons if reason]
     if named and not reasons:
         return f"the candidate {named} has no member key"

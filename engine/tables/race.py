@@ -1,5 +1,6 @@
 """The lock is free: which standby may take it."""
 
+from engine import synchronous as sync
 from engine import views
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
 from engine.facts.failsafe import (
@@ -28,8 +29,14 @@ from engine.facts.race import (
     timeline_is_checked,
 )
 from engine.facts.standby_cluster import in_standby_cluster
+from engine.facts.sync import (
+    promotion_names_are_in_force,
+    synchronous_mode_is_on,
+    too_few_votes,
+)
 from engine.facts.work import (
     daemon_is_stopping,
+    failover_by_hand_is_to_me,
     handover_is_due,
     handover_is_from_me,
     handover_is_to_another,
@@ -51,6 +58,12 @@ def _ask(s: Snapshot) -> tuple[Action, ...]:
         AskPeers(names, views.PEER_TIMEOUT_SECONDS),
         Hold("the peers' answers", s.now + views.ASK_AGAIN_SECONDS),
     )
+
+
+def _acquire(s: Snapshot) -> tuple[Action, ...]:
+    if not sync.is_on(s):
+        return (AcquireLock(),)
+    return (Remember({"raced_on": sync.revision(s)}), AcquireLock())
 
 
 RACE = Table(
@@ -110,9 +123,16 @@ RACE = Table(
         Rule(
             "race.not_synchronous",
             "Synchronous mode is on and we may miss acknowledged commits",
-            when=(may_miss_synchronous_commits,),
+            when=(may_miss_synchronous_commits, ~failover_by_hand_is_to_me),
             then=lambda _: (Hold("a synchronous standby to lead"),),
             why="Only the members that `sync` names have every acknowledged commit.",
+        ),
+        Rule(
+            "race.sync_names",
+            "Synchronous mode is on and this standby is not yet configured for its promotion",
+            when=(synchronous_mode_is_on, ~promotion_names_are_in_force),
+            then=lambda s: _soon(s, "synchronous_standby_names to be in force"),
+            why="Its first commits must already wait for whom they should.",
         ),
         Rule(
             "race.store_busy",
@@ -154,10 +174,18 @@ RACE = Table(
             why="The daemon before this one may have let that member go on without the store.",
         ),
         Rule(
+            "race.no_quorum",
+            "Synchronous mode is on and too few voters were seen not ahead of us",
+            when=(too_few_votes, ~failover_by_hand_is_to_me),
+            then=lambda s: _soon(s, "more of the voters to answer, or to lead"),
+            why="An acknowledged commit is on some of the voters; only whoever has seen enough of "
+            "them is sure to have it.",
+        ),
+        Rule(
             "race.named",
             "A failover by hand names us: take the lock",
             when=(handover_is_to_me, handover_is_due),
-            then=lambda _: (AcquireLock(),),
+            then=_acquire,
             why="The operator chose this member, with its lag.",
         ),
         Rule(
@@ -206,7 +234,7 @@ RACE = Table(
             "race.acquire",
             "Nobody is ahead: take the lock",
             when=(),
-            then=lambda _: (AcquireLock(),),
+            then=_acquire,
             why="The leader key is created only if it is absent, so exactly one member wins.",
         ),
     ),

@@ -1,6 +1,6 @@
 """A standby cluster: what its leader does (`remote`), and a node without one (`adrift`)."""
 
-from engine import views
+from engine import candidates, views
 from engine.actions import (
     Action,
     Follow,
@@ -36,7 +36,7 @@ def _adopt(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _hand_over(s: Snapshot) -> tuple[Action, ...]:
-    names = ", ".join(a.name for a in views.wanted_candidates(s))
+    names = ", ".join(a.name for a in candidates.wanted(s))
     return (ReleaseLock(None, f"hand-over to {names}"),)
 
 

@@ -1,6 +1,7 @@
 """PostgreSQL runs and answers: what a primary does (`primary`), and what a standby (`standby`)."""
 
-from engine import views
+from engine import candidates, views
+from engine import synchronous as sync
 from engine.actions import (
     AcquireLock,
     Action,
@@ -43,6 +44,13 @@ from engine.facts.race import (
     upstream_is_known,
 )
 from engine.facts.standby_cluster import in_standby_cluster, leads_a_standby_cluster
+from engine.facts.sync import (
+    another_led_synchronously,
+    promotion_names_are_in_force,
+    sync_key_is_as_raced_on,
+    sync_key_is_claimed,
+    synchronous_mode_is_on,
+)
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -53,11 +61,13 @@ from engine.facts.work import (
     roles_are_created,
     standing_down,
 )
+from engine.quorum import Promise
 from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm
 from engine.tables.steps import ask_leader
+from engine.tables.sync import write_key
 
 FALLBACK_PROMOTE_SECONDS = 300.0
 
@@ -80,7 +90,7 @@ def _adopt(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _stand_down(s: Snapshot) -> tuple[Action, ...]:
-    names = ", ".join(a.name for a in views.wanted_candidates(s))
+    names = ", ".join(a.name for a in candidates.wanted(s))
     return (
         Report("info", f"handing over to {names}"),
         Remember({"standing_down_since": s.now}),
@@ -147,6 +157,14 @@ PRIMARY = Table(
             when=(lock_is_free, timeline_is_behind, ~paused),
             then=lambda _: (StopPostgres("immediate", "the cluster is on a newer timeline"),),
             why="Another primary has written since; leading again would lose its commits.",
+            ends=True,
+        ),
+        Rule(
+            "primary.not_synchronous",
+            "The lock is free, but another member has led in synchronous mode since: stop at once",
+            when=(lock_is_free, another_led_synchronously, ~paused),
+            then=lambda _: (StopPostgres("immediate", "`sync` names another leader"),),
+            why="Commits that the other one acknowledged would be lost.",
             ends=True,
         ),
         Rule(
@@ -219,6 +237,10 @@ def _promote(s: Snapshot) -> tuple[Action, ...]:
     return (*arm(s), Promote(timeout))
 
 
+def _claim(s: Snapshot) -> tuple[Action, ...]:
+    return (Remember({"raced_on": sync.revision(s)}), *write_key(s, Promise()))
+
+
 def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
     told = views.told_timeline(s)
     return (
@@ -271,6 +293,32 @@ STANDBY = Table(
             when=(i_own_the_lock, time_is_short),
             then=lambda s: (Hold("the lease to be renewed", s.now + 1.0),),
             why="A promotion is begun only with time to undo it before the lease ends.",
+        ),
+        Rule(
+            "standby.sync_changed",
+            "We own the lock, but `sync` is no longer the one that we raced on: release the lock",
+            when=(
+                i_own_the_lock,
+                synchronous_mode_is_on,
+                ~sync_key_is_as_raced_on,
+                ~sync_key_is_claimed,
+            ),
+            then=lambda _: (ReleaseLock(None, "`sync` has changed since our race"),),
+            why="By what it says now another member may have the commits that we miss.",
+        ),
+        Rule(
+            "standby.sync_names",
+            "We own the lock, but our first commits would not wait for whom they should",
+            when=(i_own_the_lock, synchronous_mode_is_on, ~promotion_names_are_in_force),
+            then=lambda s: (Hold("synchronous_standby_names to be in force", s.now + 1.0),),
+            why="PostgreSQL takes them over before the promotion, not after it.",
+        ),
+        Rule(
+            "standby.sync_claim",
+            "We own the lock: write ourselves into `sync` before the promotion",
+            when=(i_own_the_lock, synchronous_mode_is_on, ~sync_key_is_claimed),
+            then=_claim,
+            why="If anybody has changed the key since our race this fails, and nobody is promoted.",
         ),
         Rule(
             "standby.promote",

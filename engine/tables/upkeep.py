@@ -12,7 +12,6 @@ from engine.actions import (
     DropSlots,
     PublishMember,
     Remember,
-    Report,
     RunCallback,
     RunCheckpoint,
     WriteConfig,
@@ -37,7 +36,6 @@ from engine.facts.upkeep import (
     a_slot_lags,
     announced_role_differs,
     announced_up,
-    asks_for_what_is_not_built,
     checkpoint_runs,
     config_key_is_missing,
     configuration_differs,
@@ -320,27 +318,6 @@ LEADER = Table(
             when=(),
             then=nothing,
             why="A request less for the store.",
-        ),
-    ),
-)
-
-LIMITS = Table(
-    "limits",
-    "Does the configuration ask for something that this version does not do?",
-    applies=(asks_for_what_is_not_built,),
-    rules=(
-        Rule(
-            "limits.warn",
-            "Say so",
-            when=(),
-            then=lambda _: (
-                Report(
-                    "error",
-                    "synchronous_mode is not carried out by this version: "
-                    "synchronous_standby_names is not managed",
-                ),
-            ),
-            why="A promise that is not kept must not look like one that is.",
         ),
     ),
 )

@@ -29,7 +29,6 @@ def _dynamic_problems(shared: DynamicSettings) -> list[Problem]:
     problems = []
     logical = ", ".join(sorted(s.name for s in shared.slots.values() if s.type == "logical"))
     wanted = {
-        f"synchronous_mode {shared.synchronous_mode}": shared.synchronous_mode != "off",
         "primary_race_backoff": shared.primary_race_backoff > 0,
         f"logical slots ({logical})": bool(logical),
     }

@@ -12,6 +12,7 @@ from engine.actions import (
     ClaimFounding,
     ClearFailover,
     CreateInitialize,
+    DeleteSync,
     DropFounder,
     Exit,
     JobAction,
@@ -22,6 +23,7 @@ from engine.actions import (
     StoreAction,
     WriteConfig,
     WriteInitialize,
+    WriteSync,
 )
 from shell.effects.local import LocalEffects
 from shell.effects.postgres import PostgresEffects
@@ -45,6 +47,8 @@ _CHANGES_THE_WORLD = (
     CreateInitialize,
     WriteInitialize,
     WriteConfig,
+    WriteSync,
+    DeleteSync,
     ClearFailover,
     ReadConfiguration,
 )

@@ -15,6 +15,7 @@ from engine.actions import (
     DropSlots,
     Follow,
     RunCheckpoint,
+    SetSyncNames,
     SideAction,
 )
 from engine.state import Known, Unknown
@@ -42,6 +43,8 @@ class SideEffects:
                 return lambda: instance.follow(action.upstream)
             case ApplyConfiguration():
                 return self._apply
+            case SetSyncNames():
+                return lambda: instance.set_sync_names(action.text)
             case CreateSlots():
                 return lambda: instance.create_slots(action.names)
             case DropSlots():

@@ -14,6 +14,7 @@ from engine.actions import (
     ClearFailover,
     CreateInitialize,
     DeleteInitialize,
+    DeleteSync,
     DropFounder,
     PublishMember,
     ReleaseLock,
@@ -25,6 +26,7 @@ from engine.actions import (
     WriteHistory,
     WriteInitialize,
     WriteStatus,
+    WriteSync,
 )
 from engine.state import HistoryLine, Lease
 from shell import layout
@@ -72,6 +74,10 @@ class StoreEffects:
                 return lambda: self._put("history", _history_text(action))
             case WriteFailsafe():
                 return lambda: self._write_failsafe(action)
+            case WriteSync():
+                return lambda: self._write_sync(action)
+            case DeleteSync():
+                return lambda: self._drop(layout.SYNC, action.revision)
             case ClearFailover():
                 return lambda: self._drop("failover", action.revision)
             case _:
@@ -184,6 +190,13 @@ class StoreEffects:
         if not created:
             self._world.store.delete(layout.FOUNDER, self._world.deadline())
         return created
+
+    def _write_sync(self, action: WriteSync) -> bool:
+        text = layout.sync_text(action.leader, action.standbys, action.quorum)
+        store, deadline = self._world.store, self._world.deadline()
+        if not action.revision:
+            return store.create(layout.SYNC, text, deadline)
+        return store.replace(layout.SYNC, text, action.revision, deadline)
 
     def _drop(self, key: str, revision: int) -> bool:
         return self._world.store.delete(key, self._world.deadline(), revision=revision)

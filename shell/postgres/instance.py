@@ -16,7 +16,7 @@ from engine.actions import Upstream
 from engine.state import LeaderTimeline, Postgres
 from shell.config.parameters import on_command_line
 from shell.config.settings import Settings
-from shell.postgres import bootstrap, cleaning, configuration, pgpass, plans, slots
+from shell.postgres import bootstrap, cleaning, configuration, pgpass, plans, slots, sync_names
 from shell.postgres import clone as cloning
 from shell.postgres import promote as promotion
 from shell.postgres import rewind as rewinding
@@ -57,7 +57,7 @@ class Instance:
         self._plan: FilesPlan | None = None
         self._planned_for: Settings | None = None
         self._digest_key: object = None
-        self._digests = ("", "", "")
+        self._digests: tuple[str, str, str, str | None] = ("", "", "", None)
         self._observer = Observer(self._connect_observing)
         self.use(settings)
 
@@ -92,7 +92,7 @@ class Instance:
         """Look at the directory, the process and the server; takes little more than the timeout."""
         self._child.reap()
         self._callbacks.reap()
-        wanted, applied, upstream = self._compare()
+        wanted, applied, upstream, names = self._compare()
         seen = self._observer.observe(
             self.data_dir,
             self._binaries,
@@ -108,6 +108,7 @@ class Instance:
             wanted_config=wanted,
             applied_config=applied,
             configured_upstream=upstream or None,
+            written_sync_names=names,
         )
 
     def leader_timeline(self, leader: Upstream, timeout_seconds: float = 5.0) -> LeaderTimeline:
@@ -137,7 +138,7 @@ class Instance:
             if target is None:
                 self.write_configuration(role, upstream)
             else:
-                configuration.write(self._files(), target.settings, signal=target.signal)
+                self._write(target.settings, signal=target.signal)
         plan = starting.StartPlan(
             program=self._binaries.path("postgres"),
             data_dir=self.data_dir,
@@ -223,7 +224,26 @@ class Instance:
                 entries = plans.replication_entries(self._settings, upstream) if upstream else []
                 if entries:
                     pgpass.write(Path(self._settings.postgresql.pgpass), entries)
-            configuration.write(self._files(), recovery, signal="running" if running else None)
+            self._write(recovery, signal="running" if running else None)
+
+    def _write(
+        self, recovery: Mapping[str, str] | None, *, signal: configuration.Signal | None = None
+    ) -> None:
+        """Write all files, and synchronous_standby_names as it was written before."""
+        with self._files_lock:
+            names = configuration.sync_names_of(self._files())
+            configuration.write(self._files(), recovery, sync_names=names, signal=signal)
+
+    def set_sync_names(self, text: str | None) -> None:
+        """Write these names into the files of the running server, reload, and see them in force."""
+        with self._files_lock:
+            recovery = configuration.recovery_of(self._files())
+            configuration.write(self._files(), recovery, sync_names=text, signal="running")
+            self.reload()
+        if text is not None:
+            deadline = now() + SQL_SECONDS
+            with self._connect(SQL_SECONDS) as session:
+                sync_names.wait_until_in_force(session, text, deadline)
 
     def apply_configuration(self) -> str:
         """Write the files for the current role and upstream, reload; return their digest."""
@@ -291,7 +311,7 @@ class Instance:
         with self._files_lock:
             standby = configuration.recovery_of(self._files()) is not None
             if not standby:
-                configuration.write(self._files(), None)
+                self._write(None)
         rewinding.recover_from_crash(
             self._binaries, self._files(), self._command_line("standby"), cancel
         )
@@ -380,8 +400,8 @@ class Instance:
                     parameters[name] = str(least)
         return parameters
 
-    def _compare(self) -> tuple[str, str, str]:
-        """Digest wanted, digest applied, and "host:port" of the written upstream."""
+    def _compare(self) -> tuple[str, str, str, str | None]:
+        """Digest wanted, digest applied, "host:port" of the upstream and names as written."""
         with self._files_lock:
             try:
                 plan = self._files()
@@ -390,15 +410,17 @@ class Instance:
                     written = configuration.recovery_of(plan)
                     upstream = plans.upstream_of(written)
                     recovery = None if written is None else self._recovery(upstream)
+                    names = configuration.sync_names_of(plan)
                     self._digests = (
-                        configuration.wanted_digest(plan, recovery),
+                        configuration.wanted_digest(plan, recovery, names),
                         configuration.written_digest(plan) if self._loaded else "not loaded",
                         f"{upstream.host}:{upstream.port}" if upstream else "",
+                        names,
                     )
                     self._digest_key = key
             except PostgresError as error:
                 _log.debug("the configuration files cannot be compared: %s", error)
-                return "", "", ""
+                return "", "", "", None
             return self._digests
 
     def _checkpoint_if_possible(self, timeout_seconds: float, cancel: threading.Event) -> None:

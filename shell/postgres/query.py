@@ -31,15 +31,20 @@ SELECT r.recovering,
  current_setting('primary_conninfo'),
  current_setting('restore_command'),
  (SELECT json_agg(row_to_json(s)) FROM pg_replication_slots s),
- (SELECT json_agg(row_to_json(a)) FROM (SELECT application_name, state, sync_state,
-   sync_priority, usename, client_addr, flush_lsn FROM pg_stat_replication) a),
+ (SELECT json_agg(row_to_json(a)) FROM (SELECT application_name, state, sync_state, pid,
+   sync_priority, usename, client_addr, flush_lsn, write_lsn, replay_lsn
+   FROM pg_stat_replication) a),
  (SELECT json_agg(row_to_json(p)) FROM (SELECT name, current_setting(name) AS old,
    coalesce((SELECT f.setting FROM pg_file_settings f WHERE f.name = g.name
      ORDER BY f.seqno DESC LIMIT 1), g.boot_val) AS new
    FROM pg_settings g WHERE pending_restart) p),
- (SELECT json_object_agg(name, current_setting(name)) FROM unnest(%s) AS name)
+ (SELECT json_object_agg(name, current_setting(name)) FROM unnest(%s) AS name),
+ current_setting('synchronous_standby_names'),
+ (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer')
 FROM (SELECT pg_is_in_recovery() AS recovering) r, pg_control_checkpoint() c
 """
+
+LISTENING = frozenset({"CheckpointerMain", "CheckpointWriteDelay"})
 
 
 def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
@@ -68,6 +73,8 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         replication,
         pending,
         running,
+        sync_names,
+        checkpointer_waits,
     ) = row
     receiver = receiver or {}
     server = Server(
@@ -88,6 +95,9 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         slots=tuple(_slot(one) for one in sorted(slots or [], key=lambda s: str(s["slot_name"]))),
         replication=_replication(replication or []),
         pending=_pending(pending or [], running or {}, wanted),
+        sync_names=sync_names,
+        # Waiting there, it has handled every signal before.
+        checkpointer_listens=checkpointer_waits in LISTENING,
     )
     return server, walfile or ""
 
@@ -125,6 +135,7 @@ def _slot(row: Mapping[str, Any]) -> Slot:
         name=row["slot_name"],
         kind=row["slot_type"],
         active=bool(row["active"]),
+        active_pid=row["active_pid"],
         restart_lsn=parse_lsn(row["restart_lsn"]),
         has_xmin=row["xmin"] is not None or row["catalog_xmin"] is not None,
         wal_status=row.get("wal_status") or "",
@@ -144,6 +155,9 @@ def _replication(rows: list[Mapping[str, Any]]) -> tuple[ReplicationRow, ...]:
             usename=row["usename"] or "",
             client_addr=row["client_addr"] or "",
             flush_lsn=parse_lsn(row["flush_lsn"]),
+            write_lsn=parse_lsn(row["write_lsn"]),
+            replay_lsn=parse_lsn(row["replay_lsn"]),
+            pid=row["pid"],
         )
         for row in rows
     ]

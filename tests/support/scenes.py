@@ -30,9 +30,11 @@ from engine.state import (
     PeerAnswer,
     Postgres,
     Postmaster,
+    ReplicationRow,
     Server,
     Slot,
     Snapshot,
+    SyncState,
     Unknown,
 )
 from engine.views import REMOTE
@@ -105,6 +107,26 @@ def down(found: DataDirectory) -> Postgres:
     return Postgres(found, None, Unknown(NOW - 5, "PostgreSQL is down"))
 
 
+def streams(name: str, sync_state: str = "async", **fields: Any) -> ReplicationRow:
+    """The connection of that member, n<number>, to the primary, by which it has everything."""
+    number = int(name[1:])
+    values: dict[str, Any] = {"flush_lsn": LSN, "write_lsn": LSN, "replay_lsn": LSN}
+    values |= {"pid": 100 + number, "usename": "replicator", "client_addr": f"10.0.0.{number}"}
+    return ReplicationRow(name, "streaming", sync_state, **(values | fields))
+
+
+USED_SLOTS = tuple(replace(x, active=True, active_pid=100 + int(x.name[1:])) for x in SLOTS)
+
+
+def sync_primary(names: str, *rows: ReplicationRow) -> Postgres:
+    """n1 with these names of ours in force, and what streams from it."""
+    server = primary_server(
+        slots=USED_SLOTS, replication=rows, sync_names=names, checkpointer_listens=True
+    )
+    return running(server, written_sync_names=names)
+
+
+N2_IS_SYNC = (streams("n2", "sync"), streams("n3"))
 FOLLOWS_N1 = {"configured_upstream": "10.0.0.1:5432"}
 STANDBY_SLOTS = tuple(Slot(name, restart_lsn=LSN) for name in ("n1", "n3"))
 NEW_SERVER = primary_server(timeline=1, replication=())
@@ -112,6 +134,17 @@ NEW_SERVER = primary_server(timeline=1, replication=())
 POSTGRES: dict[str, Postgres] = {
     "primary": running(primary_server(slots=SLOTS)),
     "standby": running(standby_server(slots=STANDBY_SLOTS), True, **FOLLOWS_N1),
+    "sync primary": sync_primary("n2", *N2_IS_SYNC),
+    "sync primary, both": sync_primary("2 (n2,n3)", streams("n2", "sync"), streams("n3", "sync")),
+    "sync primary, n2 gone": sync_primary("n2", streams("n3")),
+    "sync primary, nobody": sync_primary(""),
+    "sync primary, no names": sync_primary("", streams("n2"), streams("n3")),
+    "quorum primary": sync_primary(
+        "ANY 1 (n2,n3)", streams("n2", "quorum"), streams("n3", "quorum")
+    ),
+    "sync standby": running(
+        standby_server(slots=STANDBY_SLOTS), True, written_sync_names="", **FOLLOWS_N1
+    ),
     "standby of n3": running(
         standby_server(slots=STANDBY_SLOTS), True, configured_upstream="10.0.0.3:5432"
     ),
@@ -155,6 +188,10 @@ STORES: dict[str, Known[Cluster] | Unknown] = {
     ),
     "listed": Known(cluster(failsafe=URLS, failsafe_revision=5), NOW),
     "listed, free": Known(cluster(leader=None, failsafe=URLS, failsafe_revision=5), NOW),
+    "synchronous": Known(cluster(sync=SyncState("n1", ("n2",), 0, 3)), NOW),
+    "synchronous, free": Known(cluster(leader=None, sync=SyncState("n1", ("n2",), 0, 3)), NOW),
+    "quorum": Known(cluster(sync=SyncState("n1", ("n2", "n3"), 1, 3)), NOW),
+    "quorum, free": Known(cluster(leader=None, sync=SyncState("n1", ("n2", "n3"), 1, 3)), NOW),
     "n1 leads no more": Known(cluster(leader="n2"), NOW),
     "n2 leads": Known(promoted("n2"), NOW),
     "n3 leads": Known(promoted("n3"), NOW),
@@ -216,6 +253,12 @@ def declines(name: str, why: str = "timed out", **fields: Any) -> FailsafeAnswer
 
 ARMED = Fence(True, "", 4711, NOW - 2 + 30 - 3.5)
 ANSWERS = (silent_peer("n1"), peer("n3"))
+WATCHED: dict[str, Any] = {
+    "sync_names": "n2",
+    "sync_names_since": NOW - 20,
+    "sync_names_lsn": LSN - 100,
+    "sync_asked": 2,
+}
 FREE_SINCE = {"lock_free_since": NOW - 1}
 
 BASES: dict[str, Callable[[], Snapshot]] = {
@@ -241,6 +284,29 @@ BASES: dict[str, Callable[[], Snapshot]] = {
     ),
     # n2 streams from n1.
     "replica": lambda: _base("n2", "healthy", "standby", memory=_told("replica")),
+    # n1 leads in synchronous mode, n2 is its synchronous standby, n3 streams too.
+    "sync primary": lambda: _base(
+        *("n1", "synchronous", "sync primary", "fresh"),
+        policy=Policy(synchronous_mode="on"),
+        memory=_told("primary", status_at=NOW - 2, **WATCHED),
+        fence=ARMED,
+    ),
+    # The same in quorum mode, with n2 and n3 as the voters.
+    "quorum primary": lambda: _base(
+        *("n1", "quorum", "quorum primary", "fresh"),
+        policy=Policy(synchronous_mode="quorum"),
+        memory=_told("primary", status_at=NOW - 2, **(WATCHED | {"sync_names": "ANY 1 (n2,n3)"})),
+        fence=ARMED,
+    ),
+    # In synchronous mode n1's lock has become free, n2 is named, n3 answered.
+    "sync race": lambda: _base(
+        "n2",
+        "synchronous, free",
+        "sync standby",
+        policy=Policy(synchronous_mode="on"),
+        peers=ANSWERS,
+        memory=_told("replica", **FREE_SINCE),
+    ),
     # n1's lock has become free a second ago; n2 has asked, n3 answered, n1 did not.
     "race": lambda: _base(
         "n2", "free", "standby", peers=ANSWERS, memory=_told("replica", **FREE_SINCE)

@@ -22,6 +22,7 @@ from engine.state import (
     Server,
     Slot,
     Snapshot,
+    SyncState,
 )
 from engine.views import certain_until
 
@@ -122,6 +123,19 @@ def _create(s: Snapshot, view: Cluster, action: Any) -> Cluster:
     return replace(view, initialize=action.system_identifier) if missing else view
 
 
+def _write_sync(s: Snapshot, view: Cluster, action: Any) -> Cluster:
+    found = view.sync.revision if view.sync else 0
+    if found != action.revision:
+        return view
+    revision = found + 1
+    return replace(view, sync=SyncState(action.leader, action.standbys, action.quorum, revision))
+
+
+def _set_names(s: Snapshot, action: Any) -> Snapshot:
+    s = replace(s, postgres=replace(s.postgres, written_sync_names=action.text))
+    return _on_server(lambda v, x: replace(v, sync_names=x.text or ""))(s, action)
+
+
 def _advance(server: Server, action: Any) -> Server:
     to = action.positions
     moved = (replace(x, restart_lsn=to.get(x.name, x.restart_lsn)) for x in server.slots)
@@ -146,6 +160,9 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.WriteConfig: _in_store(lambda s, c, x: replace(c, config_present=True)),
     a.WriteStatus: _in_store(lambda s, c, x: replace(c, optime=x.optime, slots=dict(x.slots))),
     a.WriteHistory: _in_store(lambda s, c, x: replace(c, history=x.lines)),
+    a.WriteSync: _in_store(_write_sync),
+    a.DeleteSync: _in_store(lambda s, c, x: replace(c, sync=None)),
+    a.SetSyncNames: _set_names,
     a.ClearFailover: _in_store(lambda s, c, x: replace(c, failover=None)),
     a.WriteFailsafe: _in_store(
         lambda s, c, x: replace(

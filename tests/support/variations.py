@@ -93,6 +93,16 @@ _SLOTS = (
     (Slot("n1", restart_lsn=LSN - 100), Slot("n3", restart_lsn=LSN)),
     (Slot("n2", wal_status="lost"), Slot("n3", restart_lsn=LSN)),
 )
+_REPLICATION = (
+    (),
+    scenes.N2_IS_SYNC,
+    (scenes.streams("n2", "sync"), scenes.streams("n3", "sync")),
+    (scenes.streams("n2", "quorum"), scenes.streams("n3", "quorum")),
+    (scenes.streams("n3"),),
+    (scenes.streams("n2", "sync", flush_lsn=LSN - 200),),
+    (scenes.streams("n2", "sync"), scenes.streams("n2", "potential", pid=7)),
+    (scenes.streams("n2", "sync", pid=7),),
+)
 _PEERS = (
     (),
     *(
@@ -138,7 +148,6 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster.value.history": (None, (), scenes.HISTORY, scenes.LONGER),
     "cluster.value.slots": ({}, {"n1": LSN, "n3": LSN + 500}),
     "cluster.value.failover": _FAILOVERS,
-    "cluster.value.sync": (None, SyncState("n1", ("n2",), 0, 3), SyncState("n1", ("n3",), 0, 3)),
     "cluster.value.failsafe": (
         None,
         scenes.URLS,
@@ -158,11 +167,21 @@ PLACES: dict[str, tuple[Any, ...]] = {
         (scenes.agrees("n1"), scenes.agrees("n3")),
     ),
     "started_at": (0.0, NOW - 5),
+    "cluster.value.sync": (
+        None,
+        *(
+            SyncState(leader, standbys, quorum, 3)
+            for leader in ("", "n1", "n2", "n3")
+            for standbys, quorum in (((), 0), (("n2",), 0), (("n3",), 0), (("n2", "n3"), 1))
+        ),
+    ),
     "postgres": tuple(scenes.POSTGRES.values()),
     "postgres.postmaster": (None, Postmaster(4711, 1), Postmaster(9, 9), Postmaster(4711, 1, True)),
     "postgres.outdated": FLAG,
     "postgres.starting": FLAG,
     "postgres.checkpointing": FLAG,
+    "postgres.written_sync_names": (None, "", "n2", "2 (n2,n3)", "ANY 1 (n2,n3)", "ANY 1 (n1,n3)"),
+    "postgres.setting_sync_names": FLAG,
     "postgres.wanted_config": ("", "new"),
     "postgres.configured_upstream": (
         *(None, "10.0.0.1:5432", "10.0.0.3:5432"),
@@ -195,6 +214,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.server.value.checkpoint_timeline": (None, 2, 3),
     "postgres.server.value.system_identifier": ("", "7409999999999999999"),
     "postgres.server.value.slots": _SLOTS,
+    "postgres.server.value.sync_names": ("", "n2", "2 (n2,n3)", "ANY 1 (n2,n3)", "*"),
+    "postgres.server.value.checkpointer_listens": FLAG,
+    "postgres.server.value.replication": _REPLICATION,
     "postgres.server.value.pending": ((), (PendingParameter("max_connections", "100", "200"),)),
     "postgres.server.value.timeline_history": ((), scenes.HISTORY),
     "fence": (
@@ -209,6 +231,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.primary_start_timeout_seconds": (0.0, 3.0, 300.0),
     "policy.synchronous_mode": ("off", "on", "quorum"),
     "policy.failsafe_mode": FLAG,
+    "policy.synchronous_mode_strict": FLAG,
+    "policy.synchronous_node_count": (1, 2),
+    "policy.maximum_lag_on_syncnode_bytes": (-1, 100),
     "policy.pause": FLAG,
     "policy.standby_cluster": (None, scenes.FAR, RemotePrimary()),
     "policy.use_slots": FLAG,
@@ -230,6 +255,11 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.handover_since": SINCE,
     "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
     "memory.diverged_from": (0, 3, 4),
+    "memory.sync_names": (None, "", "n2", "ANY 1 (n2,n3)"),
+    "memory.sync_names_since": AGO,
+    "memory.sync_names_lsn": (None, LSN - 100, LSN + 1),
+    "memory.sync_asked": (None, 2, 3),
+    "memory.raced_on": (None, 0, 2, 3),
     "memory.rewinding": FLAG,
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),

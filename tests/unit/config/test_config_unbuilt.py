@@ -38,7 +38,6 @@ def test_a_required_watchdog_is_refused(read: Read) -> None:
 @pytest.mark.parametrize(
     ("dynamic", "named"),
     [
-        ({"synchronous_mode": "on"}, "synchronous_mode on"),
         ({"primary_race_backoff": 5}, "primary_race_backoff"),
         ({"slots": {"s1": {"database": "d", "plugin": "pgoutput"}}}, "logical slots (s1)"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import agreement, views
+from engine import agreement, candidates, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
 from engine.facts.postgres import frozen_too_long
@@ -221,7 +221,7 @@ def test_without_news_of_the_present_leader_no_divergence_is_known(changes: dict
 )
 def test_a_refused_candidate_is_told_why(fields: dict[str, Any], words: str) -> None:
     """Every reason names the member and what speaks against it."""
-    said = views.refusal(scene("primary", {}), scenes.peer("n2", **fields))
+    said = candidates.refusal(scene("primary", {}), scenes.peer("n2", **fields))
     assert said == "" if not words else said.startswith("n2: ") and words in said
 
 
@@ -229,15 +229,17 @@ def test_in_synchronous_mode_only_a_synchronous_standby_is_fit() -> None:
     """A member that `sync` does not name may miss what was acknowledged."""
     sync = encode(SyncState("n1", ("n3",), 0, 1))
     s = scene("primary", {"policy.synchronous_mode": "on", "cluster.sync": sync})
-    assert views.refusal(s, scenes.peer("n3")) == ""
-    assert views.refusal(s, scenes.peer("n2")) == "n2: not a synchronous standby"
+    assert candidates.refusal(s, scenes.peer("n3")) == ""
+    assert candidates.refusal(s, scenes.peer("n2")) == "n2: not a synchronous standby"
 
 
 def test_an_old_timeline_is_refused_only_where_it_is_checked() -> None:
     """`check_timeline` decides whether a candidate's timeline counts."""
     old = scenes.peer("n2", timeline=2)
-    assert views.refusal(scene("primary", {}), old) == ""
-    assert "on timeline 2" in views.refusal(scene("primary", {"policy.check_timeline": True}), old)
+    assert candidates.refusal(scene("primary", {}), old) == ""
+    assert "on timeline 2" in candidates.refusal(
+        scene("primary", {"policy.check_timeline": True}), old
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def test_in_synchronous_mode_only_named_members_may_lead(sync: SyncState | None,
     s = scene("replica", {"policy.synchronous_mode": "on"})
     assert isinstance(s.cluster, Known)
     s = replace(s, cluster=Known(replace(s.cluster.value, sync=sync), NOW))
-    assert views.may_lead_in_sync_mode(s, "n2") is may
+    assert candidates.may_lead_in_sync_mode(s, "n2") is may
 
 
 def test_answers_count_only_if_everybody_was_asked_since() -> None:

@@ -1,0 +1,79 @@
+"""Who could lead in our place: what peers answered, held against the configuration and `sync`.
+
+Readings and comparisons that several facts share; nothing here decides.
+"""
+
+from engine import views
+from engine.state import PeerAnswer, Server, Snapshot
+
+
+def fit(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
+    answers = sorted(s.peers, key=lambda a: a.name)
+    return tuple(a for a in answers if not refusal(s, a))
+
+
+def refusal(s: Snapshot, answer: PeerAnswer) -> str:
+    """Why that peer can't take over from us; empty if it can."""
+    view = views.cluster(s)
+    here = views.position(views.server(s)) or (view.optime if view else None)
+    if not answer.reachable:
+        return f"{answer.name}: does not answer ({answer.why})"
+    if answer.nofailover or answer.failover_priority <= 0:
+        return f"{answer.name}: tagged nofailover"
+    if answer.watchdog_failed:
+        return f"{answer.name}: its watchdog failed"
+    if answer.stale or answer.lsn is None:
+        return f"{answer.name}: its position is unknown"
+    limit = s.policy.maximum_lag_on_failover_bytes
+    if here is not None and here - answer.lsn > limit:
+        return f"{answer.name}: {here - answer.lsn} bytes behind, {limit} allowed"
+    if s.policy.check_timeline and (answer.timeline or 0) < (views.cluster_timeline(view) or 0):
+        return f"{answer.name}: on timeline {answer.timeline}, the cluster is on a newer one"
+    if not may_lead_in_sync_mode(s, answer.name) and not is_chosen_by_hand(s, answer.name):
+        return f"{answer.name}: not a synchronous standby"
+    return ""
+
+
+def may_lead_in_sync_mode(s: Snapshot, name: str) -> bool:
+    """In synchronous mode only the members named in `sync` have every acknowledged commit."""
+    view = views.cluster(s)
+    if s.policy.synchronous_mode == "off" or view is None or view.sync is None:
+        return True
+    if s.policy.standby_cluster is not None:
+        return True
+    if not view.sync.leader:
+        return True
+    names = {view.sync.leader.lower(), *(n.lower() for n in view.sync.standbys)}
+    return name.lower() in names
+
+
+def is_chosen_by_hand(s: Snapshot, name: str) -> bool:
+    """Whether an operator named that member for a failover, or in quorum mode for any hand-over.
+
+    A failover by hand may name an asynchronous member: the operator was asked twice.  In quorum
+    mode the votes decide, also about a member outside of the voters.
+    """
+    request = views.failover_request(s)
+    if request is None or request.candidate != name:
+        return False
+    return request.leader is None or s.policy.synchronous_mode == "quorum"
+
+
+def compare(here: Server | None, answer: PeerAnswer) -> int:
+    """1: the peer has more than we, 0: the same, -1: less.  A newer timeline outweighs position."""
+    mine = views.position(here)
+    if mine is None or answer.lsn is None:
+        return 1 if mine is None else -1
+    if answer.timeline and here and here.timeline and answer.timeline != here.timeline:
+        return 1 if answer.timeline > here.timeline else -1
+    return (answer.lsn > mine) - (answer.lsn < mine)
+
+
+def wanted(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """The candidates that fit the request: the named one, or anybody."""
+    request = views.failover_request(s)
+    able = fit(s)
+    if request and request.candidate:
+        return tuple(a for a in able if a.name == request.candidate)
+    return able
