@@ -84,7 +84,9 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 
 endif
 
-.PHONY: docs rewrite format servers clean coverage
+.PHONY: docs rewrite format servers clean coverage bench-decide
+bench-decide: .venv/ready ## how long decide() and explain() take, into docs/decision-speed.md
+	$(RUN) -m bench.decision
 # The pairs of changes say nothing new about what is reached, and tracing would make them slow.
 coverage: .venv/ready ## every line and branch of engine/ is reached by the fast tests, or it fails
 	$(PYTEST) -q --cov --cov-report=term -k "not no_pair_of_changes" \

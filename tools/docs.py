@@ -1,7 +1,7 @@
-"""Write docs/decision-table.md from the rules: `python -m tools.docs`.
+"""Write docs/decision-table.md from the rules and their scenarios: `python -m tools.docs`.
 
-Belongs here: turning the rule objects into a page. Must not: add anything that the rules do not
-say. A test compares the page with what this module would write.
+Belongs here: turning the rule objects into a page. Must not: add anything that the rules and the
+scenarios do not say. A test compares the page with what this module would write.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, get_args
 from engine import actions
 from engine.decide import TABLES
 from engine.rule import Fact, Rule, Table
+from tests.support.scenarios import all_scenarios
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "decision-table.md"
 INTRODUCTION = """\
@@ -26,6 +27,11 @@ In every cycle the tables are asked in this order, safety first. A table whose c
 hold is passed over. In a table, the first rule whose facts all hold gives the actions; a rule
 marked **ends** leaves the tables below it for the next cycle. `hae explain` names the rules that
 decided, with what their facts saw. The facts are described at the end.
+
+*Then* names the actions that a rule may give, *shown by* what its scenario promises, and what was
+decided there; the scenarios are in `tests/scenarios/`. A test proves for every rule that its
+scenario reaches it, so none is hidden by those above it, and for every fact that some decision
+depends on it (`tests/scenarios/near-misses`).
 """
 
 
@@ -52,16 +58,32 @@ def section(table: Table) -> str:
     lines = [f"## {table.name}", "", table.question, ""]
     if table.applies:
         lines += [f"Asked only when {names(table.applies)}.", ""]
-    lines += ["| | rule | when | may give |", "|---|---|---|---|"]
+    lines += ["| | rule | when | then | why | shown by |", "|---|---|---|---|---|---|"]
     for place, rule in enumerate(table.rules, start=1):
         ends = " **ends**" if rule.ends else ""
-        what = f"`{rule.name}`{ends}<br>{rule.title}"
-        given = ", ".join(f"`{name}`" for name in given_actions(rule)) or "nothing"
-        what = what.replace("|", r"\|")
-        lines.append(f"| {place} | {what} | {names(rule.when) or 'otherwise'} | {given} |")
-    lines += ["", "Why:", ""]
-    lines += [f"- `{rule.name}`: {rule.why}" for rule in table.rules]
+        cells = (
+            f"`{rule.name}`{ends}<br>{rule.title}",
+            names(rule.when) or "otherwise",
+            ", ".join(f"`{name}`" for name in given_actions(rule)) or "nothing",
+            rule.why,
+            "<br>".join(shown_by(rule)) or "no scenario: no snapshot reaches it",
+        )
+        lines.append(
+            f"| {place} | " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+        )
     return "\n".join(lines) + "\n"
+
+
+def shown_by(rule: Rule) -> list[str]:
+    """Return what each scenario of the rule promises, and what the rule did in the first one."""
+    own = [scenario for scenario in all_scenarios() if scenario.rule == rule.name]
+    shown = [scenario.promise for scenario in own]
+    if own:
+        recorded = (line.partition(": ") for line in own[0].expected)
+        shown[0] += "".join(
+            f" *{done}*" for name, _, done in recorded if name == rule.name and done != "nothing"
+        )
+    return shown
 
 
 def names(facts: tuple[Fact, ...]) -> str:
