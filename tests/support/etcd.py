@@ -7,6 +7,7 @@ parent-death signal.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,9 +58,34 @@ def any_etcd_binary() -> Path:
     return found[max(found)]
 
 
+def require_login(server: EtcdServer, user: str, password: str) -> None:
+    """Switch authentication on in a plain server; the user may use /service/ only."""
+    prefix = {"key": _encoded("/service/"), "range_end": _encoded("/service0")}
+    for path, body in (
+        ("auth/user/add", {"name": "root", "password": "rootpw"}),
+        ("auth/role/add", {"name": "root"}),
+        ("auth/user/grant", {"user": "root", "role": "root"}),
+        ("auth/role/add", {"name": "hae"}),
+        ("auth/role/grant", {"name": "hae", "perm": {"permType": "READWRITE", **prefix}}),
+        ("auth/user/add", {"name": user, "password": password}),
+        ("auth/user/grant", {"user": user, "role": "hae"}),
+        ("auth/enable", {}),
+    ):
+        data = json.dumps(body).encode()
+        with urllib.request.urlopen(f"{server.url}/v3/{path}", data, timeout=10):
+            pass
+
+
+def _encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
 @dataclass
 class EtcdServer:
-    """One single-member etcd. Use it as a context manager, or call `stop`."""
+    """One etcd, alone unless `cluster` names all members with their peer URLs.
+
+    Use it as a context manager, or call `stop`.
+    """
 
     binary: Path = field(default_factory=any_etcd_binary)
     enable_v2: bool = False
@@ -66,6 +93,8 @@ class EtcdServer:
     port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="hae-etcd-")))
+    name: str = "default"
+    cluster: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,14 +109,26 @@ class EtcdServer:
 
     def start(self) -> Self:
         """Start the server, on its old data after a stop, and wait until it serves writes."""
+        self.launch()
+        self.wait_up()
+        return self
+
+    def wait_up(self) -> None:
+        """Wait until it serves writes."""
+        wait_for(self._is_up, START_SECONDS, f"etcd on port {self.port} serves")
+
+    def launch(self) -> None:
+        """Start the server and do not wait."""
         peer_url = f"http://127.0.0.1:{self.peer_port}"
+        members = self.cluster or {self.name: peer_url}
         options = {
             "data-dir": str(self.folder / "data"),
             "listen-client-urls": self.url,
             "advertise-client-urls": self.url,
             "listen-peer-urls": peer_url,
             "initial-advertise-peer-urls": peer_url,
-            "initial-cluster": f"default={peer_url}",
+            "name": self.name,
+            "initial-cluster": ",".join(f"{name}={url}" for name, url in members.items()),
             # Short leases: etcd grants no TTL below one and a half election timeouts.
             "heartbeat-interval": "50",
             "election-timeout": "500",
@@ -102,8 +143,6 @@ class EtcdServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(self._is_up, START_SECONDS, f"etcd on port {self.port} serves")
-        return self
 
     def pause(self) -> None:
         """Freeze the server (SIGSTOP)."""

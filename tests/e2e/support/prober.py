@@ -64,7 +64,7 @@ class Prober:
             thread.join(20)
 
     def _run(self, node: Node) -> None:
-        numbers = itertools.count(1)
+        numbers = itertools.count(time.monotonic_ns())  # another prober may have written here
         while not self._ended.wait(PERIOD_SECONDS):
             with contextlib.suppress(psycopg2.Error), node.connect(2) as connection:
                 cursor = connection.cursor()
