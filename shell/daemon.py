@@ -16,6 +16,7 @@ from engine.rendering import is_routine, render_short
 from engine.schedule import wake_at
 from engine.state import Snapshot
 from shell import layout
+from shell.api.tls import TlsError
 from shell.configured import Configured
 from shell.desk import Publication
 from shell.effects.executor import Executor
@@ -166,7 +167,10 @@ class Daemon:
     def _take_over(self) -> None:
         settings = self._configured.settings
         self._world.instance.use(settings)
-        self._world.peer_calls.use(settings)
+        try:
+            self._world.peer_calls.use(settings)
+        except TlsError as error:
+            _log.error("calls to other members keep their former certificate: %s", error)
         self._listening.take_over(settings)
 
     def _install_signals(self) -> None:

@@ -6,7 +6,6 @@ Belongs here: the calls and the reading of the answers.  What the answers mean i
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -15,6 +14,7 @@ import urllib3
 
 from engine.state import Member, PeerAnswer
 from shell import layout
+from shell.api.tls import client_context
 from shell.config.settings import Settings
 from shell.processes import now
 
@@ -31,21 +31,21 @@ class Peers:
 
     def __init__(self, settings: Settings) -> None:
         self._pool = ThreadPoolExecutor(MOST_THREADS, "peers")
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """Work with these settings from now on."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        ctl = settings.ctl
-        if ctl.certfile:
-            context.load_cert_chain(ctl.certfile, ctl.keyfile, ctl.keyfile_password)
-        self._http = urllib3.PoolManager(num_pools=8, ssl_context=context, retries=False)
+        """Work with these settings from now on, and read our certificate again.
+
+        Raises TlsError when it cannot be used; the one read before then stays in use.
+        """
         self._ttl_seconds = settings.dynamic.ttl
+        ctl = settings.ctl
         login = ctl.authentication or settings.restapi.authentication
         pair = f"{login.username}:{login.password}" if login else None
         self._login = dict(urllib3.util.make_headers(basic_auth=pair)) if pair else {}
+        context = client_context(ctl)
+        self._http = urllib3.PoolManager(num_pools=8, ssl_context=context, retries=False)
 
     def ask(self, members: Sequence[Member], timeout_seconds: float) -> list[PeerAnswer]:
         """Ask all of them side by side; takes little more than `timeout_seconds`."""

@@ -1,4 +1,4 @@
-"""The listener's TLS context, and noticing that its files were replaced.
+"""The TLS contexts of REST, both ways, and noticing that the listener's files were replaced.
 
 Here belongs what is read from the certificate files.  Nothing secret appears in an error.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from shell.config.settings import RestApiSettings
+from shell.config.settings import CtlSettings, RestApiSettings
 
 _VERIFY = {
     "none": ssl.CERT_NONE,
@@ -47,6 +47,23 @@ def server_context(rest: RestApiSettings) -> ssl.SSLContext | None:
         raise TlsError(
             f"restapi.cafile {rest.cafile} or restapi.ciphers {rest.ciphers}: {_reason(error)}"
         ) from None
+    return context
+
+
+def client_context(ctl: CtlSettings) -> ssl.SSLContext:
+    """Return a context for calls to other members, which verifies nothing; raises TlsError."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if ctl.certfile:
+        password = ctl.keyfile_password or ""
+        try:
+            context.load_cert_chain(ctl.certfile, ctl.keyfile, lambda: password)
+        except (OSError, ValueError) as error:
+            raise TlsError(
+                f"ctl.certfile {ctl.certfile} with key {ctl.keyfile or ctl.certfile}: "
+                f"{_reason(error)}; both must be readable PEM files that belong together"
+            ) from None
     return context
 
 

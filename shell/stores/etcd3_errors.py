@@ -67,6 +67,12 @@ def not_the_gateway(section: EtcdSection, url: str, status: int, data: bytes) ->
     if b"HTTPS server" in data:
         text = f"{url} speaks TLS only; set {name}.protocol: https"
         return AttemptFailed(text, maybe_done=False, hopeless=True)
+    if b"CommonName of client" in data:
+        text = (
+            f"etcd at {url} has logins switched on, and then takes no client certificate with a "
+            f"Common Name over HTTP; set {name}.cert to one without"
+        )
+        return AttemptFailed(text, maybe_done=False, hopeless=True)
     if status == 404:
         text = (
             f"etcd at {url} does not serve the v3 API below /v3; "

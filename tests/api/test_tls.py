@@ -6,12 +6,17 @@ import shutil
 import socket
 import ssl
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from engine.state import Member
 from shell.api import listener
 from shell.api.tls import TlsError
+from shell.config.settings import CtlSettings
+from shell.peers import Peers
 from shell.processes import now
 from tests.api.support import changed, options, running
 from tests.support import snapshots
@@ -177,6 +182,25 @@ def test_missing_files_are_named(tmp_path):
         running(certfile=certfile, keyfile=keyfile, cafile=missing),
     ):
         pass
+
+
+def test_calls_to_members_keep_their_certificate(certificates, tmp_path):
+    """Our certificate for calls is named when it cannot be read; the former one stays in use."""
+    own = certificates["client"]
+    ctl = CtlSettings(None, insecure=False, cacert=None, certfile=own[0], keyfile=own[1])
+    settings = SimpleNamespace(ctl=ctl, dynamic=SimpleNamespace(ttl=30))
+    certfile, keyfile = certificates["server"]
+    required = {"cafile": own[0], "verify_client": "required"}
+    s = snapshots.primary(now())
+    with running(s, certfile=certfile, keyfile=keyfile, **required) as api:
+        member = Member("n1", api_url=f"https://127.0.0.1:{api.port}/patroni")
+        peers = Peers(settings)
+        assert [answer.reachable for answer in peers.ask([member], 5)] == [True]
+        settings.ctl = replace(ctl, certfile=str(tmp_path / "missing.crt"))
+        with pytest.raises(TlsError, match=r"ctl\.certfile .*missing\.crt"):
+            peers.use(settings)
+        assert [answer.reachable for answer in peers.ask([member], 5)] == [True]
+        peers.close()
 
 
 def test_https_headers(certificates):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -17,7 +16,8 @@ from shell.stores.base import Store, StoreMisconfigured, StoreUnavailable
 from shell.stores.etcd3_terms import TermMemory
 from shell.stores.factory import open_store
 from tests.stores.conftest import ETCD, Changes, Servers, soon
-from tests.support.etcd import EtcdServer
+from tests.support.certificates import Authority
+from tests.support.etcd import EtcdServer, require_login
 from tests.support.wait import wait_for
 
 Start = Callable[..., EtcdServer]
@@ -61,7 +61,7 @@ def watched(store: Store) -> Store:
     """Start the store's watch and wait until it is connected."""
     changes = Changes()
     store.watch(changes)
-    wait_for(lambda: changes.count, 5, "the watch is connected")
+    wait_for(lambda: changes.count, 20, "the watch is connected")
     return store
 
 
@@ -138,28 +138,7 @@ def test_the_v2_section_on_a_v3_server_names_the_mend(
 @pytest.fixture
 def guarded(server: EtcdServer) -> EtcdServer:
     """A server that wants a login; user hae may write below /service/ only."""
-    for path, body in (
-        ("auth/user/add", {"name": "root", "password": "rootpw"}),
-        ("auth/user/grant", {"user": "root", "role": "root"}),
-        ("auth/role/add", {"name": "hae"}),
-        (
-            "auth/role/grant",
-            {
-                "name": "hae",
-                "perm": {
-                    "permType": "READWRITE",
-                    "key": encoded("/service/"),
-                    "range_end": encoded("/service0"),
-                },
-            },
-        ),
-        ("auth/user/add", {"name": "hae", "password": "s3cret"}),
-        ("auth/user/grant", {"user": "hae", "role": "hae"}),
-        ("auth/enable", {}),
-    ):
-        if body == {"user": "root", "role": "root"}:
-            raw(server, "auth/role/add", {"name": "root"})
-        raw(server, path, body)
+    require_login(server, "hae", "s3cret")
     return server
 
 
@@ -198,49 +177,28 @@ def test_a_login_for_a_server_without_logins_is_fine(server: EtcdServer, open_cl
     assert store.acquire_leader("n1", 30, soon())
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, a server certificate for 127.0.0.1, a client certificate, and a foreign CA."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("ca", "foreign"):
-        subject = ("-subj", f"/CN={name}", "-days", "2", "-x509")
-        openssl("req", *key, *subject, "-keyout", f"{name}.key", "-out", f"{name}.crt")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    for name in ("server", "client"):
-        openssl(
-            "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
-        )
-        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-        extra = ("-extfile", "names", "-in", f"{name}.csr", "-out", f"{name}.crt")
-        openssl("x509", "-req", *signed, *extra)
-    return folder
-
-
 def test_tls_with_a_private_ca_and_client_certificates(
-    etcd_server: Start, open_client: Open, certificates: Path
+    etcd_server: Start, open_client: Open, tmp_path: Path
 ) -> None:
     """Requests and the watch run over verified TLS; each way to be wrong names its mend."""
-    paths = {file.name: str(file) for file in certificates.iterdir()}
+    ca, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
+    served, client = ca.issue("server"), ca.issue("client")
+    cacert = str(ca.own.cert)
     server = etcd_server(
         tls={
-            "cert-file": paths["server.crt"],
-            "key-file": paths["server.key"],
-            "trusted-ca-file": paths["ca.crt"],
+            "cert-file": str(served.cert),
+            "key-file": str(served.key),
+            "trusted-ca-file": cacert,
             "client-cert-auth": "true",
         }
     )
-    own = {"cert": paths["client.crt"], "key": paths["client.key"]}
-    store = watched(open_client(server.host, cacert=paths["ca.crt"], **own))
+    own = {"cert": str(client.cert), "key": str(client.key)}
+    store = watched(open_client(server.host, cacert=cacert, **own))
     assert store.acquire_leader("n1", 30, soon())
     assert store.view(soon()).entries["leader"].value == "n1"
     wrong: tuple[tuple[str, dict[str, str]], ...] = (
-        ("not trusted by etcd3.cacert", {"cacert": paths["foreign.crt"], **own}),
-        ("set etcd3.cert", {"cacert": paths["ca.crt"]}),
+        ("not trusted by etcd3.cacert", {"cacert": str(foreign.own.cert), **own}),
+        ("set etcd3.cert", {"cacert": cacert}),
         ("set etcd3.protocol: https", {"protocol": "http"}),
     )
     for message, settings in wrong:
@@ -248,6 +206,31 @@ def test_tls_with_a_private_ca_and_client_certificates(
             open_client(server.host, **settings).read(soon(2))
     with pytest.raises(StoreMisconfigured, match=r"etcd3.cacert: cannot read /nowhere"):
         open_client(server.host, cacert="/nowhere")
+
+
+def test_logins_and_client_certificates_together(
+    etcd_server: Start, open_client: Open, tmp_path: Path
+) -> None:
+    """Over HTTP etcd then refuses certificates with a Common Name: said so, and others work."""
+    ca = Authority(tmp_path)
+    served, named = ca.issue("server"), ca.issue("client")
+    nameless = ca.issue("nameless", common=False)
+    server = etcd_server()
+    require_login(server, "hae", "s3cret")
+    server.kill()
+    server.tls = {
+        "cert-file": str(served.cert),
+        "key-file": str(served.key),
+        "trusted-ca-file": str(ca.own.cert),
+        "client-cert-auth": "true",
+    }
+    server.start()
+    login = {"username": "hae", "password": "s3cret", "cacert": str(ca.own.cert)}
+    wrong = open_client(server.host, cert=str(named.cert), key=str(named.key), **login)
+    with pytest.raises(StoreMisconfigured, match=r"etcd3\.cert to one without"):
+        wrong.read(soon(5))
+    store = open_client(server.host, cert=str(nameless.cert), key=str(nameless.key), **login)
+    assert watched(store).acquire_leader("n1", 30, soon())
 
 
 def test_tls_to_a_plain_server_names_the_mend(server: EtcdServer, open_client: Open) -> None:

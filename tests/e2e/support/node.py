@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Node:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HAE_", "PATRONI_"))}
         self._environment = {**inherited, MARK: mark, "PYTHONUNBUFFERED": "1"}
         self._daemon: subprocess.Popen[bytes] | None = None
+        # How clients connect to this node, where it wants TLS, certificates or a login.
+        self.libpq_options: dict[str, Any] = {}
+        self.tls: ssl.SSLContext | None = None
+        self.headers: dict[str, str] = {}
 
     # ------------------------------------------------------------ the daemon
 
@@ -139,6 +144,7 @@ class Node:
             connect_timeout=max(2, int(seconds)),
             options=f"-c statement_timeout={int(seconds * 1000)}",
             application_name="test",
+            **self.libpq_options,
         )
         try:
             connection.autocommit = True
@@ -175,6 +181,14 @@ class Node:
         """GET a path; None when nothing answers in time."""
         return self.call("GET", path, None, timeout_seconds)
 
+    def _http(self, timeout_seconds: float) -> http.client.HTTPConnection:
+        port = self.place.api_port
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=timeout_seconds, context=self.tls
+        )
+
     def call(
         self, method: str, path: str, body: object = None, timeout_seconds: float = 2
     ) -> Answer | None:
@@ -182,12 +196,10 @@ class Node:
 
         An answer that is no JSON object is returned as {"text": ...}.
         """
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.place.api_port, timeout=timeout_seconds
-        )
-        with contextlib.closing(connection):
+        text = None if body is None else json.dumps(body)
+        with contextlib.closing(self._http(timeout_seconds)) as connection:
             try:
-                connection.request(method, path, None if body is None else json.dumps(body))
+                connection.request(method, path, text, self.headers)
                 response = connection.getresponse()
                 text = response.read().decode(errors="replace")
             except (OSError, http.client.HTTPException):

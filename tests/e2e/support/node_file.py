@@ -11,6 +11,9 @@ PASSWORDS = {
     "postgres": "super-Secret-1",
     "replicator": "repl-Secret-2",
     "rewinder": "rew-Secret-3",
+    # Not of PostgreSQL: the store's and the REST API's user, where a cluster has them.
+    "keeper": "etcd-Secret-4",
+    "operator": "rest-Secret-5",
 }
 _USERS = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
 _DYNAMIC: Document = {
