@@ -40,7 +40,7 @@ NOT_DECIDED_ON = {
     *(
         f"postgres.server.value.{name}"
         for name in (
-            *("replay_paused", "replayed_epoch", "replication"),
+            *("replay_paused", "replayed_epoch"),
             *("upstream", "upstream_lsn"),
         )
     ),

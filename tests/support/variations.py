@@ -234,6 +234,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.synchronous_mode_strict": FLAG,
     "policy.synchronous_node_count": (1, 2),
     "policy.maximum_lag_on_syncnode_bytes": (-1, 100),
+    "policy.synchronous_commit": ("on", "remote_apply", "local"),
     "policy.pause": FLAG,
     "policy.standby_cluster": (None, scenes.FAR, RemotePrimary()),
     "policy.use_slots": FLAG,
