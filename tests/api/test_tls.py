@@ -188,7 +188,8 @@ def test_calls_to_members_keep_their_certificate(certificates, tmp_path):
     """Our certificate for calls is named when it cannot be read; the former one stays in use."""
     own = certificates["client"]
     ctl = CtlSettings(None, insecure=False, cacert=None, certfile=own[0], keyfile=own[1])
-    settings = SimpleNamespace(ctl=ctl, dynamic=SimpleNamespace(ttl=30))
+    rest = SimpleNamespace(authentication=None)
+    settings = SimpleNamespace(ctl=ctl, restapi=rest, dynamic=SimpleNamespace(ttl=30))
     certfile, keyfile = certificates["server"]
     required = {"cafile": own[0], "verify_client": "required"}
     s = snapshots.primary(now())
