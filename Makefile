@@ -84,6 +84,7 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 
 endif
 
+.PHONY: search search-ci
 .PHONY: docs rewrite format servers clean coverage bench-decide
 bench-decide: .venv/ready ## how long decide() and explain() take, into docs/decision-speed.md
 	$(RUN) -m bench.decision
@@ -91,6 +92,10 @@ bench-decide: .venv/ready ## how long decide() and explain() take, into docs/dec
 coverage: .venv/ready ## every line and branch of engine/ is reached by the fast tests, or it fails
 	$(PYTEST) -q --cov --cov-report=term -k "not no_pair_of_changes" \
 	  $(call layer,unit/engine properties scenarios)
+search: .venv/ready ## walk through every state of small worlds (WORLDS="freeze pause": only these)
+	$(RUN) -m proof.search $(WORLDS)
+search-ci: .venv/ready ## the same for smaller worlds, and that planted mistakes are found
+	$(PYTEST) -q tests/proof/test_search.py
 docs: .venv/ready ## rewrite the generated pages (docs/decision-table.md)
 	$(RUN) -m tools.docs
 rewrite: .venv/ready ## record the scenarios' outcomes again; review the difference

@@ -1,0 +1,82 @@
+"""The state as the invariants see it: `proof/invariants.py` says what must hold of it.
+
+Belongs here: what is true in a state, whatever the daemons believe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from proof import invariants
+from proof.invariants import Toleration
+from proof.search.model import NAMES, Node, Pg, Shared, Wal
+from proof.search.together import Face, diverges, streams
+
+
+class Look(NamedTuple):
+    """All of a node that an invariant asks for."""
+
+    pg: Pg
+    wal: Wal
+    upstream: int | None
+    half: bool
+    unguarded: bool
+
+
+def look(node: Node) -> Look:
+    """That node, as an invariant sees it."""
+    return Look(
+        node.pg,
+        node.wal,
+        node.upstream if node.pg is Pg.STANDBY else None,
+        node.half and node.pg is not Pg.DOWN,
+        node.unguarded and node.pg is not Pg.STANDBY,
+    )
+
+
+def broken(looks: Sequence[Look], shared: Shared) -> list[str]:
+    """Every invariant that this state breaks.
+
+    Stricter than the sentence about promotions: a server that is writable, or is being promoted,
+    is asked in every state whether it owns the leader key.
+    """
+    world = invariants.World(
+        nodes=tuple(_node(n, looks, shared) for n in range(len(looks))),
+        lock_owner=None if shared.view.leader is None else NAMES[shared.view.leader],
+        paused=shared.view.pause,
+        tolerated=_tolerated(looks, shared),
+    )
+    found = [str(violation) for violation in invariants.broken(world)]
+    found += [
+        f"half_rewound_stays_down: {NAMES[n]} runs on what a cut off pg_rewind left"
+        for n, seen in enumerate(looks)
+        if seen.half
+    ]
+    return found
+
+
+def _node(n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
+    seen = looks[n]
+    receives = diverged = False
+    if seen.upstream is not None:
+        upstream = looks[seen.upstream]
+        source = Face(None, upstream.pg, False, upstream.wal)
+        receives = streams(seen.wal, source)
+        diverged = receives and diverges(seen.wal, source)
+    return invariants.Node(
+        name=NAMES[n],
+        acknowledges=seen.pg is Pg.PRIMARY,
+        promoting=seen.pg is Pg.PROMOTING,
+        promoted_now=seen.pg in {Pg.PRIMARY, Pg.PROMOTING},
+        kept_the_lock=shared.view.leader == n,
+        streams=receives,
+        diverged=diverged,
+    )
+
+
+def _tolerated(looks: Sequence[Look], shared: Shared) -> frozenset[Toleration]:
+    """From the pause on no fence stands behind a primary, until its daemon has armed it again."""
+    if shared.view.pause or any(seen.unguarded for seen in looks):
+        return frozenset({Toleration.PAUSED})
+    return frozenset()

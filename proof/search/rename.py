@@ -1,0 +1,53 @@
+"""The same node and the same store, with the nodes in another order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proof.search.model import Node, Op, Shared, View
+
+# Operations that name a node, and where.
+_NAMING = {"ask leader": 1, "rewind": 1, "clone": 1, "follow": 1, "start": 2}
+
+
+def renamed_shared(shared: Shared, order: tuple[int, ...]) -> Shared:
+    """The store, with node `order[k]` at place `k`."""
+    return shared._replace(view=renamed_view(shared.view, order))
+
+
+def renamed_view(view: View, order: tuple[int, ...]) -> View:
+    """What the store holds, with node `order[k]` at place `k`."""
+    place = _places(order)
+    asked = view.failover
+    return view._replace(
+        leader=place[view.leader],
+        members=tuple(view.members[n] for n in order),
+        failover=None if asked is None else (place[asked[0]], place[asked[1]]),
+    )
+
+
+def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
+    """A node that refers to the others by their new places."""
+    place = _places(order)
+    job, told, old = node.job, node.told, node.old_view
+    return node._replace(
+        pending=tuple(_op(op, place) for op in node.pending) if node.pending else (),
+        job=None if job is None else (*job[:3], _op((job[0], *job[3]), place)[1:]),
+        peers=tuple(node.peers[n] for n in order),
+        told=None if told is None else told._replace(leader=place[told.leader]),
+        old_view=None if old is None else (renamed_view(old[0], order), old[1]),
+        upstream=place[node.upstream],
+    )
+
+
+def _places(order: tuple[int, ...]) -> dict[Any, Any]:
+    return {None: None} | {n: k for k, n in enumerate(order)}
+
+
+def _op(op: Op, place: dict[Any, Any]) -> Op:
+    if op[0] == "ask":
+        return ("ask", tuple(sorted(place[n] for n in op[1])))
+    at = _NAMING.get(op[0])
+    if at is None or len(op) <= at:
+        return op
+    return (*op[:at], place[op[at]], *op[at + 1 :])

@@ -1,0 +1,55 @@
+"""The worlds that are searched, each with the sentence that says what it is for.
+
+Two timings: the shortest lease that hae allows, where every margin is one tick of a second, and the
+usual one in ticks of five.  A world's faults may come in any order and at any moment, `budget` of
+them in one run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.policy import Policy
+from proof.search.model import World
+
+USUAL = Policy(
+    use_pg_rewind=True, remove_on_rewind_failure=True, use_slots=False, fence_required=True
+)
+SHORT = replace(USUAL, ttl_seconds=5.0, loop_wait_seconds=1.0, retry_timeout_seconds=1.0)
+
+
+def _two(name: str, what: str, **faults: int) -> World:
+    return World(name, what, 2, SHORT, 1.0, faults, min(2, sum(faults.values())))
+
+
+FREEZE = replace(_two("freeze", "a daemon is frozen, and again", freeze=2), budget=2)
+UNFENCED = replace(
+    _two("unfenced", "no fence: daemons and immediate stops are in time", silent=1, slow=1),
+    policy=replace(SHORT, fence_required=False),
+    fence=False,
+)
+
+WORLDS = (
+    _two("stale", "a view stands still", stale=1, freeze=1, slow=1),
+    _two("ends", "a daemon is told to end", sigterm=1, freeze=1, daemon=1),
+    _two("jobs", "a job fails", job=1, postmaster=1, freeze=1),
+    replace(_two("usual", "the usual timings", freeze=1, host=1), policy=USUAL, tick=5.0),
+    UNFENCED,
+    FREEZE,
+    _two("crashes", "postmaster, daemon or host die", postmaster=1, daemon=1, host=1),
+    _two("silence", "the store is silent or slow, a daemon frozen", silent=1, slow=1, freeze=1),
+    replace(
+        _two("requests", "a request is slow, lost, or comes late", slow=1, late=1, freeze=1),
+        budget=3,
+    ),
+    _two("handover", "a switchover, and something breaks", switchover=1, freeze=1, daemon=1),
+    _two("pause", "maintenance mode, and something breaks", pause=1, freeze=1, daemon=1),
+    World("three", "three nodes, one fault", 3, SHORT, 1.0, {"host": 1, "freeze": 1}, 1, 1),
+)
+
+
+def _small(world: World) -> World:
+    return replace(world, name=f"small {world.name}", promotions=1, records=0, budget=1)
+
+
+QUICK = tuple(_small(world) for world in WORLDS if world.name in {"crashes", "ends", "pause"})
