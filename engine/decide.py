@@ -23,6 +23,7 @@ from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, WRITE
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH, SLOTS
+from engine.tables.watchdog import WATCHDOG
 
 TABLES: tuple[Table, ...] = (
     WRITE,
@@ -31,6 +32,7 @@ TABLES: tuple[Table, ...] = (
     NOTE,
     LOCK,
     FENCE,
+    WATCHDOG,
     STOP,
     IDENTITY,
     REQUEST,

@@ -59,5 +59,7 @@ class Policy:
     remove_on_diverged: bool = False
     may_bootstrap: bool = False
     fence_required: bool = False
+    watchdog_mode: Literal["off", "automatic", "required"] = "off"
+    watchdog_timeout_seconds: float = 25.0
     callbacks: tuple[str, ...] = ()  # the configured ones: "on_start", ...
     dcs_config: str = "{}"  # bootstrap.dcs as JSON text, written once at the first start

@@ -21,11 +21,14 @@ _CALM = frozenset({"primary.leads", "remote.leads", "standby.follows", "orphan.n
 # What is done every loop, whatever happens: not the heart of a decision.
 _BOOKKEEPING = (
     *(a.Remember, a.PublishMember, a.WriteStatus, a.RenewLock, a.Report, a.ArmFence),
-    *(a.CreateSlots, a.AdvanceSlots, a.RunCallback),
+    *(a.CreateSlots, a.AdvanceSlots, a.RunCallback, a.FeedWatchdog),
 )
 
 # What even a steady cluster does in every loop.
-_ROUTINE = (a.RenewLock, a.ArmFence, a.PublishMember, a.WriteStatus, a.AdvanceSlots, a.Remember)
+_ROUTINE = (
+    *(a.RenewLock, a.ArmFence, a.FeedWatchdog, a.PublishMember, a.WriteStatus),
+    *(a.AdvanceSlots, a.Remember),
+)
 
 
 def _source(upstream: a.Upstream | None) -> str:
@@ -142,6 +145,9 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.AdvanceSlots: lambda x: f"advance slots: {_positions(x.positions)}",
     a.ArmFence: _arm,
     a.DisarmFence: lambda _: "disarm the fence",
+    a.ActivateWatchdog: lambda x: f"let the watchdog count from {x.timeout_seconds:g}s",
+    a.FeedWatchdog: lambda _: "feed the watchdog",
+    a.CloseWatchdog: lambda _: "close the watchdog",
     a.AskPeers: lambda x: f"ask {', '.join(x.names) or 'nobody'} for role and position",
     a.AskFailsafe: _ask_failsafe,
     a.AskLeader: lambda x: f"ask {_source(x.leader)} for its timeline",

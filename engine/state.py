@@ -51,6 +51,7 @@ from engine.work import (
     Request,
     RequestKind,
     RestartCondition,
+    Watchdog,
 )
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "SyncState",
     "Tags",
     "Unknown",
+    "Watchdog",
 ]
 
 
@@ -148,6 +150,7 @@ class Snapshot:
     postgres: Postgres
     fence: Fence
     memory: Memory = Memory()
+    watchdog: Watchdog = Watchdog()  # noqa: RUF009 - it is frozen
     job: Job | None = None
     last_job: JobResult | None = None
     store_busy_since: float | None = None  # a store request is still under way

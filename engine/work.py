@@ -132,6 +132,19 @@ class LeaderTimeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Watchdog:
+    """The device that resets the machine when nobody feeds it.  `why` says why it can't be used."""
+
+    present: bool = False
+    why: str = ""
+    active: bool = False
+    timeout_seconds: float = 0.0
+    fed_at: float | None = None
+    failed_at: float | None = None  # when it was refused last
+    failed_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fence:
     """The separate process that ends PostgreSQL when nobody moves the deadline."""
 

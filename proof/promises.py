@@ -13,8 +13,10 @@ from typing import TypeAlias
 from engine.actions import (
     AcquireLock,
     Action,
+    ActivateWatchdog,
     Answer,
     ArmFence,
+    CloseWatchdog,
     CreateRoles,
     Exit,
     Hold,
@@ -110,6 +112,26 @@ def the_fence_is_armed_before_anything_becomes_writable(
     ]
     if writable and s.fence.kill_at is None and not s.memory.bootstrapping:
         assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
+
+
+def a_required_watchdog_counts_before_anything_becomes_writable(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Where a watchdog is required, it counts, or is let count, before Promote or a start."""
+    if s.policy.watchdog_mode != "required" or s.policy.pause or s.memory.bootstrapping:
+        return
+    for n, x in enumerate(actions):
+        if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary"):
+            first = [y for y in actions[:n] if isinstance(y, ActivateWatchdog) and y.required]
+            assert first or s.watchdog.active
+
+
+def the_watchdog_is_closed_only_when_nothing_can_write(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Outside pause, a device that counts is closed only without a server that may be writable."""
+    if checker.of(CloseWatchdog, actions) and not s.policy.pause:
+        assert s.policy.watchdog_mode == "off" or not checker.may_be_writable(s)
 
 
 def in_pause_nothing_happens_by_itself(s: Snapshot, actions: Sequence[Action]) -> None:
@@ -218,6 +240,8 @@ PROMISES: tuple[Promise, ...] = (
     a_standby_does_not_race_against_a_writable_member,
     a_writable_server_without_a_lock_is_stopped_at_once,
     the_fence_is_armed_before_anything_becomes_writable,
+    a_required_watchdog_counts_before_anything_becomes_writable,
+    the_watchdog_is_closed_only_when_nothing_can_write,
     in_pause_nothing_happens_by_itself,
     a_data_directory_is_removed_only_with_permission,
     roles_are_created_only_in_our_own_bootstrap,

@@ -47,7 +47,6 @@ class Publication:
     loop_seconds: float = 0.0
     fired_rules: tuple[str, ...] = ()
     decision: Any = None
-    watchdog_failed: bool = False
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 

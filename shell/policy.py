@@ -8,7 +8,12 @@ from typing import Any
 
 from engine.policy import PermanentSlot, Policy, RemotePrimary
 from engine.state import Member, Tags
-from shell.config.settings import Settings, SlotMatcher, StandbyClusterSettings
+from shell.config.settings import (
+    Settings,
+    SlotMatcher,
+    StandbyClusterSettings,
+    WatchdogSettings,
+)
 from shell.version import COMPATIBLE_VERSION
 
 _CALLBACKS = ("on_start", "on_stop", "on_restart", "on_reload", "on_role_change")
@@ -46,9 +51,16 @@ def policy_of(settings: Settings, dynamic: Mapping[str, Any]) -> Policy:
         remove_on_diverged=postgresql.remove_data_directory_on_diverged_timelines,
         may_bootstrap=settings.bootstrap.present,
         fence_required=settings.fence.mode == "required" or shared.low_ttl,
+        watchdog_mode=settings.watchdog.mode,
+        watchdog_timeout_seconds=_watchdog_timeout(shared.ttl, settings.watchdog),
         callbacks=tuple(name for name in _CALLBACKS if getattr(postgresql.callbacks, name)),
         dcs_config=json.dumps(dynamic, separators=(",", ":"), sort_keys=True, default=dict),
     )
+
+
+def _watchdog_timeout(ttl: int, watchdog: WatchdogSettings) -> float:
+    margin = watchdog.safety_margin_seconds
+    return float(ttl // 2 if margin < 0 else ttl - margin)
 
 
 def member_of(settings: Settings) -> Member:

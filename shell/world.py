@@ -41,6 +41,7 @@ from shell.postgres.errors import PostgresError
 from shell.postgres.instance import Instance
 from shell.processes import now
 from shell.stores.base import Store, StoreError, View
+from shell.watchdog.device import WatchdogDevice
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class World:
         self.side = SideLane(wake)
         self.failsafe = FailsafeCalls(peer_calls, wake)
         self.started_at = 0.0
+        self.watchdog = WatchdogDevice(configured.settings.watchdog.device)
         self.memory = Memory()
         self.lease = Lease()
         self.published: dict[str, Any] | None = None
@@ -155,6 +157,7 @@ class World:
             postgres=postgres,
             fence=fence,
             memory=self.memory,
+            watchdog=self.watchdog.look(),
             job=job,
             last_job=last_job,
             store_busy_since=self.store_lane.busy_since,

@@ -13,13 +13,16 @@ from typing import TypeAlias
 
 from engine.actions.base import Upstream
 from engine.actions.local import (
+    ActivateWatchdog,
     Answer,
     ArmFence,
     AskFailsafe,
     AskLeader,
     AskPeers,
+    CloseWatchdog,
     DisarmFence,
     Exit,
+    FeedWatchdog,
     Hold,
     Remember,
     Report,
@@ -69,6 +72,7 @@ __all__ = [
     "HEARTBEATS",
     "AcquireLock",
     "Action",
+    "ActivateWatchdog",
     "AdvanceSlots",
     "Answer",
     "ApplyConfiguration",
@@ -79,6 +83,7 @@ __all__ = [
     "ClaimFounding",
     "ClearFailover",
     "Clone",
+    "CloseWatchdog",
     "CreateInitialize",
     "CreateRoles",
     "CreateSlots",
@@ -88,6 +93,7 @@ __all__ = [
     "DropFounder",
     "DropSlots",
     "Exit",
+    "FeedWatchdog",
     "Follow",
     "Hold",
     "JobAction",
@@ -172,6 +178,9 @@ LoopAction: TypeAlias = (
     | ReadConfiguration
     | ArmFence
     | DisarmFence
+    | ActivateWatchdog
+    | FeedWatchdog
+    | CloseWatchdog
     | RunCallback
     | Answer
     | Remember

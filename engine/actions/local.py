@@ -28,6 +28,27 @@ class DisarmFence:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivateWatchdog:
+    """Let the device count from that timeout, or from what is left of our lease if that is less.
+
+    A device that can't fails the action if it is `required`.
+    """
+
+    timeout_seconds: float
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedWatchdog:
+    """Start the device's countdown anew, unless our lease would end before it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWatchdog:
+    """Stop the device's countdown."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskPeers:
     """Ask these members for role, position and timeline over REST; the answers wake the loop."""
 

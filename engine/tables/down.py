@@ -1,6 +1,6 @@
 """PostgreSQL is down and its directory is whole: start it, repair it, or give the lock up."""
 
-from engine import views
+from engine import views, watchdog
 from engine.actions import (
     Action,
     AskPeers,
@@ -54,6 +54,7 @@ from engine.facts.standby_cluster import (
     remote_is_foreign,
     somebody_is_to_be_followed,
 )
+from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     a_candidate_has_everything,
     bootstrapping,
@@ -155,6 +156,13 @@ DOWN = Table(
             when=(i_own_the_lock, time_is_short, paused),
             then=lambda s: (Hold("the lease to be renewed", s.now + views.ASK_AGAIN_SECONDS),),
             why="A restart keeps the role, and a primary is started only with a certain lease.",
+        ),
+        Rule(
+            "down.no_watchdog",
+            "We own the lock, but the watchdog that the configuration requires can't be used",
+            when=(i_own_the_lock, watchdog_is_missing, ~in_standby_cluster, ~paused),
+            then=lambda s: (ReleaseLock(final_lsn(s), f"no watchdog: {watchdog.trouble(s)}"),),
+            why="Without it this server must not start as primary; another member may lead.",
         ),
         Rule(
             "down.restart_primary",

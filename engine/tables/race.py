@@ -1,7 +1,7 @@
 """The lock is free: which standby may take it."""
 
 from engine import synchronous as sync
-from engine import views
+from engine import views, watchdog
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
 from engine.facts.failsafe import (
     a_listed_member_is_silent,
@@ -34,6 +34,7 @@ from engine.facts.sync import (
     synchronous_mode_is_on,
     too_few_votes,
 )
+from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     daemon_is_stopping,
     failover_by_hand_is_to_me,
@@ -119,6 +120,13 @@ RACE = Table(
             when=(fence_is_missing, ~in_standby_cluster),
             then=lambda s: _soon(s, f"the fence: {s.fence.why}"),
             why="Without the fence a hung daemon could leave two primaries behind.",
+        ),
+        Rule(
+            "race.no_watchdog",
+            "The watchdog that the configuration requires can't be used",
+            when=(watchdog_is_missing, ~in_standby_cluster),
+            then=lambda s: _soon(s, f"the watchdog: {watchdog.trouble(s)}"),
+            why="Without it a machine that hangs as a whole could leave two primaries behind.",
         ),
         Rule(
             "race.not_synchronous",

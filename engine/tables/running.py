@@ -1,6 +1,6 @@
 """PostgreSQL runs and answers: what a primary does (`primary`), and what a standby (`standby`)."""
 
-from engine import candidates, views
+from engine import candidates, views, watchdog
 from engine import synchronous as sync
 from engine.actions import (
     AcquireLock,
@@ -51,6 +51,7 @@ from engine.facts.sync import (
     sync_key_is_claimed,
     synchronous_mode_is_on,
 )
+from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -68,6 +69,7 @@ from engine.tables.handover import request_rules
 from engine.tables.safety import arm
 from engine.tables.steps import ask_leader
 from engine.tables.sync import write_key
+from engine.tables.watchdog import activate_if_wanted
 
 FALLBACK_PROMOTE_SECONDS = 300.0
 
@@ -125,6 +127,15 @@ PRIMARY = Table(
             why="Without the fence a hung daemon could leave two primaries behind.",
         ),
         Rule(
+            "primary.bootstrap_watchdog",
+            "The new cluster is ready, but the watchdog that the configuration requires is not",
+            when=(bootstrapping, watchdog_is_missing),
+            then=lambda s: (
+                Hold(f"the watchdog: {watchdog.trouble(s)}", s.now + views.ASK_AGAIN_SECONDS),
+            ),
+            why="Without it a machine that hangs as a whole could leave two primaries behind.",
+        ),
+        Rule(
             "primary.finish_bootstrap",
             "The new cluster is ready: publish its identity and configuration, take the lock",
             when=(bootstrapping, ~another_owns_the_lock),
@@ -173,6 +184,14 @@ PRIMARY = Table(
             when=(lock_is_free, fence_is_missing, ~paused),
             then=lambda s: (StopPostgres("fast", f"no fence: {s.fence.why}"),),
             why="Without the fence a hung daemon could leave two primaries behind.",
+            ends=True,
+        ),
+        Rule(
+            "primary.no_watchdog",
+            "The watchdog that the configuration requires can't be used: stop at once",
+            when=(watchdog_is_missing, ~paused),
+            then=lambda s: (StopPostgres("immediate", f"no watchdog: {watchdog.trouble(s)}"),),
+            why="Without it a machine that hangs as a whole could leave two primaries behind.",
             ends=True,
         ),
         Rule(
@@ -234,7 +253,7 @@ PRIMARY = Table(
 
 def _promote(s: Snapshot) -> tuple[Action, ...]:
     timeout = s.policy.primary_start_timeout_seconds or FALLBACK_PROMOTE_SECONDS
-    return (*arm(s), Promote(timeout))
+    return (*arm(s), *activate_if_wanted(s), Promote(timeout))
 
 
 def _claim(s: Snapshot) -> tuple[Action, ...]:
@@ -278,6 +297,13 @@ STANDBY = Table(
             when=(i_own_the_lock, fence_is_missing),
             then=lambda s: (ReleaseLock(None, f"no fence: {s.fence.why}"),),
             why="Without the fence a hung daemon could leave two primaries behind.",
+        ),
+        Rule(
+            "standby.no_watchdog",
+            "We own the lock, but the watchdog that the configuration requires can't be used",
+            when=(i_own_the_lock, watchdog_is_missing),
+            then=lambda s: (ReleaseLock(None, f"no watchdog: {watchdog.trouble(s)}"),),
+            why="Without it a machine that hangs as a whole could leave two primaries behind.",
         ),
         Rule(
             "standby.promotion_failed",

@@ -16,6 +16,7 @@ from engine.actions import (
 )
 from engine.state import Snapshot
 from engine.tables.safety import arm
+from engine.tables.watchdog import activate_if_wanted
 
 FALLBACK_START_SECONDS = 300.0
 
@@ -54,7 +55,8 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
     left = timeout if since is None else timeout - (s.now - since)
     ends = views.lease_ends(s)
     begin_before = None if ends is None else ends - views.stop_margin_seconds(s)
-    return (*arm(s), StartPostgres("primary", None, max(left, 10.0), begin_before))
+    guards = (*arm(s), *activate_if_wanted(s))
+    return (*guards, StartPostgres("primary", None, max(left, 10.0), begin_before))
 
 
 def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:

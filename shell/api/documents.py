@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from engine import views
+from engine import views, watchdog
 from engine.state import Cluster, Known, PendingParameter, ReplicationRow, Server, Snapshot
 from shell import layout
 from shell.api.facts import Facts
@@ -89,7 +89,7 @@ def _flags(publication: Publication, f: Facts) -> dict[str, bool]:
         "pause": f.paused,
         "cluster_unlocked": f.cluster_unlocked,
         "failsafe_mode_is_active": f.failsafe_until > snapshot.now,
-        "watchdog_failed": publication.watchdog_failed,
+        "watchdog_failed": watchdog.is_missing(snapshot),
     }
     return {name: True for name, holds in flags.items() if holds}
 

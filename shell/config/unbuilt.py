@@ -19,9 +19,6 @@ def unbuilt_problems(settings: Settings) -> list[Problem]:
     if settings.store.kind in _STORES:
         message = f"{_NOT_YET}; use etcd3, etcd, or embedded for nodes on one machine"
         problems.append(Problem(settings.store.kind, message))
-    if settings.watchdog.mode == "required":
-        message = f"{_NOT_YET}; `fence: {{mode: required}}` guards without a device: set automatic"
-        problems.append(Problem("watchdog.mode", message))
     return problems
 
 

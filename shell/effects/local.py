@@ -9,11 +9,14 @@ from typing import assert_never
 
 from engine import views
 from engine.actions import (
+    ActivateWatchdog,
     Answer,
     ArmFence,
     AskFailsafe,
+    CloseWatchdog,
     DisarmFence,
     Exit,
+    FeedWatchdog,
     Hold,
     LoopAction,
     MoveDataDirectory,
@@ -24,7 +27,8 @@ from engine.actions import (
 )
 from shell.fence.client import FenceUnavailable, PostmasterGone
 from shell.postgres.errors import PostgresError
-from shell.processes import ProcessId
+from shell.processes import ProcessId, now
+from shell.watchdog.device import WatchdogError
 from shell.world import World
 
 _log = logging.getLogger(__name__)
@@ -47,6 +51,12 @@ class LocalEffects:
                 return self._arm(action)
             case DisarmFence():
                 return self._disarm()
+            case ActivateWatchdog():
+                return self._activate_watchdog(action)
+            case FeedWatchdog():
+                self._feed_watchdog()
+            case CloseWatchdog():
+                self._close_watchdog()
             case AskFailsafe():
                 self._ask_failsafe(action)
             case Remember():
@@ -93,6 +103,33 @@ class LocalEffects:
             except FenceUnavailable as error:
                 self._report(Report("warning", f"fence: {error}"))
         return True
+
+    def _lease_left(self) -> float:
+        ends = views.certain_until(self._world.lease, self._world.memory)
+        return 0.0 if ends is None else ends - now()
+
+    def _activate_watchdog(self, action: ActivateWatchdog) -> bool:
+        timeout = min(action.timeout_seconds, float(int(self._lease_left())))
+        if timeout < 1.0:
+            return not action.required
+        try:
+            self._world.watchdog.activate(timeout)
+        except WatchdogError as error:
+            self._report(Report("error" if action.required else "warning", f"watchdog: {error}"))
+            return not action.required
+        return True
+
+    def _feed_watchdog(self) -> None:
+        try:
+            self._world.watchdog.feed(self._lease_left())
+        except WatchdogError as error:
+            self._report(Report("error", f"watchdog: {error}"))
+
+    def _close_watchdog(self) -> None:
+        try:
+            self._world.watchdog.close()
+        except OSError as error:
+            self._report(Report("error", f"watchdog: it was not closed: {error.strerror}"))
 
     def _ask_failsafe(self, action: AskFailsafe) -> None:
         settings = self._world.configured.settings

@@ -93,11 +93,11 @@ def test_flags():
     sync = SyncState("n1", ("n2",), 0, 1)
     s = snapshots.replica(
         moment,
-        policy=Policy(pause=True, synchronous_mode="on"),
+        policy=Policy(pause=True, synchronous_mode="on", watchdog_mode="required"),
         cluster=Known(snapshots.cluster(leader=None, sync=sync), moment),
         memory=Memory(consented_until=moment + 10, consented_to="n1"),
     )
-    found = document(s, watchdog_failed=True)
+    found = document(s)
     for flag in (
         "pause",
         "cluster_unlocked",

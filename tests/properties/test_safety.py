@@ -9,7 +9,7 @@ from engine.decide import run
 from engine.state import Snapshot
 from proof.promises import broken_promises
 from tests.properties.strategies import snapshots
-from tests.support import scenes
+from tests.support import guards, scenes
 from tests.support.scenarios import Scenario, all_scenarios
 from tests.support.variations import PLACES, Variation, vary
 
@@ -26,10 +26,12 @@ TURNS: tuple[Variation, ...] = (
     *((f"policy.{flag}", True) for flag in ("pause", "fence_required", "remove_on_diverged")),
     *((f"memory.{flag}", True) for flag in ("reinitialize", "bootstrapping")),
     *((f"memory.{since}", NOW - 2) for since in ("restarting_since", "standing_down_since")),
+    ("policy.watchdog_mode", "required"),
+    ("watchdog", guards.WATCHDOGS["fed"]),
     ("memory.consented_until", NOW + 12),
     ("memory.failsafe_until", NOW + 18),
     ("memory.failsafe_lease", NOW - 31),
-    ("failsafe_answers", scenes.AGREEMENTS["n3 leads"]),
+    ("failsafe_answers", guards.AGREEMENTS["n3 leads"]),
     ("memory.rewind_failed", "no WAL segment"),
     ("policy.primary_start_timeout_seconds", 0.0),
     ("stopping", True),

@@ -18,7 +18,6 @@ from engine.state import (
     ControlData,
     DataDirectory,
     DirectoryKind,
-    FailsafeAnswer,
     FailsafeCall,
     Fence,
     HistoryLine,
@@ -39,8 +38,10 @@ from engine.state import (
 )
 from engine.views import REMOTE
 from shell.recorder.codec import decode, encode
+from tests.support.guards import AGREEMENTS, URLS, WATCHDOGS
 from tests.support.snapshots import (
     LSN,
+    NOW,
     SYSTEM_IDENTIFIER,
     cluster,
     members,
@@ -49,7 +50,6 @@ from tests.support.snapshots import (
     standby_server,
 )
 
-NOW = 1000.0
 SLOTS = tuple(Slot(name, restart_lsn=LSN) for name in ("n2", "n3"))
 HISTORY = cluster().history or ()
 # n1 led timeline 3 to just after its shutdown checkpoint at LSN; n2 has opened timeline 4.
@@ -62,7 +62,6 @@ FAR = RemotePrimary("10.9.0.1")
 TOLD_BY_FAR = replace(TOLD, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 FAR_FORK = replace(TOLD_BY_N2, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 
-URLS = {f"n{n}": f"http://10.0.0.{n}:8008/patroni" for n in (1, 2, 3)}
 
 # --- a lease, as this daemon knows it -------------------------------------------------------------
 
@@ -240,17 +239,6 @@ def _told(role: str, **fields: Any) -> Memory:
     return Memory(announced_role=role, announced_up=True, **fields)
 
 
-def agrees(name: str, age: float = 0.5, **fields: Any) -> FailsafeAnswer:
-    """A member that was asked so many seconds ago to let us go on, and agreed."""
-    values: dict[str, Any] = {"asked_at": NOW - age, "ttl_seconds": 30.0, "agreed": True}
-    return FailsafeAnswer(name, **(values | fields))
-
-
-def declines(name: str, why: str = "timed out", **fields: Any) -> FailsafeAnswer:
-    """The same, but it did not agree."""
-    return agrees(name, agreed=False, why=why, **fields)
-
-
 ARMED = Fence(True, "", 4711, NOW - 2 + 30 - 3.5)
 ANSWERS = (silent_peer("n1"), peer("n3"))
 WATCHED: dict[str, Any] = {
@@ -378,12 +366,6 @@ FENCES: dict[str, Fence] = {
     "armed": ARMED,
     "missing": Fence(False, "not started yet"),
 }
-AGREEMENTS: dict[str, tuple[FailsafeAnswer, ...]] = {
-    "nobody": (),
-    "all": (agrees("n2"), agrees("n3", 0.7)),
-    "n3 is silent": (agrees("n2"), declines("n3")),
-    "n3 leads": (agrees("n2"), declines("n3", "500 n3 is running as the primary", leads=True)),
-}
 PIECES: dict[str, dict[str, Any]] = {
     "lease": LEASES,
     "postgres": POSTGRES,
@@ -393,6 +375,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "fence": FENCES,
     "policy.standby_cluster": {"far": FAR, "an archive": RemotePrimary()},
     "failsafe_answers": AGREEMENTS,
+    "watchdog": WATCHDOGS,
 }
 
 

@@ -23,6 +23,7 @@ from engine.state import (
     Slot,
     Snapshot,
     SyncState,
+    Watchdog,
 )
 from engine.views import certain_until
 
@@ -105,6 +106,14 @@ def _arm(s: Snapshot, action: Any) -> Snapshot:
     return replace(s, fence=Fence(True, "", action.pid, ends - action.before_end_seconds))
 
 
+def _activate_watchdog(s: Snapshot, action: Any) -> Snapshot:
+    ends = certain_until(s.lease, s.memory)
+    if ends is None or ends - s.now < 1:
+        return s
+    timeout = min(action.timeout_seconds, float(int(ends - s.now)))
+    return replace(s, watchdog=Watchdog(True, "", True, timeout, s.now))
+
+
 def _answer(s: Snapshot, action: Any) -> Snapshot:
     return replace(
         s,
@@ -180,6 +189,9 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.DropSlots: _on_server(_drop),
     a.AdvanceSlots: _on_server(_advance),
     a.ArmFence: _arm,
+    a.ActivateWatchdog: _activate_watchdog,
+    a.FeedWatchdog: lambda s, x: replace(s, watchdog=replace(s.watchdog, fed_at=s.now)),
+    a.CloseWatchdog: lambda s, x: replace(s, watchdog=Watchdog(present=True)),
     a.DisarmFence: lambda s, x: replace(s, fence=replace(s.fence, armed_pid=None, kill_at=None)),
     a.Answer: _answer,
     a.Remember: lambda s, x: replace(s, memory=replace(s.memory, **x.changes)),

@@ -26,6 +26,7 @@ from engine.state import (
     Tags,
 )
 
+NOW = 1000.0
 LSN = 83886080
 SYSTEM_IDENTIFIER = "7401234567890123456"
 WALL = 1_790_000_000.0

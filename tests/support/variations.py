@@ -34,7 +34,7 @@ from engine.state import (
     Tags,
     Unknown,
 )
-from tests.support import scenes
+from tests.support import guards, scenes
 from tests.support.snapshots import LSN, WALL, members
 
 Variation: TypeAlias = tuple[str, Any]
@@ -150,9 +150,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster.value.failover": _FAILOVERS,
     "cluster.value.failsafe": (
         None,
-        scenes.URLS,
+        guards.URLS,
         {"n3": "http://10.0.0.3:8008/patroni"},
-        {**scenes.URLS, "n9": "http://10.0.0.9:8008/patroni"},
+        {**guards.URLS, "n9": "http://10.0.0.9:8008/patroni"},
     ),
     "cluster.value.failsafe_revision": (0, 5, 6),
     "failsafe_calls": (
@@ -162,9 +162,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
         (FailsafeCall(7, "n1", NOW - 0.1, 95.0),),
     ),
     "failsafe_answers": (
-        *scenes.AGREEMENTS.values(),
-        (scenes.agrees("n2", 14), scenes.agrees("n3", 3)),
-        (scenes.agrees("n1"), scenes.agrees("n3")),
+        *guards.AGREEMENTS.values(),
+        (guards.agrees("n2", 14), guards.agrees("n3", 3)),
+        (guards.agrees("n1"), guards.agrees("n3")),
     ),
     "started_at": (0.0, NOW - 5),
     "cluster.value.sync": (
@@ -225,6 +225,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
         scenes.ARMED,
         *(Fence(True, "", pid, at) for pid in (4711, 9) for at in (NOW - 1, NOW + 24.5)),
     ),
+    "watchdog": tuple(guards.WATCHDOGS.values()),
+    "policy.watchdog_mode": ("off", "automatic", "required"),
+    "policy.watchdog_timeout_seconds": (8.0, 15.0, 25.0),
     "policy.ttl_seconds": (5.0, 20.0, 30.0, 90.0),
     "policy.check_timeline": FLAG,
     "policy.maximum_lag_on_failover_bytes": (0, 1048576),
@@ -274,8 +277,8 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.announced_role": ("", "primary", "replica", "standby_leader"),
     "memory.announced_up": FLAG,
     "memory.status_at": (0.0, NOW - 2),
-    "memory.failsafe_members": ({}, scenes.URLS, {"n1": scenes.URLS["n1"]}),
-    "memory.failsafe_sent": ({}, {**scenes.URLS, "n9": "http://10.0.0.9:8008/patroni"}),
+    "memory.failsafe_members": ({}, guards.URLS, {"n1": guards.URLS["n1"]}),
+    "memory.failsafe_sent": ({}, {**guards.URLS, "n9": "http://10.0.0.9:8008/patroni"}),
     "memory.failsafe_sent_over": (-1, 0, 5),
     "memory.failsafe_until": (0.0, NOW + 4, NOW + 18),
     "memory.failsafe_lease": (None, *AGO),

@@ -29,7 +29,14 @@ NAMED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _RULE = re.compile(
     rf"(?<![\w./\"'-])(?:{'|'.join(table.name for table in TABLES)})\.[a-z][a-z_]+\b(?![(\w=])"
 )
-_SETTINGS = {"fence.mode"}  # read like rules, and are keys of the node file
+# They read like rules, and are keys of the node file.
+_SETTINGS = {
+    "fence.mode",
+    "watchdog.mode",
+    "watchdog.device",
+    "watchdog.safety_margin",
+    "watchdog.driver",
+}
 _FILE_ENDINGS = (".signal", ".log", ".py", ".md", ".txt", ".yml", ".yaml", ".json")
 
 

@@ -25,14 +25,8 @@ def read(tmp_path: Path, minimal: str) -> Read:
 
 
 def test_a_plain_node_asks_for_nothing_unbuilt(read: Read) -> None:
-    """Defaults, the watchdog's `automatic` among them, give no problem."""
+    """Defaults give no problem."""
     assert unbuilt_problems(read()) == []
-
-
-def test_a_required_watchdog_is_refused(read: Read) -> None:
-    """A guard that somebody relies on is not silently left out."""
-    (problem,) = unbuilt_problems(read("watchdog: {mode: required}\n"))
-    assert (problem.path, problem.severity) == ("watchdog.mode", "error")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The watchdog device: the kernel's interface, and nothing of when it is used."""
