@@ -78,17 +78,26 @@ def test_a_bad_data_directory_is_named_and_not_touched(
             node.place.data_dir.chmod(0o700)
 
 
-def test_a_folder_of_another_account_is_not_touched(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data_dir", "complaint"),
+    [
+        pytest.param("/usr/share", "belongs to account 0", id="there"),
+        pytest.param("/usr/share/hae-nowhere", "/usr/share may not be written", id="to be made"),
+    ],
+)
+def test_a_folder_of_another_account_is_not_touched(
+    tmp_path: Path, data_dir: str, complaint: str
+) -> None:
     """A data directory that belongs to somebody else (here: to root) is named and left alone."""
     with prepared(tmp_path, nodes=1) as cluster:
         node = cluster.nodes[0]
         changes = {
-            "postgresql": {"data_dir": "/usr/share"},
+            "postgresql": {"data_dir": data_dir},
             "recorder": {"dir": str(node.place.folder / "records")},
         }
         cluster.write_node_file(node, changes)
         node.start_daemon()
-        cluster.wait_for(lambda: "belongs to account 0" in node.log_text(), 30, "the complaint")
+        cluster.wait_for(lambda: complaint in node.log_text(), 30, "the complaint")
         loops_pass(cluster, 3)
 
 

@@ -17,7 +17,11 @@ from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared, sees
 
 
 def test_a_primary_stops_before_its_lease_ends_when_the_store_is_gone(tmp_path: Path) -> None:
-    """The store freezes: writing ends within ttl; it goes on: a leader again, no row lost."""
+    """The store freezes: writing ends within ttl; it goes on: a leader again, no row lost.
+
+    On a busy machine the fast stop, which sends everything to the replicas, may not end before the
+    immediate one; then what was not sent yet is lost, as replication is asynchronous.
+    """
     with healthy(tmp_path, store="etcd3") as cluster, Prober(cluster.nodes) as prober:
         leader = cluster.leader()
         cluster.wait_for(lambda: prober.wrote(leader) > 20, 30, "rows on the leader")
@@ -32,7 +36,8 @@ def test_a_primary_stops_before_its_lease_ends_when_the_store_is_gone(tmp_path: 
         cluster.wait_for(lambda: prober.wrote(new) > written + 20, 30, "rows again")
         prober.close()
         assert prober.overlaps() == []
-        assert prober.lost(on=new, of=leader) == []
+        if "stopping PostgreSQL (immediate)" not in leader.log_text(60_000):
+            assert prober.lost(on=new, of=leader) == []
         assert prober.lost(on=new, of=new) == []
 
 
