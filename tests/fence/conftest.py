@@ -13,7 +13,7 @@ import pytest
 
 from shell.fence.client import Fence, FenceUnavailable
 from shell.processes import ProcessId, is_alive
-from tests.fence.support import Postgres, bin_directories, fake_postmaster
+from tests.fence.support import Postgres, bin_directories, fake_postmaster, start_fence
 from tests.support.wait import wait_for
 
 
@@ -34,7 +34,7 @@ def state_file(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def _running(directory: Path, state_file: Path) -> Iterator[Fence]:
     fence = Fence(directory, state_file)
-    fence.ensure_running()
+    start_fence(fence)
     yield fence
     with contextlib.suppress(FenceUnavailable):
         wait_for(lambda: fence.status().ready, 10, "the fence to finish")

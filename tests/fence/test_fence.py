@@ -11,7 +11,7 @@ import pytest
 
 from shell.fence.client import Fence, FenceFiredError, FenceUnavailable, PostmasterGone
 from shell.processes import ProcessId, directory_of, identify, is_alive, now
-from tests.fence.support import daemon, fake_postmaster, family
+from tests.fence.support import daemon, fake_postmaster, family, start_fence
 from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
@@ -31,7 +31,7 @@ def test_a_passed_deadline_ends_the_whole_family(
     kill_at = now() + 0.3
     fence.arm(postmaster, kill_at, GRACE)
     wait_until_dead(directory)
-    fired = wait_for(lambda: fence.status().fired, 5, "the fence to report")
+    fired = wait_for(lambda: fence.status().fired, 20, "the fence to report")
     assert (fired.pid, fired.means) == (postmaster.pid, "SIGKILL")
     assert fired.boot >= kill_at + GRACE
     assert fired.seconds < GRACE + 2
@@ -55,10 +55,10 @@ def test_a_deadline_in_the_past_fires_at_once(
 
 def test_a_moved_deadline_spares_the_server(fence: Fence, postmaster: ProcessId) -> None:
     """Only the deadline that was set last counts, whether later or earlier than before."""
-    first = now() + 0.3
+    first = now() + 2
     fence.arm(postmaster, first, GRACE)
     assert fence.arm(postmaster, first + FAR, GRACE).kill_at == pytest.approx(first + FAR, abs=0.01)
-    wait_for(lambda: now() > first + 0.5, 5, "the first deadline to pass")
+    wait_for(lambda: now() > first + 0.5, 20, "the first deadline to pass")
     assert is_alive(postmaster)
     assert fence.status().armed_pid == postmaster.pid
     fence.arm(postmaster, now() + 0.1, GRACE)
@@ -67,10 +67,10 @@ def test_a_moved_deadline_spares_the_server(fence: Fence, postmaster: ProcessId)
 
 def test_a_disarmed_fence_spares_the_server(fence: Fence, postmaster: ProcessId) -> None:
     """After disarm() a passing deadline means nothing."""
-    kill_at = now() + 0.3
+    kill_at = now() + 2
     fence.arm(postmaster, kill_at, GRACE)
     assert not fence.disarm().armed
-    wait_for(lambda: now() > kill_at + 0.5, 5, "the deadline to pass")
+    wait_for(lambda: now() > kill_at + 0.5, 20, "the deadline to pass")
     assert is_alive(postmaster)
 
 
@@ -85,7 +85,7 @@ def test_a_daemon_that_stops_cannot_leave_a_server_behind(
         process.send_signal(fault)
         wait_until_dead(directory)
         heir = Fence(directory, state_file)
-        fired = wait_for(lambda: heir.status().fired, 5, "the fence to report")
+        fired = wait_for(lambda: heir.status().fired, 20, "the fence to report")
         assert fired.pid == postmaster.pid
         heir.quit()
 
@@ -123,7 +123,7 @@ def test_orphans_stay_under_guard(fence: Fence, directory: Path, postmaster: Pro
     kill_at = now() + 1.0
     fence.arm(postmaster, kill_at, GRACE)
     os.kill(postmaster.pid, signal.SIGKILL)
-    wait_for(lambda: not is_alive(postmaster), 5, "the postmaster to be dead")
+    wait_for(lambda: not is_alive(postmaster), 20, "the postmaster to be dead")
     assert len(family(directory)) == 2
     wait_until_dead(directory)
     assert now() >= kill_at
@@ -134,7 +134,7 @@ def test_a_server_that_ended_is_no_longer_guarded(fence: Fence, directory: Path)
     with fake_postmaster(directory, children=0) as postmaster:
         fence.arm(postmaster, now() + FAR, GRACE)
         os.kill(postmaster.pid, signal.SIGKILL)
-        wait_for(lambda: not fence.status().armed, 5, "the fence to notice")
+        wait_for(lambda: not fence.status().armed, 20, "the fence to notice")
         assert fence.status().fired is None
         with pytest.raises(PostmasterGone):
             fence.arm(postmaster, now() + FAR, GRACE)
@@ -147,14 +147,14 @@ def test_a_directory_can_be_guarded_before_its_server_starts(fence: Fence, direc
     fence.arm(None, now() + 1.5, GRACE)
     with fake_postmaster(directory) as postmaster:
         wait_until_dead(directory)
-        fired = wait_for(lambda: fence.status().fired, 5, "the fence to report")
+        fired = wait_for(lambda: fence.status().fired, 20, "the fence to report")
         assert fired.pid == postmaster.pid
 
 
 def test_a_guard_without_a_server_ends_quietly(fence: Fence) -> None:
     """A directory's deadline that passes with nothing running is no firing."""
     fence.arm(None, now() + 0.1, 0.1)
-    wait_for(lambda: not fence.status().armed, 5, "the deadline to pass")
+    wait_for(lambda: not fence.status().armed, 20, "the deadline to pass")
     assert fence.status().fired is None
 
 
@@ -178,7 +178,7 @@ def test_an_administrators_program_in_the_directory_is_spared(
 ) -> None:
     """A shell that somebody left in the data directory is not PostgreSQL."""
     with subprocess.Popen(["sleep", "600"], cwd=directory) as shell:
-        wait_for(lambda: directory_of(shell.pid) == str(directory), 5, "the program to start")
+        wait_for(lambda: directory_of(shell.pid) == str(directory), 20, "the program to start")
         fence.arm(postmaster, now(), 0)
         wait_until_dead(directory)
         assert shell.poll() is None
@@ -190,7 +190,7 @@ def test_fired_signals_cannot_be_recalled(
 ) -> None:
     """After the deadline both a later one and a disarm are refused, and the server dies."""
     fence.arm(postmaster, now(), 1.0)
-    wait_for(lambda: not fence.status().ready, 5, "the fence to fire")
+    wait_for(lambda: not fence.status().ready, 20, "the fence to fire")
     with pytest.raises(FenceFiredError):
         fence.arm(postmaster, now() + FAR, GRACE)
     with pytest.raises(FenceFiredError):
@@ -204,11 +204,11 @@ def test_what_was_done_is_written_down(
     """A later guard process still knows the last firing, from the state file."""
     fence.arm(postmaster, now(), 0)
     fired = wait_for(lambda: fence.status().fired, 10, "the fence to report")
-    wait_for(state_file.exists, 5, "the state file")
+    wait_for(state_file.exists, 20, "the state file")
     assert state_file.stat().st_mode & 0o777 == 0o600
     first = fence.status().pid
     fence.quit()
-    wait_for(lambda: identify(first) is None, 5, "the first guard to leave")
-    fence.ensure_running()
+    wait_for(lambda: identify(first) is None, 20, "the first guard to leave")
+    start_fence(fence)
     assert fence.status().pid != first
     assert fence.status().fired == fired

@@ -74,7 +74,7 @@ def test_busy_backends_are_gone_after_the_deadline(
     kill_at = now() + 0.3
     server_fence.arm(server, kill_at, GRACE)
     wait_until_dead(postgres)
-    fired = wait_for(lambda: server_fence.status().fired, 5, "the fence to report")
+    fired = wait_for(lambda: server_fence.status().fired, 20, "the fence to report")
     assert fired.pid == server.pid
     assert kill_at <= fired.boot <= kill_at + GRACE + 2
 
@@ -89,10 +89,12 @@ def test_a_lost_daemon_takes_its_primary_with_it(
 ) -> None:
     """PostgreSQL lives while its daemon moves the deadline, and dies when that ends."""
     with daemon(
-        postgres.data, postgres.home / "fence.log", server, lease_seconds=1.0, grace_seconds=GRACE
+        postgres.data, postgres.home / "fence.log", server, lease_seconds=3.0, grace_seconds=GRACE
     ) as process:
-        first = wait_for(lambda: server_fence.status().kill_at, 5, "the daemon to arm the fence")
-        wait_for(lambda: now() > first + 0.5, 10, "the first deadline to pass")
+        first = wait_for(lambda: server_fence.status().kill_at, 20, "the daemon to arm the fence")
+        wait_for(
+            lambda: (server_fence.status().kill_at or 0) > first + 0.5, 20, "the deadline to move"
+        )
         assert is_alive(server)
         process.send_signal(fault)
         wait_until_dead(postgres)
@@ -114,7 +116,7 @@ def test_a_stopped_backend_does_not_delay_the_end(
     freeze(clients[0].backend)
     server_fence.arm(server, now() + 0.1, GRACE)
     wait_until_dead(postgres)
-    fired = wait_for(lambda: server_fence.status().fired, 5, "the fence to report")
+    fired = wait_for(lambda: server_fence.status().fired, 20, "the fence to report")
     assert fired.means == "SIGKILL"
 
 
@@ -124,7 +126,7 @@ def test_orphaned_backends_do_not_outlive_the_deadline(
     """A computing backend survives its postmaster, but not the deadline."""
     server_fence.arm(server, now() + 1.0, GRACE)
     os.kill(server.pid, signal.SIGKILL)
-    wait_for(lambda: not is_alive(server), 5, "the postmaster to be dead")
+    wait_for(lambda: not is_alive(server), 20, "the postmaster to be dead")
     assert clients[1].backend in [identity.pid for identity in processes_of(postgres.data)]
     wait_until_dead(postgres)
 

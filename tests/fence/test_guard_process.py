@@ -17,7 +17,7 @@ from shell.fence.boottimer import BootTimer
 from shell.fence.client import Fence, FenceUnavailable
 from shell.fence.watch import Watch
 from shell.processes import ProcessId, identify, is_alive, now
-from tests.fence.support import fake_postmaster
+from tests.fence.support import fake_postmaster, start_fence
 from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
@@ -48,22 +48,23 @@ def test_many_starters_get_one_guard(directory: Path, state_file: Path) -> None:
 
 
 def test_threads_may_share_one_fence(fence: Fence, postmaster: ProcessId) -> None:
-    """Calls from several threads get their own replies."""
-    problems: list[Exception] = []
+    """Calls from several threads get their own replies; one that comes too late gets none."""
+    replies: list[float | None] = []
 
-    def work() -> None:
-        try:
-            for _ in range(50):
-                assert fence.arm(postmaster, now() + 1000, 1).armed_pid == postmaster.pid
-        except Exception as error:
-            problems.append(error)
+    def work(number: int) -> None:
+        for n in range(50):
+            kill_at = now() + 1000 + 100 * number + n
+            with contextlib.suppress(FenceUnavailable):
+                got = fence.arm(postmaster, kill_at, 1).kill_at
+                replies.append(None if got == pytest.approx(kill_at, abs=0.01) else got)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert problems == []
+    assert replies
+    assert not any(replies)
 
 
 def test_the_guard_lives_apart_from_the_daemon(fence: Fence) -> None:
@@ -140,10 +141,10 @@ def test_a_killed_guard_is_replaced(fence: Fence, postmaster: ProcessId) -> None
     fence.arm(postmaster, now() + 1000, 1)
     first = fence.status().pid
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: identify(first) is None, 5, "the guard to be dead")
+    wait_for(lambda: identify(first) is None, 20, "the guard to be dead")
     with pytest.raises(FenceUnavailable, match="no fence process"):
         fence.arm(postmaster, now() + 1000, 1)
-    fence.ensure_running()
+    start_fence(fence)
     status = fence.arm(postmaster, now() + 1000, 1)
     assert status.armed_pid == postmaster.pid
     assert status.pid != first
@@ -178,7 +179,7 @@ def test_termination_waits_for_the_armed_server(fence: Fence, postmaster: Proces
     assert fence.status().armed
     assert is_alive(identity)
     fence.disarm()
-    wait_for(lambda: not is_alive(identity), 5, "the disarmed guard to leave")
+    wait_for(lambda: not is_alive(identity), 20, "the disarmed guard to leave")
 
 
 def test_a_guard_nobody_needs_leaves(

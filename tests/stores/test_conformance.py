@@ -158,8 +158,12 @@ def test_renewing_keeps_the_key_past_its_ttl(store: Store, other: Store) -> None
     end = now() + 3.5 * SHORT_TTL
 
     def renewed_until_the_end() -> bool:
+        began = now()
         assert store.renew_leader("n1", SHORT_TTL, soon())
-        assert not other.acquire_leader("n2", SHORT_TTL, soon())
+        taken = other.acquire_leader("n2", SHORT_TTL, soon())
+        # Later than that, on a busy machine, it may be: it was not renewed in time.
+        assert not taken or now() - began >= SHORT_TTL
+        assert not taken or other.release_leader("n2", soon())
         return now() > end
 
     wait_for(renewed_until_the_end, 30, "three TTLs have passed", poll_seconds=0.1)
@@ -168,13 +172,13 @@ def test_renewing_keeps_the_key_past_its_ttl(store: Store, other: Store) -> None
 def test_the_key_is_free_after_its_ttl(store: Store, other: Store) -> None:
     """An owner that stops renewing loses the key; the watch tells, and another one takes it."""
     changes = watching(other)
+    asked_at = now()
     assert store.acquire_leader("n1", SHORT_TTL, soon())
-    acquired_at = now()
     wait_for(lambda: "leader" in other.view(soon()).entries, 5, "the key is seen")
     told = changes.count
     wait_for(lambda: "leader" not in other.view(soon()).entries, 10, "the key expires")
-    assert now() - acquired_at > SHORT_TTL - 0.1
-    wait_for(lambda: changes.count > told, 1, "the watch told of it")
+    assert now() - asked_at > SHORT_TTL - 0.1
+    wait_for(lambda: changes.count > told, 10, "the watch told of it")
     assert other.acquire_leader("n2", 30, soon())
     assert not store.renew_leader("n1", SHORT_TTL, soon())
 
@@ -225,8 +229,11 @@ def test_a_member_key_lives_as_long_as_it_is_published(store: Store, other: Stor
     end = now() + 2.5 * SHORT_TTL
 
     def published_until_the_end() -> bool:
+        began = now()
         store.publish_member("n1", '{"state":"running"}', SHORT_TTL, soon())
-        assert other.read(soon()).entries["members/n1"].value == first.value
+        found = value_of(other, "members/n1")
+        # Later than that, on a busy machine, it may be gone: it was not published in time.
+        assert found == first.value or now() - began >= SHORT_TTL
         return now() > end
 
     wait_for(published_until_the_end, 30, "two TTLs have passed", poll_seconds=0.1)

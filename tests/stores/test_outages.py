@@ -53,7 +53,7 @@ def watching(store: Store) -> Changes:
     """Start a watch, and return its counter once it is connected."""
     changes = Changes()
     store.watch(changes)
-    wait_for(lambda: changes.count, 5, "the watch is connected")
+    wait_for(lambda: changes.count, 20, "the watch is connected")
     return changes
 
 
