@@ -117,11 +117,12 @@ def names_of(text: str) -> Names:
     `*` lets a backup receiver acknowledge a commit, so it keeps no promise about members.
     """
     tokens = _tokens(text)
-    needed = 1
-    if tokens and tokens[0] in {"ANY", "FIRST"}:
-        tokens = tokens[1:]
+    needed, method = 1, tokens[:1] in (["ANY"], ["FIRST"])
+    tokens = tokens[1:] if method else tokens
     if len(tokens) > 2 and tokens[1] == "(" and tokens[-1] == ")" and tokens[0].isdigit():
         needed, tokens = int(tokens[0]), tokens[2:-1]
+    elif method:
+        return Names()
     members = tokens[::2]
     separated = all(mark == "," for mark in tokens[1::2])
     readable = separated and len(tokens) % 2 == 1 and not {*members} & {",", "(", ")", "*", ""}

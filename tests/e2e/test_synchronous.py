@@ -1,0 +1,160 @@
+"""Synchronous replication on real clusters: what was acknowledged is never lost."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from engine.state import SyncState
+from shell import layout
+from shell.processes import now as boottime
+from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.node import Node
+from tests.e2e.support.stories import healthy
+from tests.e2e.support.writer import Writer
+
+ON = {"synchronous_mode": "on"}
+
+
+def key(cluster: Cluster) -> SyncState | None:
+    """What the store says in `sync`."""
+    with cluster.keys() as store:
+        return layout.parse_cluster(store.read(boottime() + 5).entries).sync
+
+
+def standbys(cluster: Cluster) -> tuple[str, ...]:
+    """Whom `sync` names beside its leader."""
+    now = key(cluster)
+    return now.standbys if now else ()
+
+
+def wait_for_standbys(cluster: Cluster, count: int) -> list[Node]:
+    """Wait until `sync` names so many, and return them."""
+    names = cluster.wait_for(
+        lambda: found if len(found := standbys(cluster)) == count else None,
+        30,
+        f"{count} synchronous standbys",
+    )
+    return [cluster.node(name) for name in names]
+
+
+def names(leader: Node) -> str | None:
+    """The synchronous_standby_names in force."""
+    rows = leader.try_sql("select current_setting('synchronous_standby_names')")
+    return str(rows[0][0]) if rows else None
+
+
+def patch(leader: Node, **settings: Any) -> None:
+    """Change the dynamic configuration."""
+    answer = leader.call("PATCH", "/config", settings)
+    assert answer is not None
+    assert answer.status == 200, answer
+
+
+def answers(node: Node, path: str) -> bool:
+    """Whether that health check says yes."""
+    answer = node.get(path)
+    return answer is not None and answer.status == 200
+
+
+def kill(node: Node) -> None:
+    """The whole node dies: its daemon, and PostgreSQL."""
+    node.kill_daemon(signal.SIGKILL)
+    if node.postmaster_pid() is not None:
+        node.kill_postmaster()
+
+
+def rules(node: Node) -> list[str]:
+    """The rules that fired in the node's last decision."""
+    answer = node.get("/hae/explain")
+    return [str(name) for name in answer.document.get("rules", [])] if answer else []
+
+
+def test_a_dead_primary_is_followed_by_who_has_every_acknowledged_row(tmp_path: Path) -> None:
+    """The primary's node dies under load: the standby that `sync` named leads, no row is lost.
+
+    The asynchronous member does not lead, not even while the synchronous one is down too.
+    """
+    with healthy(tmp_path, dynamic=ON) as cluster, Writer(cluster.dsn()) as writer:
+        old = cluster.leader()
+        (chosen,) = wait_for_standbys(cluster, 1)
+        (other,) = (n for n in cluster.nodes if n not in {old, chosen})
+        cluster.wait_for(lambda: answers(chosen, "/sync"), 30, "200 on /sync")
+        assert answers(other, "/async")
+        cluster.wait_for(lambda: writer.count() > 100, 30, "rows")
+        kill(chosen)
+        kill(old)
+        cluster.wait_for(
+            lambda: "race.not_synchronous" in rules(other), 60, "the async node to wait"
+        )
+        chosen.start_daemon()
+        cluster.wait_for(lambda: cluster.find_leader() is chosen, 60, "the sync standby to lead")
+        before = writer.count()
+        cluster.wait_for(lambda: writer.count() > before + 50, 30, "rows again")
+        old.start_daemon()
+        cluster.wait_healthy()
+        writer.close()
+        assert writer.lost(cluster.leader()) == []
+
+
+def test_strict_mode_waits_for_a_standby(tmp_path: Path) -> None:
+    """Without any standby no commit is acknowledged, and with the first one they go on."""
+    strict = {**ON, "synchronous_mode_strict": True}
+    with healthy(tmp_path, nodes=2, dynamic=strict) as cluster, Writer(cluster.dsn()) as writer:
+        leader, (standby,) = cluster.leader(), wait_for_standbys(cluster, 1)
+        cluster.wait_for(lambda: writer.count() > 50, 30, "rows")
+        kill(standby)
+        cluster.wait_for(lambda: standbys(cluster) == (), 30, "no synchronous standby")
+        hanging = "select 1 from pg_stat_activity where wait_event = 'SyncRep'"
+        cluster.wait_for(lambda: leader.try_sql(hanging), 30, "a commit that waits")
+        assert names(leader) not in {None, "", "*"}
+        before = writer.count()
+        standby.start_daemon()
+        cluster.wait_for(lambda: writer.count() > before + 50, 60, "rows again")
+        writer.close()
+        assert wait_for_standbys(cluster, 1) == [standby]
+        assert writer.lost(leader) == []
+
+
+def test_the_mode_changes_under_load(tmp_path: Path) -> None:
+    """off, on, quorum, off by PATCH: the key and the names follow, and rows go on."""
+    with healthy(tmp_path) as cluster, Writer(cluster.dsn()) as writer:
+        leader = cluster.leader()
+        assert key(cluster) is None
+        patch(leader, **ON)
+        (chosen,) = wait_for_standbys(cluster, 1)
+        assert names(leader) == chosen.name
+        patch(leader, synchronous_mode="quorum")
+        voters = wait_for_standbys(cluster, 2)
+        now = key(cluster)
+        assert now is not None
+        assert now.quorum == 1
+        both = f"ANY 1 ({','.join(node.name for node in voters)})"
+        cluster.wait_for(lambda: names(leader) == both, 30, "the quorum's names")
+        cluster.wait_for(lambda: answers(voters[0], "/quorum"), 30, "200 on /quorum")
+        patch(leader, synchronous_mode="off")
+        cluster.wait_for(lambda: key(cluster) is None, 30, "the key to go")
+        cluster.wait_for(lambda: names(leader) == "", 30, "the operator's own names")
+        before = writer.count()
+        cluster.wait_for(lambda: writer.count() > before + 50, 30, "rows")
+        writer.close()
+        assert cluster.wait_healthy() is leader
+        assert writer.lost(leader) == []
+
+
+def test_a_daemon_that_dies_between_two_steps_is_followed_by_one_that_ends_them(
+    tmp_path: Path,
+) -> None:
+    """Killed when the names were set and the key was not written: a new daemon finishes."""
+    with healthy(tmp_path, dynamic=ON) as cluster, Writer(cluster.dsn()) as writer:
+        leader, (first,) = cluster.leader(), wait_for_standbys(cluster, 1)
+        patch(leader, synchronous_node_count=2)
+        cluster.wait_for(lambda: (names(leader) or "").startswith("2 ("), 30, "two names", 0.01)
+        leader.kill_daemon(signal.SIGKILL)
+        assert standbys(cluster) == (first.name,)
+        leader.start_daemon()
+        wait_for_standbys(cluster, 2)
+        before = writer.count()
+        cluster.wait_for(lambda: writer.count() > before + 50, 30, "rows")
+        assert cluster.wait_healthy() is leader
