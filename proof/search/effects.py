@@ -165,6 +165,14 @@ def answered(node: Node, op: Op, answer: bool, age: float) -> Node:
     return node
 
 
+def overtaken(node: Node, op: Op, answer: bool) -> Node:
+    """A release meant the key as it was: after a renewal the late one finds another key."""
+    renewed = answer and op[0] in {"renew", "acquire"}
+    if renewed and node.late is not None and node.late[0] == "release":
+        return node._replace(late=None)
+    return node
+
+
 def sent_off(node: Node, op: Op) -> Node:
     """What the node itself does before it sends the request."""
     return node._replace(sent=None, refused=False) if op[0] == "release" else node
@@ -244,6 +252,7 @@ def store_outcomes(
     if node.silent:
         return [(f"{op[0]}: the store is silent", after(node, op, False), shared)]
     answer, then = handled(world, n, op, shared)
+    node = overtaken(node, op, answer)
     learned = _see_own_change(answered(node, op, answer, 0.0), op)
     said = "done" if answer else "refused"
     return [(f"{op[0]}: {said}", after(learned, op, answer), then)]

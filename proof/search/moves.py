@@ -177,7 +177,8 @@ def requests(world: World, n: int, node: Node, shared: Shared) -> Iterator[Move]
     if flight is not None:
         if flight.answer is None:
             answer, then = effects.handled(world, n, flight.op, shared)
-            waiting = node._replace(flight=flight._replace(answer=answer))
+            waiting = effects.overtaken(node, flight.op, answer)
+            waiting = waiting._replace(flight=flight._replace(answer=answer))
             yield Move(f"the store handles {flight.op[0]}", waiting, then)
         elif not node.frozen:
             text = f"the answer to {flight.op[0]} arrives"

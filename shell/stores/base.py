@@ -97,7 +97,10 @@ class Store(Protocol):
         """
 
     def release_leader(self, name: str, deadline: float) -> bool:
-        """Delete the leader key if its value is our name; True when that was so."""
+        """Delete the leader key if its value is our name; True when that was so.
+
+        A request that is carried out late, after a renewal, deletes nothing.
+        """
 
     def publish_member(self, name: str, value: str, ttl_seconds: int, deadline: float) -> None:
         """Write `members/<name>` with a TTL, or only extend the TTL of an unchanged value.

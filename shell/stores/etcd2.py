@@ -88,8 +88,15 @@ class Etcd2Store:
         raise StoreUnavailable("the leader key came and went while it was being renewed")
 
     def release_leader(self, name: str, deadline: float) -> bool:
-        """Delete the leader key if its value is our name."""
-        return self._deleted("leader", {"prevValue": name}, deadline)
+        """Delete the leader key if its value is our name, and as it is now.
+
+        A request without an answer may be carried out much later; a renewal has changed the key's
+        index by then.
+        """
+        held = self.read(deadline).entries.get("leader")
+        if held is None or held.value != name:
+            return False
+        return self._deleted("leader", {"prevIndex": held.revision}, deadline)
 
     def publish_member(self, name: str, value: str, ttl_seconds: int, deadline: float) -> None:
         """Refresh the member key if it holds this value, write it otherwise."""

@@ -44,6 +44,7 @@ from shell.stores.etcd3_watch import WatchedPrefix
 
 # How long a view waits for the watch to bring our own last change.
 CATCH_UP_SECONDS = 0.5
+NO_LEASE = "0"
 
 
 class Etcd3Store:
@@ -120,14 +121,22 @@ class Etcd3Store:
         raise StoreUnavailable("etcd lost our lease twice while renewing the leader key")
 
     def release_leader(self, name: str, deadline: float) -> bool:
-        """Delete the leader key if its value is our name."""
-        leader = self._base + "leader"
+        """Delete the leader key if its value is our name, on the lease that it has now.
+
+        A request without an answer may be carried out much later. The lease is given up then: a
+        renewal puts the key on another one, which that request does not touch.
+        """
         with self._ttl_keys(deadline):
-            body = transaction(value_is(leader, name), [_delete(leader)], [_get(leader)])
-            reply = self._write("kv/txn", body, deadline)
-            if _succeeded(reply):
-                return True
-            return reply.after_loss and not _held(reply)
+            lease = self._lease.id or NO_LEASE
+            for _ in range(2):
+                reply = self._delete_leader(name, lease, deadline)
+                held = _held(reply)
+                if _succeeded(reply) or not held:
+                    return _succeeded(reply) or reply.after_loss
+                if held[0].value != name or held[0].lease == lease:
+                    return False
+                lease = held[0].lease  # of a former process, or of another ttl
+        return False
 
     def publish_member(self, name: str, value: str, ttl_seconds: int, deadline: float) -> None:
         """Put the member key on our lease, or keep the lease alive when the value is there."""
@@ -246,6 +255,16 @@ class Etcd3Store:
         body = transaction(if_ours, [], [{"request_txn": if_named}])
         reply = self._write_leased(body, deadline)
         return None if reply is None else any(_outcomes(reply))
+
+    def _delete_leader(self, name: str, lease: str, deadline: float) -> Reply:
+        leader = self._base + "leader"
+        ours = [value_is(leader, name), lease_is(leader, lease)]
+        body = transaction(ours, [_delete(leader)], [_get(leader)])
+        try:
+            return self._write("kv/txn", body, deadline)
+        except StoreUnavailable:
+            self._lease.forget()
+            raise
 
     def _is_published(self, name: str, value: str, lease: str, deadline: float) -> bool:
         if self._published != (name, value, lease):

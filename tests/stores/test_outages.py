@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from shell.processes import now
-from shell.stores.base import Store, StoreUnavailable
+from shell.stores.base import Store, StoreError, StoreUnavailable
 from shell.stores.factory import open_store
 from tests.stores.conftest import ETCD_KINDS, Changes, soon
 from tests.stores.lossy_proxy import LossyProxy
@@ -208,6 +209,34 @@ def test_lost_answers_of_conditional_changes_are_found_out(
     proxy.lose("leader")
     assert store.release_leader("n1", soon())
     assert proxy.lost == 3
+    assert store.read(soon()).entries == {}
+
+
+def test_a_release_that_comes_late_does_not_touch_a_renewed_key(
+    client: Client, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon gave the request up and leads again; then the store carries it out after all."""
+    store: Any = client.open(proxy.host, use_proxies=True)
+    assert store.acquire_leader("n1", 30, soon())
+    transport, held_up = store._transport, []
+    call = type(transport).call
+
+    def hold_up(self: Any, *request: Any) -> Any:
+        deletes = request[0] == "DELETE" or "request_delete_range" in str(request)
+        if not deletes:
+            return call(self, *request)
+        held_up.append(request[:-1])
+        raise StoreUnavailable("no answer in time")
+
+    monkeypatch.setattr(type(transport), "call", hold_up)
+    with pytest.raises(StoreUnavailable):
+        store.release_leader("n1", soon())
+    assert store.renew_leader("n1", 30, soon(), create=False)
+    monkeypatch.undo()
+    with contextlib.suppress(StoreError):
+        transport.call(*held_up[0], soon())
+    assert store.read(soon()).entries["leader"].value == "n1"
+    assert store.release_leader("n1", soon())
     assert store.read(soon()).entries == {}
 
 
