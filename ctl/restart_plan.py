@@ -1,23 +1,14 @@
 """The order in which members are restarted, and why: PostgreSQL dictates it for some parameters.
 
-A standby needs at least the primary's value of the parameters below.  So raised values reach the
-standbys first, and lowered ones the primary first; without either, the leader comes last, because
-its restart is the one that clients notice.
+The order itself is `engine.restart_order`.
 """
 
 from collections.abc import Sequence
 
 from ctl.cluster import ClusterView
+from engine.restart_order import leader_first
 from engine.state import Member
 from shell import layout
-
-STANDBY_NEEDS_AS_MUCH = (
-    "max_connections",
-    "max_locks_per_transaction",
-    "max_prepared_transactions",
-    "max_wal_senders",
-    "max_worker_processes",
-)
 
 
 def in_order(view: ClusterView, members: Sequence[Member]) -> list[Member]:
@@ -41,15 +32,11 @@ def plan_lines(view: ClusterView, members: Sequence[Member]) -> list[str]:
 
 def _only_lowered(view: ClusterView) -> bool:
     """Whether every pending change that binds standbys lowers its value."""
-    changes = [
-        (change.get("old_value"), change.get("new_value"))
+    return leader_first(
+        (name, layout.integer(change.get("old_value")), layout.integer(change.get("new_value")))
         for document in view.documents.values()
         for name, change in _reason(document.get("pending_restart_reason")).items()
-        if name in STANDBY_NEEDS_AS_MUCH and isinstance(change, dict)
-    ]
-    numbers = [(layout.integer(old), layout.integer(new)) for old, new in changes]
-    return bool(numbers) and all(
-        old is not None and new is not None and new < old for old, new in numbers
+        if isinstance(change, dict)
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from engine.actions import Upstream
+from engine.restart_order import at_least
 from engine.state import LeaderTimeline, Postgres
 from shell.config.parameters import on_command_line
 from shell.config.settings import Settings
@@ -393,11 +394,11 @@ class Instance:
         """Controlled parameters; a standby must not have less than its primary had."""
         parameters = on_command_line(self._files().parameters)
         if role == "standby":
-            found = self._control.read(self._binaries, self.data_dir).settings
-            for name, least in found.items():
-                if name in parameters and int(parameters[name]) < least:
-                    _log.warning("%s is %d as on the primary until the next restart", name, least)
-                    parameters[name] = str(least)
+            needed = self._control.read(self._binaries, self.data_dir).settings
+            configured, parameters = parameters, at_least(parameters, needed)
+            for name, value in parameters.items():
+                if value != configured[name]:
+                    _log.warning("%s is %s as on the primary until the next restart", name, value)
         return parameters
 
     def _compare(self) -> tuple[str, str, str, str | None]:
