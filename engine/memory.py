@@ -17,6 +17,7 @@ def after_restart(memory: Memory) -> Memory:
         rewinding=memory.rewinding,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,
+        bring_back=memory.bring_back,
         announced_role=memory.announced_role,
         announced_up=memory.announced_up,
     )

@@ -58,6 +58,7 @@ class Policy:
     remove_on_rewind_failure: bool = False
     remove_on_diverged: bool = False
     may_bootstrap: bool = False
+    primary_race_backoff_seconds: float = 0.0
     fence_required: bool = False
     watchdog_mode: Literal["off", "automatic", "required"] = "off"
     watchdog_timeout_seconds: float = 25.0

@@ -104,6 +104,8 @@ class Memory:
     handover_revision: int | None = None  # of the `failover` key that was due last,
     handover_since: float | None = None  # and since when: older answers do not count for it
     race_barred_until: float = 0.0
+    race_position: int = 0  # how far we had received when the old primary was last seen to send,
+    race_moved_at: float = 0.0  # and when that was (primary_race_backoff)
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
@@ -133,6 +135,10 @@ class Memory:
     failsafe_sent_over: int = -1  # and the revision that it was to replace
     failsafe_until: float = 0.0  # the members agreed that we go on until then,
     failsafe_lease: float | None = None  # prolonging the lease that was sent at that moment
+    bring_back: bool = (
+        False  # an operator asked for what stopped PostgreSQL: start it, in pause too
+    )
+    fence_missing_since: float | None = None  # we lead, and the required fence is gone
     consented_until: float = 0.0  # we agreed not to lead until then,
     consented_to: str = ""  # for the sake of this primary
 

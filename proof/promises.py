@@ -140,6 +140,7 @@ def in_pause_nothing_happens_by_itself(s: Snapshot, actions: Sequence[Action]) -
         any(r.id != s.memory.restarting_for for r in s.requests)
         or s.memory.restarting_since is not None
         or s.memory.reinitialize
+        or s.memory.bring_back
         or s.memory.bootstrapping
         or s.memory.bootstrap_failed
         or _handover_by_hand(s)

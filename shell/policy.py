@@ -51,6 +51,7 @@ def policy_of(settings: Settings, dynamic: Mapping[str, Any]) -> Policy:
         remove_on_diverged=postgresql.remove_data_directory_on_diverged_timelines,
         may_bootstrap=settings.bootstrap.present,
         fence_required=settings.fence.mode == "required" or shared.low_ttl,
+        primary_race_backoff_seconds=shared.primary_race_backoff,
         watchdog_mode=settings.watchdog.mode,
         watchdog_timeout_seconds=_watchdog_timeout(shared.ttl, settings.watchdog),
         callbacks=tuple(name for name in _CALLBACKS if getattr(postgresql.callbacks, name)),

@@ -151,3 +151,23 @@ def fence_deadline_differs(s: Snapshot) -> bool:
 def fence_is_missing(s: Snapshot) -> bool:
     """The configuration requires a fence and there is none."""
     return s.policy.fence_required and not s.fence.ready
+
+
+def _loss(s: Snapshot) -> str:
+    since = s.memory.fence_missing_since
+    gone = "not noted" if since is None else f"gone for {s.now - since:.1f}s"
+    return f"{_fence(s)}; {gone}, ttl={s.policy.ttl_seconds:g}s"
+
+
+@fact(_loss)
+def fence_loss_is_noted(s: Snapshot) -> bool:
+    """It is remembered since when the required fence is missing."""
+    return s.memory.fence_missing_since is not None
+
+
+@fact(_loss)
+def fence_missing_for_ttl(s: Snapshot) -> bool:
+    """The required fence is missing, and has been for a whole ttl."""
+    since = s.memory.fence_missing_since
+    missing = s.policy.fence_required and not s.fence.ready
+    return missing and since is not None and s.now - since >= s.policy.ttl_seconds

@@ -142,6 +142,34 @@ def lock_was_free_before(s: Snapshot) -> bool:
     return s.memory.lock_free_since is not None
 
 
+def _flow(s: Snapshot) -> str:
+    here, limit = views.server(s), s.policy.primary_race_backoff_seconds
+    return (
+        f"{here.replication_state if here else None} at {views.lsn_text(views.position(here))}, "
+        f"before {views.lsn_text(s.memory.race_position)}, primary_race_backoff={limit:g}s"
+    )
+
+
+def _may_back_off(s: Snapshot) -> bool:
+    """We still stream, and the lock is free for less than primary_race_backoff."""
+    here, since = views.server(s), s.memory.lock_free_since
+    if here is None or here.replication_state != "streaming" or since is None:
+        return False
+    return s.now - since < s.policy.primary_race_backoff_seconds
+
+
+@fact(_flow)
+def the_old_primary_still_sends(s: Snapshot) -> bool:
+    """Within primary_race_backoff: we stream, and have received more than when we looked last."""
+    return _may_back_off(s) and views.position(views.server(s)) != s.memory.race_position
+
+
+@fact(_flow)
+def the_old_primary_sent_a_moment_ago(s: Snapshot) -> bool:
+    """Within primary_race_backoff: we stream, and received something in the last second."""
+    return _may_back_off(s) and s.now - s.memory.race_moved_at < views.ASK_AGAIN_SECONDS
+
+
 # --- following ------------------------------------------------------------------------------------
 
 

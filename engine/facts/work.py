@@ -36,6 +36,12 @@ def may_bootstrap(s: Snapshot) -> bool:
     return s.policy.may_bootstrap and not s.me.tags.nofailover
 
 
+@fact(lambda s: f"bring_back={s.memory.bring_back}")
+def to_be_brought_back(s: Snapshot) -> bool:
+    """PostgreSQL was stopped for what an operator asked for, and does not run again yet."""
+    return s.memory.bring_back
+
+
 @fact(lambda s: f"reinitialize={s.memory.reinitialize}")
 def must_reinitialize(s: Snapshot) -> bool:
     """An operator asked for a new copy of the data directory."""

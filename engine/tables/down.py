@@ -66,6 +66,7 @@ from engine.facts.work import (
     restarting,
     somebody_can_take_over,
     standing_down,
+    to_be_brought_back,
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
@@ -188,16 +189,16 @@ DOWN = Table(
         Rule(
             "down.paused_release",
             "Maintenance mode, and our primary is down: release the lock",
-            when=(paused, i_own_the_lock),
+            when=(paused, i_own_the_lock, ~to_be_brought_back),
             then=lambda s: (ReleaseLock(final_lsn(s), "PostgreSQL is down in maintenance mode"),),
             why="In pause the lock follows the primary that the operator runs.",
         ),
         Rule(
             "down.paused",
             "Maintenance mode: PostgreSQL stays down",
-            when=(paused,),
+            when=(paused, ~to_be_brought_back),
             then=lambda _: (Hold("the end of the maintenance mode"),),
-            why="In pause nothing happens by itself.",
+            why="In pause nothing happens by itself; what an operator asked for is finished.",
         ),
         Rule(
             "down.handover_ask",

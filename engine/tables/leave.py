@@ -231,6 +231,17 @@ IDENTITY = Table(
     applies=(~daemon_is_stopping, belongs_to_another_cluster),
     rules=(
         Rule(
+            "identity.paused_release",
+            "Maintenance mode, and we own the lock with a foreign data directory: release it",
+            when=(paused, i_own_the_lock),
+            then=lambda s: (
+                Report("warning", _foreign(s)),
+                ReleaseLock(None, "the data directory belongs to another cluster"),
+            ),
+            why="Whoever has this cluster's data must be able to lead it.",
+            ends=True,
+        ),
+        Rule(
             "identity.paused",
             "Maintenance mode: a foreign data directory is only reported",
             when=(paused,),

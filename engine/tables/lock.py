@@ -13,11 +13,13 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_ended_well,
     a_job_failed,
+    a_job_runs,
     bootstrap_step_failed,
     initialize_is_set,
     postmaster_runs,
     promotion_failed_now,
     rewind_failed_now,
+    server_is_silent,
 )
 from engine.facts.race import lock_was_free_before, primary_went_down
 from engine.facts.standby_cluster import runs_as_leader
@@ -27,6 +29,7 @@ from engine.facts.work import (
     must_reinitialize,
     restarting,
     standing_down,
+    to_be_brought_back,
 )
 from engine.rule import Rule, Table, nothing
 from engine.state import JobKind, JobResult, Snapshot
@@ -208,6 +211,13 @@ NOTE = Table(
             ),
             why="This copy may be the best one that is left.",
             ends=True,
+        ),
+        Rule(
+            "note.brought_back",
+            "PostgreSQL runs again after what an operator asked for",
+            when=(to_be_brought_back, postmaster_runs, ~server_is_silent, ~a_job_runs),
+            then=lambda _: (Remember({"bring_back": False}),),
+            why="From here on a stop is what somebody else did.",
         ),
         Rule(
             "note.nothing",

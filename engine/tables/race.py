@@ -25,6 +25,8 @@ from engine.facts.race import (
     somebody_else_can_lead,
     tagged_nofailover,
     the_named_candidate_can_lead,
+    the_old_primary_sent_a_moment_ago,
+    the_old_primary_still_sends,
     timeline_is_behind,
     timeline_is_checked,
 )
@@ -237,6 +239,30 @@ RACE = Table(
             when=(a_peer_is_preferred,),
             then=lambda s: _soon(s, "the preferred member to take the lock"),
             why="The operator chose the order.",
+        ),
+        Rule(
+            "race.old_primary_sends",
+            "The old primary still sends WAL: remember how far, and give it time",
+            when=(the_old_primary_still_sends,),
+            then=lambda s: (
+                Remember(
+                    {"race_position": views.position(views.server(s)), "race_moved_at": s.now}
+                ),
+                Hold("the old primary to renew its lock", s.now + views.ASK_AGAIN_SECONDS),
+            ),
+            why="A frozen daemon, or a lost session, is no dead primary (primary_race_backoff).",
+        ),
+        Rule(
+            "race.old_primary_sent",
+            "The old primary sent WAL a moment ago: see whether it goes on",
+            when=(the_old_primary_sent_a_moment_ago,),
+            then=lambda s: (
+                Hold(
+                    "the old primary to renew its lock",
+                    s.memory.race_moved_at + views.ASK_AGAIN_SECONDS,
+                ),
+            ),
+            why="Only a stream that has come to rest says that nobody writes any more.",
         ),
         Rule(
             "race.acquire",

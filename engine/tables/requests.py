@@ -81,7 +81,9 @@ def _schedule(s: Snapshot) -> tuple[Action, ...]:
 
 def _reinitialize(s: Snapshot) -> tuple[Action, ...]:
     request = waiting(s)
-    wish = Remember({"reinitialize": True, "reinit_from_leader": request.from_leader})
+    wish = Remember(
+        {"reinitialize": True, "reinit_from_leader": request.from_leader, "bring_back": True}
+    )
     started = Answer(request.id, 200, "reinitialize started")
     return (wish, started, StopPostgres("immediate", "reinitialize asked for by an operator"))
 

@@ -65,6 +65,7 @@ from engine.facts.work import (
 from engine.quorum import Promise
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables import fence_loss
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm
 from engine.tables.steps import ask_leader
@@ -95,7 +96,7 @@ def _stand_down(s: Snapshot) -> tuple[Action, ...]:
     names = ", ".join(a.name for a in candidates.wanted(s))
     return (
         Report("info", f"handing over to {names}"),
-        Remember({"standing_down_since": s.now}),
+        Remember({"standing_down_since": s.now, "bring_back": True}),
         StopPostgres("fast", f"hand-over to {names}", checkpoint_first=True),
     )
 
@@ -240,6 +241,7 @@ PRIMARY = Table(
             then=lambda _: (Remember({"standing_down_since": None}),),
             why="The next hand-over begins anew.",
         ),
+        *fence_loss.RULES,
         Rule(
             "primary.leads",
             "The leader, with the lock",

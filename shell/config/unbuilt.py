@@ -26,7 +26,6 @@ def _dynamic_problems(shared: DynamicSettings) -> list[Problem]:
     problems = []
     logical = ", ".join(sorted(s.name for s in shared.slots.values() if s.type == "logical"))
     wanted = {
-        "primary_race_backoff": shared.primary_race_backoff > 0,
         f"logical slots ({logical})": bool(logical),
     }
     problems += [Problem("", f"{what}: {_NOT_YET}", "warning") for what, on in wanted.items() if on]

@@ -87,7 +87,7 @@ def test_a_dead_daemon_and_a_lost_store_leave_postgres_alone_in_pause(tmp_path: 
 
 
 def test_pause_refuses_what_is_scheduled_and_allows_what_is_asked_for_now(tmp_path: Path) -> None:
-    """In pause scheduled work is refused; a restart and a switchover with candidate are done."""
+    """In pause scheduled work is refused; restart, switchover and reinitialize are finished."""
     with healthy(tmp_path) as cluster:
         leader, candidate = cluster.leader(), cluster.replicas()[0]
         pause(leader)
@@ -100,6 +100,7 @@ def test_pause_refuses_what_is_scheduled_and_allows_what_is_asked_for_now(tmp_pa
             ("/restart", {}, 200),
             ("/switchover", body, 200),
         ):
+            cluster.wait_healthy()  # the lock goes only to a candidate that has the last record
             answer = leader.call("POST", path, document, 60)
             assert answer is not None
             assert answer.status == status, (path, document, answer)
@@ -107,6 +108,13 @@ def test_pause_refuses_what_is_scheduled_and_allows_what_is_asked_for_now(tmp_pa
         shown = candidate.get("/patroni")
         assert shown is not None
         assert shown.document["pause"] is True
+        assert cluster.wait_healthy() is candidate
+        before = leader.postmaster_pid()
+        answer = leader.call("POST", "/reinitialize", {}, 60)
+        assert answer is not None
+        assert answer.status == 200
+        cluster.wait_for(lambda: leader.postmaster_pid() not in {None, before}, 60, "a new copy")
+        assert cluster.wait_healthy() is candidate
         again = ctl(leader, "pause")
         assert again.code == 1
         assert ctl(leader, "resume", "--wait").code == 0

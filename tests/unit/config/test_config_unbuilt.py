@@ -32,7 +32,6 @@ def test_a_plain_node_asks_for_nothing_unbuilt(read: Read) -> None:
 @pytest.mark.parametrize(
     ("dynamic", "named"),
     [
-        ({"primary_race_backoff": 5}, "primary_race_backoff"),
         ({"slots": {"s1": {"database": "d", "plugin": "pgoutput"}}}, "logical slots (s1)"),
     ],
 )

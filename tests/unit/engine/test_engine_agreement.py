@@ -1,0 +1,72 @@
+"""Failsafe mode's arithmetic: whom to ask, when, and how long an agreement counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine import agreement, views
+from engine.actions import AskFailsafe
+from engine.decide import decide
+from engine.state import Lease
+from proof import checker
+from tests.support.guards import URLS, agrees, declines
+from tests.support.scenes import NOW, scene
+
+ALL = (agrees("n2", 2.0), agrees("n3", 1.0))
+
+
+def test_the_first_that_was_asked_limits_the_certainty() -> None:
+    """All agreed: the certainty ends one ttl after the earliest question."""
+    s = replace(scene("cut off", {}), failsafe_answers=ALL)
+    assert agreement.agreed_until(s) == NOW - 2 + 30
+
+
+@pytest.mark.parametrize("missing", ["n2", "n3"])
+def test_one_that_did_not_agree_is_too_few(missing: str) -> None:
+    """An answer that is missing, or is no, gives no certainty at all."""
+    s = scene("cut off", {})
+    kept = tuple(a for a in ALL if a.name != missing)
+    assert agreement.agreed_until(replace(s, failsafe_answers=kept)) is None
+    assert agreement.agreed_until(replace(s, failsafe_answers=(*kept, declines(missing)))) is None
+
+
+@pytest.mark.parametrize(
+    ("ttl", "loop", "every"), [(30, 10, 10), (20, 10, 6), (20, 14, 6), (5, 1, 1), (30, 24, 10)]
+)
+def test_a_renewal_may_be_lost_before_the_members_are_asked(
+    ttl: float, loop: float, every: float
+) -> None:
+    """Whatever loop_wait is, a renewal comes early enough to ask before the fast stop."""
+    s = scene("cut off", {})
+    policy = replace(s.policy, ttl_seconds=ttl, loop_wait_seconds=loop)
+    s = replace(s, policy=policy, lease=Lease(NOW, ttl))
+    assert views.renew_every_seconds(s) == every
+    asked = agreement.proof_overdue_at(s)
+    assert asked is not None
+    assert asked + ttl / 10 < NOW + ttl - 2 * views.stop_margin_seconds(s)
+
+
+def test_who_is_asked_has_all_the_time_that_is_left() -> None:
+    """A slow network may take as long as there is time before the fast stop."""
+    s = scene("cut off", {})
+    (question,) = checker.of(AskFailsafe, decide(s))
+    assert question.timeout_seconds == 30 - 12 - 10
+    assert set(question.members) == set(URLS) - {"n1"}
+
+
+def test_an_agreement_is_void_without_the_lease_that_it_prolonged() -> None:
+    """After a renewal, a release or another lease the members' word counts no more."""
+    s = scene("cut off", {"memory.failsafe_until": NOW + 18, "memory.failsafe_lease": NOW - 12})
+    assert views.lease_ends(s) == NOW + 18
+    assert agreement.active_until(s) == NOW + 18
+    assert views.lease_ends(replace(s, lease=Lease(NOW - 1, 10))) == NOW + 9
+    assert views.lease_ends(replace(s, lease=Lease())) is None
+    assert agreement.active_until(replace(s, lease=Lease())) == 0.0
+
+
+def test_a_shorter_ttl_shortens_what_is_counted_on() -> None:
+    """The members may know the shorter ttl already."""
+    s = scene("cut off", {"policy.ttl_seconds": 20})
+    assert agreement.promise_seconds(s) == 20
