@@ -1,5 +1,8 @@
 """Once faults are over: whether every state can come to a leader that all stream from.
 
+And whether every state can come to one where all daemons have done what they have to do at that
+moment: else they would decide for ever while no time passes.
+
 Asked of a world that was walked through completely.  Only steps that are no fault count: repairs
 do, so this is "when what broke is mended".  It says that nobody is stuck for ever, not how soon.
 """
@@ -10,14 +13,14 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 
-from proof.invariants import A_LEADER
+from proof.invariants import A_LEADER, AT_REST
 from proof.search.explore import Result, Walk, explore, trace
 from proof.search.model import Node, Pg, Shared, World, is_beginning
 from proof.search.space import Space
 
 
 def search(world: World, tell: Callable[[str], None] = lambda _: None) -> Result:
-    """Explore a world, and if that was complete ask whether each of its states can heal."""
+    """Explore a world, and if that was complete ask whether each of its states can go on well."""
     result, walk = explore(world, tell=tell)
     if not result.complete or not world.heals:
         return result
@@ -25,32 +28,40 @@ def search(world: World, tell: Callable[[str], None] = lambda _: None) -> Result
     began = time.monotonic()
     lost = stuck(walk)
     result.seconds += time.monotonic() - began
-    result.stuck = len(lost)
-    if lost:
-        seen = explain_stuck(walk.space, lost[0])
-        result.violations = (f"a_leader_comes: {A_LEADER} Here only this can happen: {seen}",)
-        result.trace = tuple(trace(walk, lost[0]))
+    result.stuck = sum(map(len, lost.values()))
+    for sentence, states in lost.items():
+        if states and not result.violations:
+            seen = explain_stuck(walk.space, states[0])
+            result.violations = (f"{sentence} Here only this can happen: {seen}",)
+            result.trace = tuple(trace(walk, states[0]))
     return result
 
 
-def stuck(walk: Walk) -> list[int]:
-    """The states from which no healed one can be reached, in the order of their discovery."""
+def stuck(walk: Walk) -> dict[str, list[int]]:
+    """By broken sentence: the states from which there is no way, in the order of discovery."""
     space, states = walk.space, list(walk.came_from)
     number = {state: n for n, state in enumerate(states)}
     sources, targets = array("I"), array("I")
-    fine = bytearray(len(states))
+    fine, rests = bytearray(len(states)), bytearray(len(states))
     for n, state in enumerate(states):
+        if space.is_cut(state):
+            fine[n] = rests[n] = 1
+            continue
         _, shared, nodes = space.read(state)
-        if space.is_cut(state) or healed(shared, nodes):
-            fine[n] = 1
+        fine[n], rests[n] = healed(shared, nodes), space.time_passes(state)
+        if fine[n] and rests[n]:
             continue
         for then, fault in space.following(state):
             if not fault:
                 known = number.get(then)
                 sources.append(n)
                 targets.append(number[space.canonical(then)] if known is None else known)
-    _spread(fine, sources, targets)
-    return [state for n, state in enumerate(states) if not fine[n]]
+    for marks in (fine, rests):
+        _spread(marks, sources, targets)
+    return {
+        A_LEADER: [state for n, state in enumerate(states) if not fine[n]],
+        AT_REST: [state for n, state in enumerate(states) if not rests[n]],
+    }
 
 
 def _spread(fine: bytearray, sources: Sequence[int], targets: Sequence[int]) -> None:

@@ -231,6 +231,11 @@ class Space:
             later = (later << BITS) | older
         return later
 
+    def time_passes(self, state: int) -> bool:
+        """Whether a tick may follow at once."""
+        _, shared, numbers = self.unpack(state)
+        return self._tick(shared, numbers) is not None
+
     def _rests(self, n: int, number: int, shared: int) -> bool:
         """Whether that daemon has nothing more to do at this moment, or cannot."""
         key = (((number << BITS) | shared) << 2) | n
