@@ -328,11 +328,14 @@ def truth(s: Snapshot) -> Upstream | None:
 def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     """What the present leader (or the remote primary) said of its timeline, if that still is news.
 
-    Its member key may already tell of a later promotion; then it has to be asked again.
+    Its member key may already tell of a later promotion; then it has to be asked again.  What a
+    server of another system says of itself tells nothing about our leader, whose address it has.
     """
     told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
     expected = REMOTE if outside else leader_name(s)
     if not isinstance(told, Known) or told.value.leader != expected:
+        return None
+    if not outside and is_foreign(s, told.value):
         return None
     if leader is not None and not outside:
         promoted = told.value.in_recovery and leader.role in {"primary", "master"}
@@ -341,10 +344,20 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
 
 
+def is_foreign(s: Snapshot, told: LeaderTimeline) -> bool:
+    """Whether that server is of another system than ours; an unknown identifier counts as no."""
+    here = server(s)
+    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    return bool(ours and told.system_identifier and ours != told.system_identifier)
+
+
 def leader_silent_why(s: Snapshot) -> str:
     """Why the leader's timeline is not known."""
-    if isinstance(s.leader_timeline, Unknown):
-        return s.leader_timeline.why
+    told = s.leader_timeline
+    if isinstance(told, Unknown):
+        return told.why
+    if told is not None and is_foreign(s, told.value):
+        return f"at its address is a server of system {told.value.system_identifier}"
     return "not asked yet"
 
 

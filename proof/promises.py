@@ -16,21 +16,24 @@ from engine.actions import (
     ActivateWatchdog,
     Answer,
     ArmFence,
+    Clone,
     CloseWatchdog,
     CreateRoles,
     Exit,
     Hold,
     MoveDataDirectory,
     Promote,
+    ReleaseLock,
     Remember,
     RemoveDataDirectory,
     RenewLock,
+    RunInitdb,
     StartPostgres,
     StopPostgres,
     StoreAction,
 )
 from engine.decide import RULES, Decision
-from engine.state import JobKind, Known, Snapshot, Unknown
+from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
 from proof import checker
 
 Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
@@ -228,6 +231,53 @@ def only_all_members_prolong_a_lease(s: Snapshot, actions: Sequence[Action]) -> 
             assert name == s.me.name or until <= told[name]
 
 
+def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A standby that its tags, its lag or `sync` keep from leading takes no lock.
+
+    An operator that names it may choose its lag, and with a failover what `sync` says.  Whoever
+    founds a standby cluster is its first standby, and needs no permission any more.
+    """
+    leads = checker.of(AcquireLock, actions) and not checker.runs_as_primary(s)
+    if not leads or s.memory.bootstrapping:
+        return
+    assert not s.me.tags.nofailover
+    assert s.me.tags.failover_priority > 0
+    assert isinstance(s.cluster, Known)
+    assert isinstance(s.postgres.server, Known)
+    view, here = s.cluster.value, s.postgres.server.value
+    if view.failover is not None and view.failover.candidate == s.me.name:
+        return
+    has = max(here.receive_lsn or 0, here.replay_lsn or 0)
+    assert (view.optime or 0) - has <= s.policy.maximum_lag_on_failover_bytes
+    if s.policy.synchronous_mode == "on" and s.policy.standby_cluster is None:
+        named = {view.sync.leader, *view.sync.standbys} if view.sync else {""}
+        assert "" in named or s.me.name in named
+
+
+def a_half_made_directory_is_never_started(s: Snapshot, actions: Sequence[Action]) -> None:
+    """Where pg_rewind was cut off, or failed, no server is started.
+
+    Whose server ran a moment ago has no such directory: the owner of the lock, or who restarts.
+    """
+    ran = checker.lease_left(s) > 0 or s.memory.bootstrapping
+    ran = ran or s.memory.restarting_since is not None
+    if (s.memory.rewinding or s.memory.rewind_failed) and not ran:
+        assert not checker.of(StartPostgres, actions)
+
+
+def only_an_empty_directory_is_filled(s: Snapshot, actions: Sequence[Action]) -> None:
+    """Initdb and a copy run only where there is nothing, and no server."""
+    if any(isinstance(action, RunInitdb | Clone) for action in actions):
+        assert s.postgres.directory.kind is DirectoryKind.EMPTY
+        assert s.postgres.postmaster is None
+
+
+def the_lock_is_given_away_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No ReleaseLock while PostgreSQL may be writable."""
+    if checker.of(ReleaseLock, actions):
+        assert not checker.may_be_writable(s)
+
+
 def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:
     """No two actions of one decision speak against each other."""
     assert not checker.contradictions(s, actions)
@@ -250,6 +300,10 @@ PROMISES: tuple[Promise, ...] = (
     whoever_consented_does_not_lead,
     consent_is_given_only_by_who_cannot_write,
     only_all_members_prolong_a_lease,
+    a_standby_that_may_not_lead_takes_no_lock,
+    a_half_made_directory_is_never_started,
+    only_an_empty_directory_is_filled,
+    the_lock_is_given_away_only_by_who_cannot_write,
     no_decision_contradicts_itself,
 )
 

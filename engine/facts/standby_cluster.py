@@ -64,10 +64,8 @@ def may_start_unasked(s: Snapshot) -> bool:
 @fact(_answer)
 def remote_is_foreign(s: Snapshot) -> bool:
     """The remote primary told another system identifier than ours; unknown counts as no."""
-    told, here = views.told_timeline(s), views.server(s)
-    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
-    theirs = told.system_identifier if told and views.compares_with_remote(s) else ""
-    return bool(ours and theirs and ours != theirs)
+    told = views.told_timeline(s)
+    return told is not None and views.compares_with_remote(s) and views.is_foreign(s, told)
 
 
 def _stream(s: Snapshot) -> str:

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Scenario:
     given: tuple[str, ...]
     expected: tuple[str, ...]
 
-    @property
+    @cached_property
     def snapshot(self) -> Snapshot:
         """The input, put together from the lines above the dashes."""
         base = self.given[0].removeprefix("from ")
