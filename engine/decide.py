@@ -21,8 +21,9 @@ from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
 from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, WRITE
+from engine.tables.slots import ADVANCE, BUDGET, SLOTS
 from engine.tables.sync import SYNC
-from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH, SLOTS
+from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
 from engine.tables.watchdog import WATCHDOG
 
 TABLES: tuple[Table, ...] = (
@@ -50,6 +51,8 @@ TABLES: tuple[Table, ...] = (
     FILES,
     CALLBACKS,
     SLOTS,
+    ADVANCE,
+    BUDGET,
     LEADER,
     PUBLISH,
 )

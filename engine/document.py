@@ -13,6 +13,7 @@ _JOB_STATES = {
     JobKind.CLONE: "creating replica",
     JobKind.START: "starting",
     JobKind.STOP: "stopping",
+    JobKind.COPY_SLOTS: "restarting",
 }
 _FAILED_STATES = {
     JobKind.INITDB: "initdb failed",

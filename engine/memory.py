@@ -20,4 +20,7 @@ def after_restart(memory: Memory) -> Memory:
         bring_back=memory.bring_back,
         announced_role=memory.announced_role,
         announced_up=memory.announced_up,
+        logical_slots=memory.logical_slots,
+        covered_by=memory.covered_by,
+        covered_from=memory.covered_from,
     )

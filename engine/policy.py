@@ -16,6 +16,7 @@ class PermanentSlot:
     kind: Literal["physical", "logical"] = "physical"
     database: str = ""
     plugin: str = ""
+    cluster_type: Literal["", "primary", "standby"] = ""  # only in clusters of that type
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Policy:
     member_slots_ttl_seconds: float = 1800.0
     permanent_slots: tuple[PermanentSlot, ...] = ()
     ignore_slots: tuple[Mapping[str, str], ...] = ()
+    slot_wal_budget_bytes: int | None = None  # what one slot may hold before it is warned of
     use_pg_rewind: bool = False
     remove_on_rewind_failure: bool = False
     remove_on_diverged: bool = False

@@ -141,6 +141,12 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.SetSyncNames: _set_names,
     a.ReadConfiguration: lambda _: "read the node file again",
     a.CreateSlots: lambda x: f"create slots: {', '.join(x.names)}",
+    a.CreateLogicalSlots: lambda x: (
+        "create logical slots: " + ", ".join(f"{p.name} in {p.database}" for p in x.wanted)
+    ),
+    a.CopySlots: lambda x: (
+        f"copy the logical slots {', '.join(x.names)} of {_source(x.source)}, and stop"
+    ),
     a.DropSlots: lambda x: f"drop slots: {', '.join(x.names)}",
     a.AdvanceSlots: lambda x: f"advance slots: {_positions(x.positions)}",
     a.ArmFence: _arm,
@@ -151,6 +157,9 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.AskPeers: lambda x: f"ask {', '.join(x.names) or 'nobody'} for role and position",
     a.AskFailsafe: _ask_failsafe,
     a.AskLeader: lambda x: f"ask {_source(x.leader)} for its timeline",
+    a.AskSlots: lambda x: (
+        f"ask {_source(x.leader)} about logical slots: {', '.join(x.names) or 'none'}"
+    ),
     a.RunCallback: lambda x: f"run the callback {x.action} for {x.role}",
     a.Answer: lambda x: f"answer request {x.request_id}: {x.status} {x.text}",
     a.Remember: lambda x: f"remember {_memory(x.changes)}",

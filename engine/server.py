@@ -57,7 +57,9 @@ class Slot:
     active: bool = False
     active_pid: int | None = None  # the walsender that uses it
     restart_lsn: int | None = None
+    confirmed_lsn: int | None = None  # logical: up to where its consumer has everything
     has_xmin: bool = False
+    catalog_xmin: int | None = None
     wal_status: str = ""
     database: str = ""
     plugin: str = ""
@@ -128,5 +130,6 @@ class Postgres:
     wanted_config: str = ""  # digest of the configuration that should be in force
     applied_config: str = ""  # digest of the configuration that was written and loaded last
     configured_upstream: str | None = None  # "host:port" in the written primary_conninfo
+    configured_slot: str | None = None  # the written primary_slot_name
     written_sync_names: str | None = None  # our synchronous_standby_names; None: not ours
     setting_sync_names: bool = False  # a SetSyncNames has not ended, or not before this look began

@@ -46,6 +46,7 @@ from engine.work import (
     Job,
     JobKind,
     JobResult,
+    LeaderSlots,
     LeaderTimeline,
     PeerAnswer,
     Request,
@@ -68,6 +69,7 @@ __all__ = [
     "JobKind",
     "JobResult",
     "Known",
+    "LeaderSlots",
     "LeaderTimeline",
     "Lease",
     "Member",
@@ -128,6 +130,9 @@ class Memory:
     unclaimed_since: Mapping[str, float] = field(
         default_factory=dict
     )  # slots that no member claims any more
+    logical_slots: tuple[str, ...] = ()  # those here that the configuration asks, or asked, for
+    covered_by: str = ""  # the leader that keeps the catalog rows which our logical slots need
+    covered_from: Mapping[str, int] = field(default_factory=dict)  # slot: safe from that xmin on
     failsafe_members: Mapping[str, str] = field(
         default_factory=dict
     )  # who must agree that we go on without the store, we among them; empty: not known
@@ -166,6 +171,7 @@ class Snapshot:
     vanished_at: float = 0.0
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
+    leader_slots: Known[LeaderSlots] | Unknown | None = None
     requests: tuple[Request, ...] = ()
     failsafe_calls: tuple[FailsafeCall, ...] = ()
     failsafe_answers: tuple[FailsafeAnswer, ...] = ()

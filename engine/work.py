@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.cluster import HistoryLine
+from engine.server import Slot
 
 
 class JobKind(StrEnum):
@@ -18,6 +19,7 @@ class JobKind(StrEnum):
     CRASH_RECOVERY = "crash recovery"
     REWIND = "rewind"
     REMOVE = "remove data directory"
+    COPY_SLOTS = "copy logical slots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,20 @@ class Watchdog:
     fed_at: float | None = None
     failed_at: float | None = None  # when it was refused last
     failed_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderSlots:
+    """What the leader said about logical slots (`AskSlots`), and what WAL is here to go with them.
+
+    `feedback_xmin`: the oldest catalog row that the leader keeps for this standby.
+    """
+
+    leader: str
+    asked_at: float
+    slots: tuple[Slot, ...] = ()
+    feedback_xmin: int | None = None
+    oldest_lsn_here: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

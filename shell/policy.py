@@ -14,6 +14,7 @@ from shell.config.settings import (
     StandbyClusterSettings,
     WatchdogSettings,
 )
+from shell.config.units import parse_bytes
 from shell.version import COMPATIBLE_VERSION
 
 _CALLBACKS = ("on_start", "on_stop", "on_restart", "on_reload", "on_role_change")
@@ -42,10 +43,14 @@ def policy_of(settings: Settings, dynamic: Mapping[str, Any]) -> Policy:
         use_slots=shared.use_slots,
         member_slots_ttl_seconds=shared.member_slots_ttl,
         permanent_slots=tuple(
-            PermanentSlot(slot.name, slot.type, slot.database or "", slot.plugin or "")
+            PermanentSlot(
+                *(slot.name, slot.type, slot.database or "", slot.plugin or ""),
+                slot.cluster_type or "",
+            )
             for slot in shared.slots.values()
         ),
         ignore_slots=tuple(_matcher(matcher) for matcher in shared.ignore_slots),
+        slot_wal_budget_bytes=_budget(settings),
         use_pg_rewind=postgresql.use_pg_rewind,
         remove_on_rewind_failure=postgresql.remove_data_directory_on_rewind_failure,
         remove_on_diverged=postgresql.remove_data_directory_on_diverged_timelines,
@@ -86,6 +91,15 @@ def member_of(settings: Settings) -> Member:
             other=other,
         ),
     )
+
+
+def _budget(settings: Settings) -> int | None:
+    """The tighter of hae.slot_wal_budget and max_slot_wal_keep_size, if one is set."""
+    limit = parse_bytes(settings.postgresql.parameters.get("max_slot_wal_keep_size", ""), "MB")
+    bounds = [settings.dynamic.slot_wal_budget]
+    if limit is not None and limit > 0:
+        bounds.append(limit * 1024 * 1024)
+    return min((bound for bound in bounds if bound), default=None)
 
 
 def _remote(section: StandbyClusterSettings | None) -> RemotePrimary | None:

@@ -20,6 +20,7 @@ from engine.state import (
     DirectoryKind,
     Fence,
     Known,
+    LeaderSlots,
     LeaderTimeline,
     Lease,
     Member,
@@ -119,6 +120,7 @@ class World:
         self.published_at: float | None = None
         self.peers: dict[str, PeerAnswer] = {}
         self.leader_timeline: Known[LeaderTimeline] | Unknown | None = None
+        self.leader_slots: Known[LeaderSlots] | Unknown | None = None
         self.stopping = False
         self.entries: Any = {}
         self._view_look = Look("store", self._read_view)
@@ -167,6 +169,7 @@ class World:
             vanished_at=self._vanished_at,
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
+            leader_slots=self.leader_slots,
             requests=self.desk.pending(),
             failsafe_calls=self.desk.failsafe_calls(),
             failsafe_answers=self.failsafe.answers,

@@ -19,6 +19,7 @@ from engine.actions.local import (
     AskFailsafe,
     AskLeader,
     AskPeers,
+    AskSlots,
     CloseWatchdog,
     DisarmFence,
     Exit,
@@ -32,6 +33,8 @@ from engine.actions.postgres import (
     AdvanceSlots,
     ApplyConfiguration,
     Clone,
+    CopySlots,
+    CreateLogicalSlots,
     CreateRoles,
     CreateSlots,
     DropSlots,
@@ -80,11 +83,14 @@ __all__ = [
     "AskFailsafe",
     "AskLeader",
     "AskPeers",
+    "AskSlots",
     "ClaimFounding",
     "ClearFailover",
     "Clone",
     "CloseWatchdog",
+    "CopySlots",
     "CreateInitialize",
+    "CreateLogicalSlots",
     "CreateRoles",
     "CreateSlots",
     "DeleteInitialize",
@@ -158,6 +164,7 @@ JobAction: TypeAlias = (
     | RecoverFromCrash
     | Rewind
     | RemoveDataDirectory
+    | CopySlots
 )
 # Short work that may still hang, beside the loop: one of each class at a time.
 SideAction: TypeAlias = (
@@ -166,10 +173,12 @@ SideAction: TypeAlias = (
     | ApplyConfiguration
     | SetSyncNames
     | CreateSlots
+    | CreateLogicalSlots
     | DropSlots
     | AdvanceSlots
     | AskPeers
     | AskLeader
+    | AskSlots
 )
 # At once, in the loop.
 LoopAction: TypeAlias = (

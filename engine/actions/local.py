@@ -78,6 +78,15 @@ class AskLeader:
 
 
 @dataclass(frozen=True, slots=True)
+class AskSlots:
+    """Ask the leader about these logical slots, and what it keeps for our slot `feedback`."""
+
+    leader: Upstream
+    names: tuple[str, ...]
+    feedback: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunCallback:
     """Run the operator's callback `on_start`, `on_stop`, ... with that role."""
 

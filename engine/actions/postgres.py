@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.actions.base import Upstream
+from engine.policy import PermanentSlot
 from engine.work import JobKind
 
 
@@ -143,6 +144,25 @@ class CreateSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateLogicalSlots:
+    """On a primary: create these slots, each in its database."""
+
+    wanted: tuple[PermanentSlot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopySlots:
+    """Fetch the state of logical slots from that primary, stop this standby, and put it in place.
+
+    The stop is a part of it: PostgreSQL reads slots only when it starts.
+    """
+
+    source: Upstream
+    names: tuple[str, ...]
+    kind: ClassVar[JobKind] = JobKind.COPY_SLOTS
+
+
+@dataclass(frozen=True, slots=True)
 class DropSlots:
     """Drop replication slots, each only while inactive."""
 
@@ -151,6 +171,6 @@ class DropSlots:
 
 @dataclass(frozen=True, slots=True)
 class AdvanceSlots:
-    """On a standby: move physical slots forward to these positions."""
+    """On a standby: move slots forward to these positions."""
 
     positions: Mapping[str, int]

@@ -175,9 +175,10 @@ def the_old_primary_sent_a_moment_ago(s: Snapshot) -> bool:
 
 def _upstream(s: Snapshot) -> str:
     wanted = views.wanted_upstream(s)
-    at = f"{wanted.host}:{wanted.port}" if wanted else None
+    at = f"{wanted.host}:{wanted.port} slot {wanted.slot}" if wanted else None
     how = ", WAL from the archive only" if views.follows_archive(s) else ""
-    return f"wanted upstream {at}{how}, configured {s.postgres.configured_upstream}"
+    found = f"{s.postgres.configured_upstream} slot {s.postgres.configured_slot}"
+    return f"wanted upstream {at}{how}, configured {found}"
 
 
 @fact(_upstream)
@@ -198,8 +199,10 @@ def upstream_differs(s: Snapshot) -> bool:
     if views.wanted_upstream(s) is None and not views.follows_archive(s):
         return False
     wanted = views.streams_from(s)
-    at = f"{wanted.host}:{wanted.port}" if wanted else None
-    return s.postgres.configured_upstream != at
+    if wanted is None:
+        return s.postgres.configured_upstream is not None
+    at = f"{wanted.host}:{wanted.port}"
+    return (s.postgres.configured_upstream, s.postgres.configured_slot) != (at, wanted.slot)
 
 
 def _told(s: Snapshot) -> str:

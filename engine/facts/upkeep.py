@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine import views
+from engine import slots, views
 from engine.document import checkpoint_is_missing, member_document, role_text
 from engine.rule import fact
-from engine.state import HistoryLine, Slot, Snapshot
+from engine.state import HistoryLine, Snapshot
 
 _MOVING = {"xlog_location", "receive_lsn", "replay_lsn"}
 
@@ -43,17 +43,6 @@ def member_key_is_outdated(s: Snapshot) -> bool:
 # --- status and history ---------------------------------------------------------------------------
 
 
-def slot_positions(s: Snapshot) -> dict[str, int]:
-    """Positions of the physical slots here, and our own under our slot's name."""
-    here = views.server(s)
-    if here is None:
-        return {}
-    kept = {x.name: x.restart_lsn for x in here.slots if x.kind == "physical" and x.restart_lsn}
-    position = views.position(here)
-    own = {views.slot_name(s.me.name): position} if position else {}
-    return {**kept, **own} if kept else {}
-
-
 @fact(lambda s: f"status written {s.now - s.memory.status_at:.1f}s ago")
 def status_is_due(s: Snapshot) -> bool:
     """A whole loop has passed since `status` was written, and there is something new to write."""
@@ -62,7 +51,8 @@ def status_is_due(s: Snapshot) -> bool:
     view, position = views.cluster(s), views.position(views.server(s))
     if view is None or position is None:
         return False
-    return view.optime != position or dict(view.slots) != slot_positions(s)
+    told = (view.optime, dict(view.slots), view.retain_slots)
+    return told != (position, slots.positions(s), slots.retained(s))
 
 
 def _history(s: Snapshot) -> str:
@@ -145,117 +135,3 @@ def announced_role_differs(s: Snapshot) -> bool:
 def announced_up(s: Snapshot) -> bool:
     """The callbacks were told that PostgreSQL runs."""
     return s.memory.announced_up
-
-
-# --- slots ----------------------------------------------------------------------------------------
-
-
-def _wanted_slots(s: Snapshot) -> set[str]:
-    own = views.slot_name(s.me.name)
-    leads_back = s.me.tags.nofailover
-    wanted = {
-        views.slot_name(m.name)
-        for m in views.other_members(s)
-        if not m.tags.nostream and (not leads_back or m.tags.replicatefrom == s.me.name)
-    }
-    if not s.me.tags.nofailover:
-        wanted |= {p.name for p in s.policy.permanent_slots if p.kind == "physical"}
-    return wanted - {own}
-
-
-def _ignored(s: Snapshot, slot: Slot) -> bool:
-    seen = {"name": slot.name, "type": slot.kind, "database": slot.database, "plugin": slot.plugin}
-    return any(
-        bool(rule) and all(seen.get(k) == v for k, v in rule.items())
-        for rule in s.policy.ignore_slots
-    )
-
-
-def missing_slots(s: Snapshot) -> tuple[str, ...]:
-    """Slots that a member or the configuration needs and that are not here."""
-    here = views.server(s)
-    if here is None:
-        return ()
-    return tuple(sorted(_wanted_slots(s) - {x.name for x in here.slots}))
-
-
-def unclaimed_slots(s: Snapshot) -> tuple[str, ...]:
-    """Inactive physical slots here that nobody claims: no member, no configuration."""
-    here, view = views.server(s), views.cluster(s)
-    if here is None or view is None:
-        return ()
-    wanted = _wanted_slots(s)
-    return tuple(
-        sorted(
-            slot.name
-            for slot in here.slots
-            if slot.kind == "physical"
-            and not slot.active
-            and not slot.failover
-            and slot.name not in wanted
-            and not _ignored(s, slot)
-        )
-    )
-
-
-def slots_to_drop(s: Snapshot) -> tuple[str, ...]:
-    """Unclaimed slots older than member_slots_ttl, and slots whose WAL is lost."""
-    here = views.server(s)
-    ttl = s.policy.member_slots_ttl_seconds
-    since = s.memory.unclaimed_since
-    old = {n for n in unclaimed_slots(s) if n in since and s.now - since[n] >= ttl}
-    lost = (
-        {x.name for x in here.slots if x.wal_status == "lost" and not x.active} if here else set()
-    )
-    return tuple(sorted(old | (lost & _wanted_slots(s))))
-
-
-def slots_to_advance(s: Snapshot) -> dict[str, int]:
-    """On a standby: member slots that the leader's have overtaken."""
-    here, view = views.server(s), views.cluster(s)
-    if here is None or view is None or not here.in_recovery or here.replay_lsn is None:
-        return {}
-    out = {}
-    for slot in here.slots:
-        told = view.slots.get(slot.name)
-        if slot.kind != "physical" or slot.active or told is None or slot.restart_lsn is None:
-            continue
-        if slot.restart_lsn < (target := min(told, here.replay_lsn)):
-            out[slot.name] = target
-    return out
-
-
-def _slots(s: Snapshot) -> str:
-    here = views.server(s)
-    have = ", ".join(x.name for x in here.slots) if here else "unknown"
-    return f"slots: {have or 'none'}; unclaimed: {', '.join(unclaimed_slots(s)) or 'none'}"
-
-
-@fact(_slots)
-def slots_are_used(s: Snapshot) -> bool:
-    """use_slots is on."""
-    return s.policy.use_slots
-
-
-@fact(_slots)
-def a_slot_is_missing(s: Snapshot) -> bool:
-    """A member or the configuration needs a slot that is not here."""
-    return bool(missing_slots(s))
-
-
-@fact(_slots)
-def unclaimed_slots_are_noted(s: Snapshot) -> bool:
-    """It is remembered since when each unclaimed slot is unclaimed."""
-    return set(s.memory.unclaimed_since) == set(unclaimed_slots(s))
-
-
-@fact(_slots)
-def a_slot_can_go(s: Snapshot) -> bool:
-    """A slot was unclaimed for member_slots_ttl, or lost its WAL."""
-    return bool(slots_to_drop(s))
-
-
-@fact(_slots)
-def a_slot_lags(s: Snapshot) -> bool:
-    """A member's slot on this standby is behind the leader's."""
-    return bool(slots_to_advance(s))

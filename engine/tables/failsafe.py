@@ -4,7 +4,7 @@ One number says how long PostgreSQL may stay writable, `views.lease_ends`; here 
 the members' word, and here that word is given.  docs/safety.md has the argument.
 """
 
-from engine import agreement, views
+from engine import agreement, slots, views
 from engine.actions import Action, Answer, AskFailsafe, Hold, Remember, Report
 from engine.facts.failsafe import (
     a_member_is_to_be_asked,
@@ -24,7 +24,6 @@ from engine.facts.failsafe import (
 )
 from engine.facts.lease import i_own_the_lock, store_names_me
 from engine.facts.postgres import may_accept_writes
-from engine.facts.upkeep import slot_positions
 from engine.facts.work import paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
@@ -132,7 +131,7 @@ def _ask(s: Snapshot) -> tuple[Action, ...]:
     assert ends is not None
     left = ends - 2 * views.stop_margin_seconds(s) - s.now
     question = AskFailsafe(
-        agreement.to_ask(s), agreement.promise_seconds(s), max(left, 0.1), slot_positions(s)
+        agreement.to_ask(s), agreement.promise_seconds(s), max(left, 0.1), slots.positions(s)
     )
     return (question, *_wait(s))
 

@@ -105,7 +105,7 @@ def the_restart_failed(s: Snapshot) -> bool:
     since, last = s.memory.restarting_since, s.last_job
     if since is None or last is None or last.finished < since:
         return False
-    return last.kind in {JobKind.START, JobKind.STOP} and not last.ok
+    return last.kind in {JobKind.START, JobKind.STOP, JobKind.COPY_SLOTS} and not last.ok
 
 
 @fact(lambda s: f"restarting_since={s.memory.restarting_since}")

@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from engine import agreement, views
+from engine import agreement, slots, views
 from engine.actions import (
     Action,
-    AdvanceSlots,
     ApplyConfiguration,
-    CreateSlots,
-    DropSlots,
     PublishMember,
     Remember,
     RunCallback,
@@ -24,16 +21,12 @@ from engine.facts.failsafe import failsafe_key_differs
 from engine.facts.lease import i_own_the_lock, store_answers, store_is_busy
 from engine.facts.postgres import (
     a_job_runs,
-    initialize_is_missing,
     postmaster_runs,
     runs_as_primary,
     server_is_silent,
 )
 from engine.facts.standby_cluster import runs_as_leader
 from engine.facts.upkeep import (
-    a_slot_can_go,
-    a_slot_is_missing,
-    a_slot_lags,
     announced_role_differs,
     announced_up,
     checkpoint_runs,
@@ -44,17 +37,10 @@ from engine.facts.upkeep import (
     member_key_is_due,
     member_key_is_outdated,
     merged_history,
-    missing_slots,
     role_was_announced,
-    slot_positions,
-    slots_are_used,
-    slots_to_advance,
-    slots_to_drop,
     status_is_due,
-    unclaimed_slots,
-    unclaimed_slots_are_noted,
 )
-from engine.facts.work import bootstrapping, paused, restarting
+from engine.facts.work import bootstrapping, restarting
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 
@@ -167,63 +153,6 @@ CALLBACKS = Table(
 )
 
 
-def _note_unclaimed(s: Snapshot) -> tuple[Action, ...]:
-    since = s.memory.unclaimed_since
-    return (Remember({"unclaimed_since": {n: since.get(n, s.now) for n in unclaimed_slots(s)}}),)
-
-
-SLOTS = Table(
-    "slots",
-    "Are the replication slots as they should be?",
-    applies=(
-        slots_are_used,
-        store_answers,
-        postmaster_runs,
-        ~server_is_silent,
-        ~a_job_runs,
-        ~bootstrapping,
-        ~initialize_is_missing,
-    ),
-    rules=(
-        Rule(
-            "slots.create",
-            "A member has no slot here: create it",
-            when=(a_slot_is_missing,),
-            then=lambda s: (CreateSlots(missing_slots(s)),),
-            why="The slot keeps the WAL that the member still needs, also after a failover.",
-        ),
-        Rule(
-            "slots.note",
-            "Nobody claims a slot: remember since when",
-            when=(~unclaimed_slots_are_noted,),
-            then=_note_unclaimed,
-            why="A member that restarts should find its slot again.",
-        ),
-        Rule(
-            "slots.drop",
-            "A slot was unclaimed for member_slots_ttl, or lost its WAL: drop it",
-            when=(a_slot_can_go, ~paused),
-            then=lambda s: (DropSlots(slots_to_drop(s)),),
-            why="A slot that nobody uses fills the disk with WAL.",
-        ),
-        Rule(
-            "slots.advance",
-            "The leader's slots have moved on: follow them on this standby",
-            when=(a_slot_lags,),
-            then=lambda s: (AdvanceSlots(slots_to_advance(s)),),
-            why="Otherwise this standby keeps WAL that nobody needs.",
-        ),
-        Rule(
-            "slots.right",
-            "The slots are as they should be",
-            when=(),
-            then=nothing,
-            why="Every member has its slot.",
-        ),
-    ),
-)
-
-
 def _publish(s: Snapshot) -> tuple[Action, ...]:
     return (PublishMember(member_document(s)),)
 
@@ -261,9 +190,8 @@ PUBLISH = Table(
 def _status(s: Snapshot) -> tuple[Action, ...]:
     position = views.position(views.server(s))
     assert position is not None
-    kept = tuple(sorted(s.memory.unclaimed_since))
     return (
-        WriteStatus(position, slot_positions(s), kept),
+        WriteStatus(position, slots.positions(s), slots.retained(s)),
         Remember({"status_at": s.now}),
     )
 

@@ -231,6 +231,7 @@ def _dynamic(shared: Values, timing: Mapping[str, int], low_ttl: bool) -> Dynami
         ignore_slots=tuple(SlotMatcher(**matcher) for matcher in shared.get("ignore_slots")),
         use_slots=shared.get("postgresql.use_slots"),
         standby_cluster=_standby_cluster(shared),
+        slot_wal_budget=shared.get("hae.slot_wal_budget"),
         **{name: shared.get(name) for name in _COPIED},
     )
 

@@ -49,6 +49,9 @@ def postgresql_settings(
     connect_host, connect_port = split_address(both.text("postgresql.connect_address"))
     assert port is not None
     parameters = guc.merged(there.get("parameters", {}), here.get("parameters", {}))
+    if any(slot["type"] == "logical" for slot in shared.get("slots", {}).values()):
+        # A standby's copy of a logical slot is safe only while the primary keeps its rows.
+        parameters["hot_standby_feedback"] = "on"
     parameters.update(listen_addresses=hosts, port=str(port), cluster_name=scope)
     data_dir = _absolute(both.text("postgresql.data_dir"))
     return PostgresqlSettings(

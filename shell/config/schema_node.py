@@ -117,6 +117,7 @@ BOOTSTRAP = (
 # What only hae knows; other members of the cluster never see it.
 HAE = (
     Key("hae.low_ttl", boolean, False, where="both"),
+    Key("hae.slot_wal_budget", size(0), 10 * 1024**3, where="dcs"),
     Key("fence.mode", choice("required", "automatic", "off"), "automatic", reload=False),
     Key("recorder.dir", text, reload=False),
     Key("recorder.max_bytes", size(1024 * 1024), 64 * 1024 * 1024),

@@ -187,7 +187,8 @@ class DynamicSettings:
     """What all members share, after defaults and limits.
 
     Times in seconds, lags in bytes; `maximum_lag_on_syncnode` -1 is off, `max_timelines_history`
-    0 keeps all, `primary_stop_timeout` 0 is off.  `low_ttl` tells that the lower limits apply.
+    0 keeps all, `primary_stop_timeout` and `slot_wal_budget` 0 are off.  `low_ttl` tells that the
+    lower limits apply.
     """
 
     ttl: int
@@ -211,6 +212,7 @@ class DynamicSettings:
     ignore_slots: tuple[SlotMatcher, ...]
     use_slots: bool
     standby_cluster: StandbyClusterSettings | None
+    slot_wal_budget: int
 
 
 @dataclass(frozen=True, slots=True)

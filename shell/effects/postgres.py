@@ -8,6 +8,7 @@ from typing import assert_never
 
 from engine.actions import (
     Clone,
+    CopySlots,
     CreateRoles,
     JobAction,
     Promote,
@@ -66,6 +67,8 @@ class PostgresEffects:
                 return lambda cancel: instance.rewind(action.source, cancel)
             case RemoveDataDirectory():
                 return lambda cancel: self._remove(action, cancel)
+            case CopySlots():
+                return lambda cancel: instance.copy_slots(action.source, action.names, cancel)
             case _:
                 assert_never(action)
 

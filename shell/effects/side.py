@@ -11,6 +11,8 @@ from engine.actions import (
     ApplyConfiguration,
     AskLeader,
     AskPeers,
+    AskSlots,
+    CreateLogicalSlots,
     CreateSlots,
     DropSlots,
     Follow,
@@ -46,17 +48,21 @@ class SideEffects:
             case SetSyncNames():
                 return lambda: instance.set_sync_names(action.text)
             case CreateSlots():
-                return lambda: instance.create_slots(action.names)
+                return lambda: instance.slots.create(action.names)
+            case CreateLogicalSlots():
+                return lambda: instance.slots.create_logical(action.wanted)
             case DropSlots():
-                return lambda: instance.drop_slots(action.names)
+                return lambda: instance.slots.drop(action.names)
             case AdvanceSlots():
-                return lambda: instance.advance_slots(action.positions)
+                return lambda: instance.slots.advance(action.positions)
             case RunCheckpoint():
                 return instance.checkpoint
             case AskPeers():
                 return self._asking_peers(action)
             case AskLeader():
                 return lambda: self._ask_leader(action)
+            case AskSlots():
+                return lambda: self._ask_slots(action)
             case _:
                 assert_never(action)
 
@@ -72,6 +78,17 @@ class SideEffects:
                 self._world.peers[answer.name] = answer
 
         return ask
+
+    def _ask_slots(self, action: AskSlots) -> None:
+        asked_at = now()
+        try:
+            told = self._world.instance.slots.ask_leader(
+                action.leader, action.names, action.feedback, ASK_LEADER_SECONDS
+            )
+        except PostgresError as error:
+            self._world.leader_slots = Unknown(asked_at, str(error))
+            raise
+        self._world.leader_slots = Known(told, asked_at)
 
     def _ask_leader(self, action: AskLeader) -> None:
         asked_at = now()

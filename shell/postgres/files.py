@@ -27,8 +27,12 @@ def write_atomically(path: Path, text: str, *, mode: int) -> bool:
 
     Raises PostgresError.
     """
+    return write_bytes_atomically(path, text.encode("utf-8", "surrogateescape"), mode=mode)
+
+
+def write_bytes_atomically(path: Path, data: bytes, *, mode: int) -> bool:
+    """The same with bytes."""
     target = Path(os.path.realpath(path))  # a symbolic link stays one
-    data = text.encode("utf-8", "surrogateescape")
     try:
         if _is_so(target, data, mode):
             return False

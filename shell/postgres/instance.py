@@ -58,9 +58,10 @@ class Instance:
         self._plan: FilesPlan | None = None
         self._planned_for: Settings | None = None
         self._digest_key: object = None
-        self._digests: tuple[str, str, str, str | None] = ("", "", "", None)
+        self._digests: tuple[str, str, Upstream | None, str | None] = ("", "", None, None)
         self._observer = Observer(self._connect_observing)
         self.use(settings)
+        self.slots = slots.SlotKeeper(lambda: self._settings)
 
     def use(self, settings: Settings) -> None:
         """Work with these settings from now on; nothing is written, reloaded or waited for."""
@@ -108,7 +109,8 @@ class Instance:
             starting=seen.starting,
             wanted_config=wanted,
             applied_config=applied,
-            configured_upstream=upstream or None,
+            configured_upstream=f"{upstream.host}:{upstream.port}" if upstream else None,
+            configured_slot=upstream.slot if upstream else None,
             written_sync_names=names,
         )
 
@@ -331,22 +333,15 @@ class Instance:
         """Set the data directory aside as `<data_dir>.failed`; return its new place."""
         return cleaning.move_aside(self.data_dir)
 
-    # --- slots, callbacks -------------------------------------------------------------------------
+    # --- slots that are copied, callbacks --------------------------------------------------------
 
-    def create_slots(self, names: tuple[str, ...]) -> None:
-        """Create physical slots."""
-        with self._connect(SQL_SECONDS) as session:
-            slots.create(session, names, now() + SQL_SECONDS)
-
-    def drop_slots(self, names: tuple[str, ...]) -> None:
-        """Drop slots, each only while inactive."""
-        with self._connect(SQL_SECONDS) as session:
-            slots.drop(session, names, now() + SQL_SECONDS)
-
-    def advance_slots(self, positions: Mapping[str, int]) -> None:
-        """Move slots of this standby forward."""
-        with self._connect(SQL_SECONDS) as session:
-            slots.advance(session, positions, now() + SQL_SECONDS)
+    def copy_slots(
+        self, source: Upstream, names: tuple[str, ...], cancel: threading.Event = NEVER
+    ) -> None:
+        """Take over logical slots of that primary; this standby is stopped afterwards."""
+        states = slots.fetch(self._settings, source, names, now() + SQL_SECONDS, cancel)
+        self.stop("fast", cancel)
+        slots.install(self.data_dir, states)
 
     def run_callback(self, action: str, role: str) -> None:
         """Start the operator's callback, if there is one."""
@@ -401,8 +396,8 @@ class Instance:
                     _log.warning("%s is %s as on the primary until the next restart", name, value)
         return parameters
 
-    def _compare(self) -> tuple[str, str, str, str | None]:
-        """Digest wanted, digest applied, "host:port" of the upstream and names as written."""
+    def _compare(self) -> tuple[str, str, Upstream | None, str | None]:
+        """Digest wanted, digest applied, the upstream and the synchronous names as written."""
         with self._files_lock:
             try:
                 plan = self._files()
@@ -415,13 +410,13 @@ class Instance:
                     self._digests = (
                         configuration.wanted_digest(plan, recovery, names),
                         configuration.written_digest(plan) if self._loaded else "not loaded",
-                        f"{upstream.host}:{upstream.port}" if upstream else "",
+                        upstream,
                         names,
                     )
                     self._digest_key = key
             except PostgresError as error:
                 _log.debug("the configuration files cannot be compared: %s", error)
-                return "", "", "", None
+                return "", "", None, None
             return self._digests
 
     def _checkpoint_if_possible(self, timeout_seconds: float, cancel: threading.Event) -> None:

@@ -92,7 +92,7 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         upstream_lsn=parse_lsn(receiver.get("latest_end_lsn")),
         checkpoint_timeline=checkpoint_timeline,
         started_epoch=started,
-        slots=tuple(_slot(one) for one in sorted(slots or [], key=lambda s: str(s["slot_name"]))),
+        slots=tuple(slot(one) for one in sorted(slots or [], key=lambda s: str(s["slot_name"]))),
         replication=_replication(replication or []),
         pending=_pending(pending or [], running or {}, wanted),
         sync_names=sync_names,
@@ -130,13 +130,16 @@ def _upstream(recovering: bool, receiver: Mapping[str, Any], conninfo: str) -> s
     return address_of(conninfo)
 
 
-def _slot(row: Mapping[str, Any]) -> Slot:
+def slot(row: Mapping[str, Any]) -> Slot:
+    """A row of pg_replication_slots, as JSON gives it."""
     return Slot(
         name=row["slot_name"],
         kind=row["slot_type"],
         active=bool(row["active"]),
         active_pid=row["active_pid"],
         restart_lsn=parse_lsn(row["restart_lsn"]),
+        confirmed_lsn=parse_lsn(row["confirmed_flush_lsn"]),
+        catalog_xmin=None if row["catalog_xmin"] is None else int(row["catalog_xmin"]),
         has_xmin=row["xmin"] is not None or row["catalog_xmin"] is not None,
         wal_status=row.get("wal_status") or "",
         database=row["database"] or "",

@@ -8,6 +8,7 @@ from engine.policy import Policy
 from engine.state import (
     Cluster,
     DataDirectory,
+    LeaderSlots,
     LeaderTimeline,
     Memory,
     PeerAnswer,
@@ -27,6 +28,7 @@ RECORDS = {
     "postgres.directory.": DataDirectory,
     "postgres.server.value.": Server,
     "leader_timeline.value.": LeaderTimeline,
+    "leader_slots.value.": LeaderSlots,
     "peers.n1.": PeerAnswer,
     "me.tags.": Tags,
 }
@@ -35,7 +37,7 @@ RECORDS = {
 NOT_DECIDED_ON = {
     *("now", "wall"),
     *("policy.dcs_config", "policy.primary_stop_timeout_seconds"),
-    *("cluster.value.leader_revision", "cluster.value.retain_slots", "cluster.value.failsafe"),
+    *("cluster.value.leader_revision", "cluster.value.failsafe"),
     "postgres.directory.problem",
     *(
         f"postgres.server.value.{name}"

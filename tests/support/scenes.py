@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.document import member_document
-from engine.policy import Policy, RemotePrimary
+from engine.policy import PermanentSlot, Policy, RemotePrimary
 from engine.state import (
     Cluster,
     ControlData,
@@ -22,6 +22,7 @@ from engine.state import (
     Fence,
     HistoryLine,
     Known,
+    LeaderSlots,
     LeaderTimeline,
     Lease,
     Member,
@@ -62,6 +63,19 @@ FAR = RemotePrimary("10.9.0.1")
 TOLD_BY_FAR = replace(TOLD, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 FAR_FORK = replace(TOLD_BY_N2, leader=REMOTE, system_identifier=SYSTEM_IDENTIFIER)
 
+# A permanent logical slot, as it stands on the leader and as a copy of it.
+CDC = PermanentSlot("cdc", "logical", "app", "test_decoding")
+CDC_SLOT = Slot(
+    "cdc",
+    "logical",
+    restart_lsn=LSN - 200,
+    confirmed_lsn=LSN - 100,
+    has_xmin=True,
+    catalog_xmin=700,
+    wal_status="reserved",
+    database="app",
+)
+TOLD_SLOTS = LeaderSlots("n1", NOW - 1, (CDC_SLOT,), 700, LSN - 4096)
 
 # --- a lease, as this daemon knows it -------------------------------------------------------------
 
@@ -126,7 +140,7 @@ def sync_primary(names: str, *rows: ReplicationRow) -> Postgres:
 
 
 N2_IS_SYNC = (streams("n2", "sync"), streams("n3"))
-FOLLOWS_N1 = {"configured_upstream": "10.0.0.1:5432"}
+FOLLOWS_N1 = {"configured_upstream": "10.0.0.1:5432", "configured_slot": "n2"}
 STANDBY_SLOTS = tuple(Slot(name, restart_lsn=LSN) for name in ("n1", "n3"))
 NEW_SERVER = primary_server(timeline=1, replication=())
 
@@ -144,11 +158,20 @@ POSTGRES: dict[str, Postgres] = {
     "sync standby": running(
         standby_server(slots=STANDBY_SLOTS), True, written_sync_names="", **FOLLOWS_N1
     ),
+    "standby with cdc": running(
+        standby_server(slots=(*STANDBY_SLOTS, CDC_SLOT)), True, **FOLLOWS_N1
+    ),
     "standby of n3": running(
-        standby_server(slots=STANDBY_SLOTS), True, configured_upstream="10.0.0.3:5432"
+        standby_server(slots=STANDBY_SLOTS),
+        True,
+        configured_upstream="10.0.0.3:5432",
+        configured_slot="n2",
     ),
     "standby of the remote": running(
-        standby_server(slots=SLOTS), True, configured_upstream="10.9.0.1:5432"
+        standby_server(slots=SLOTS),
+        True,
+        configured_upstream="10.9.0.1:5432",
+        configured_slot="n1",
     ),
     "first primary": running(NEW_SERVER),
     "silent primary": running(None),
@@ -295,6 +318,14 @@ BASES: dict[str, Callable[[], Snapshot]] = {
         peers=ANSWERS,
         memory=_told("replica", **FREE_SINCE),
     ),
+    # n2 streams from n1, and has a safe copy of its logical slot.
+    "replica with cdc": lambda: _base(
+        "n2",
+        "healthy",
+        "standby with cdc",
+        policy=Policy(permanent_slots=(CDC,)),
+        memory=_told("replica", logical_slots=("cdc",), covered_by="n1", covered_from={"cdc": 700}),
+    ),
     # n1's lock has become free a second ago; n2 has asked, n3 answered, n1 did not.
     "race": lambda: _base(
         "n2", "free", "standby", peers=ANSWERS, memory=_told("replica", **FREE_SINCE)
@@ -361,6 +392,12 @@ TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
     "foreign remote": Known(replace(TOLD_BY_FAR, system_identifier="7409999999999999999"), NOW),
     "silent": Unknown(NOW - 3, "no route to host"),
 }
+SLOTS_TOLD: dict[str, Known[LeaderSlots] | Unknown | None] = {
+    "cdc": Known(TOLD_SLOTS, NOW),
+    "cdc, no feedback": Known(replace(TOLD_SLOTS, feedback_xmin=None), NOW),
+    "cdc, old WAL gone": Known(replace(TOLD_SLOTS, oldest_lsn_here=LSN), NOW),
+    "silent": Unknown(NOW - 3, "no route to host"),
+}
 FENCES: dict[str, Fence] = {
     "idle": Fence(True),
     "armed": ARMED,
@@ -373,6 +410,9 @@ PIECES: dict[str, dict[str, Any]] = {
     "peers": PEERS,
     "leader_timeline": TELLS,
     "fence": FENCES,
+    "leader_slots": SLOTS_TOLD,
+    "policy.permanent_slots": {"cdc": (CDC,)},
+    "postgres.server.slots": {"with cdc": (*STANDBY_SLOTS, CDC_SLOT)},
     "policy.standby_cluster": {"far": FAR, "an archive": RemotePrimary()},
     "failsafe_answers": AGREEMENTS,
     "watchdog": WATCHDOGS,

@@ -124,7 +124,9 @@ def _answer(s: Snapshot, action: Any) -> Snapshot:
 
 def _follow(s: Snapshot, action: Any) -> Snapshot:
     at = f"{action.upstream.host}:{action.upstream.port}" if action.upstream else None
-    return replace(s, postgres=replace(s.postgres, configured_upstream=at))
+    slot = action.upstream.slot if action.upstream else None
+    postgres = replace(s.postgres, configured_upstream=at, configured_slot=slot)
+    return replace(s, postgres=postgres)
 
 
 def _create(s: Snapshot, view: Cluster, action: Any) -> Cluster:
@@ -147,8 +149,23 @@ def _set_names(s: Snapshot, action: Any) -> Snapshot:
 
 def _advance(server: Server, action: Any) -> Server:
     to = action.positions
-    moved = (replace(x, restart_lsn=to.get(x.name, x.restart_lsn)) for x in server.slots)
+    moved = (
+        replace(x, confirmed_lsn=to.get(x.name, x.confirmed_lsn))
+        if x.kind == "logical"
+        else replace(x, restart_lsn=to.get(x.name, x.restart_lsn))
+        for x in server.slots
+    )
     return replace(server, slots=tuple(moved))
+
+
+def _status(s: Snapshot, view: Cluster, action: Any) -> Cluster:
+    told = {"optime": action.optime, "slots": dict(action.slots)}
+    return replace(view, retain_slots=action.retain_slots, **told)
+
+
+def _create_logical(server: Server, action: Any) -> Server:
+    made = (Slot(p.name, p.kind, database=p.database, plugin=p.plugin) for p in action.wanted)
+    return replace(server, slots=(*server.slots, *made))
 
 
 def _drop(server: Server, action: Any) -> Server:
@@ -167,7 +184,7 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.WriteInitialize: _in_store(lambda s, c, x: replace(c, initialize=x.system_identifier)),
     a.DeleteInitialize: _in_store(lambda s, c, x: replace(c, initialize=None)),
     a.WriteConfig: _in_store(lambda s, c, x: replace(c, config_present=True)),
-    a.WriteStatus: _in_store(lambda s, c, x: replace(c, optime=x.optime, slots=dict(x.slots))),
+    a.WriteStatus: _in_store(_status),
     a.WriteHistory: _in_store(lambda s, c, x: replace(c, history=x.lines)),
     a.WriteSync: _in_store(_write_sync),
     a.DeleteSync: _in_store(lambda s, c, x: replace(c, sync=None)),
@@ -186,6 +203,7 @@ _EFFECTS: dict[type, Callable[..., Snapshot]] = {
     a.CreateSlots: _on_server(
         lambda v, x: replace(v, slots=(*v.slots, *(Slot(name, restart_lsn=1) for name in x.names)))
     ),
+    a.CreateLogicalSlots: _on_server(_create_logical),
     a.DropSlots: _on_server(_drop),
     a.AdvanceSlots: _on_server(_advance),
     a.ArmFence: _arm,

@@ -92,6 +92,13 @@ _SLOTS = (
     (*scenes.STANDBY_SLOTS, Slot("gone", restart_lsn=LSN), Slot("kept", active=True)),
     (Slot("n1", restart_lsn=LSN - 100), Slot("n3", restart_lsn=LSN)),
     (Slot("n2", wal_status="lost"), Slot("n3", restart_lsn=LSN)),
+    (Slot("n2", restart_lsn=LSN - 20_000_000), Slot("n3", restart_lsn=LSN)),
+    (Slot("n1", restart_lsn=LSN), Slot("n3", restart_lsn=LSN, has_xmin=True)),
+    (*scenes.SLOTS, scenes.CDC_SLOT),
+    (*scenes.STANDBY_SLOTS, scenes.CDC_SLOT),
+    (*scenes.STANDBY_SLOTS, replace(scenes.CDC_SLOT, wal_status="lost")),
+    (*scenes.STANDBY_SLOTS, replace(scenes.CDC_SLOT, catalog_xmin=690)),
+    (*scenes.STANDBY_SLOTS, replace(scenes.CDC_SLOT, failover=True, active=True)),
 )
 _REPLICATION = (
     (),
@@ -146,7 +153,8 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster.value.config_present": FLAG,
     "cluster.value.optime": POSITIONS,
     "cluster.value.history": (None, (), scenes.HISTORY, scenes.LONGER),
-    "cluster.value.slots": ({}, {"n1": LSN, "n3": LSN + 500}),
+    "cluster.value.slots": ({}, {"n1": LSN, "n3": LSN + 500}, {"cdc": LSN, "n3": LSN}),
+    "cluster.value.retain_slots": ((), ("gone",), ("n2", "n3")),
     "cluster.value.failover": _FAILOVERS,
     "cluster.value.failsafe": (
         None,
@@ -183,6 +191,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.written_sync_names": (None, "", "n2", "2 (n2,n3)", "ANY 1 (n2,n3)", "ANY 1 (n1,n3)"),
     "postgres.setting_sync_names": FLAG,
     "postgres.wanted_config": ("", "new"),
+    "postgres.configured_slot": (None, "n1", "n2"),
     "postgres.configured_upstream": (
         *(None, "10.0.0.1:5432", "10.0.0.3:5432"),
         "10.9.0.1:5432",
@@ -247,7 +256,15 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.may_bootstrap": FLAG,
     "policy.fence_required": FLAG,
     "policy.callbacks": ((), ("on_start", "on_stop", "on_restart", "on_role_change")),
-    "policy.ignore_slots": ((), ({"name": "gone"},)),
+    "policy.ignore_slots": ((), ({"name": "gone"},), ({"type": "logical"},)),
+    "policy.permanent_slots": (
+        (),
+        (PermanentSlot("kept"),),
+        (scenes.CDC,),
+        (replace(scenes.CDC, cluster_type="standby"),),
+    ),
+    "policy.slot_wal_budget_bytes": (None, 1_000_000),
+    "policy.member_slots_ttl_seconds": (0.0, 1800.0),
     "memory.bootstrapping": FLAG,
     "memory.bootstrap_failed": ("", "initdb: no locale"),
     "memory.bootstrap_copied": FLAG,
@@ -289,6 +306,9 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.fence_missing_since": SINCE,
     "memory.consented_until": (0.0, NOW - 1, NOW + 12),
     "memory.consented_to": ("", "n1", "n3"),
+    "memory.logical_slots": ((), ("cdc",)),
+    "memory.covered_by": ("", "n1", "n2"),
+    "memory.covered_from": ({}, {"cdc": 700}, {"cdc": 710}),
     "memory.unclaimed_since": ({}, {"gone": NOW - 5}, {"gone": -9000.0}),
     "job": (
         None,
@@ -315,6 +335,12 @@ PLACES: dict[str, tuple[Any, ...]] = {
         Known(replace(scenes.TOLD_BY_N2, leader="n1"), NOW),
         *(scenes.TELLS[name] for name in ("remote", "remote, forked", "foreign remote")),
     ),
+    "leader_slots": (None, *scenes.SLOTS_TOLD.values()),
+    "leader_slots.value.asked_at": AGO,
+    "leader_slots.value.slots": ((), (scenes.CDC_SLOT,)),
+    "leader_slots.value.feedback_xmin": (None, 690, 700, 710),
+    "leader_slots.value.oldest_lsn_here": POSITIONS,
+    "leader_slots.value.leader": NAMES,
     "leader_timeline.value.asked_at": AGO,
     "leader_timeline.value.in_recovery": FLAG,
     "leader_timeline.value.system_identifier": ("", "7409999999999999999"),
@@ -336,8 +362,6 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.loop_wait_seconds": (1.0, 10.0),
     "policy.retry_timeout_seconds": (1.0, 10.0),
     "policy.max_timelines_history": (0, 1),
-    "policy.member_slots_ttl_seconds": (0.0, 1800.0),
-    "policy.permanent_slots": ((), (PermanentSlot("kept"),)),
 }
 
 VARIATIONS: tuple[Variation, ...] = tuple(

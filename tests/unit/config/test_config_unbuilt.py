@@ -29,14 +29,11 @@ def test_a_plain_node_asks_for_nothing_unbuilt(read: Read) -> None:
     assert unbuilt_problems(read()) == []
 
 
-@pytest.mark.parametrize(
-    ("dynamic", "named"),
-    [
-        ({"slots": {"s1": {"database": "d", "plugin": "pgoutput"}}}, "logical slots (s1)"),
-    ],
-)
-def test_what_is_missing_is_named(read: Read, dynamic: dict[str, object], named: str) -> None:
-    """A feature that is merely missing gives a warning."""
-    (problem,) = unbuilt_problems(read(**dynamic))
-    assert problem.severity == "warning"
-    assert problem.message.startswith(named)
+def test_a_store_that_is_not_built_is_named(tmp_path: Path, minimal: str) -> None:
+    """The error names the section, and what to use instead."""
+    file = tmp_path / "node.yml"
+    section = "etcd3:\n  hosts: 10.0.0.1:2379,10.0.0.2:2379\n"
+    file.write_text(minimal.replace(section, "consul: {host: 10.0.0.9}\n"))
+    (problem,) = unbuilt_problems(effective(load_local(file, {}), {})[0])
+    assert (problem.path, problem.severity) == ("consul", "error")
+    assert "use etcd3" in problem.message

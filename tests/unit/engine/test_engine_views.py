@@ -11,15 +11,8 @@ from engine import agreement, candidates, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
 from engine.facts.postgres import frozen_too_long
-from engine.facts.upkeep import (
-    merged_history,
-    missing_slots,
-    slot_positions,
-    slots_to_advance,
-    slots_to_drop,
-    unclaimed_slots,
-)
-from engine.state import HistoryLine, Known, Lease, Slot, Snapshot, SyncState, Tags, Unknown
+from engine.facts.upkeep import merged_history
+from engine.state import HistoryLine, Known, Lease, Snapshot, SyncState, Tags, Unknown
 from shell.recorder.codec import encode
 from tests.support import scenes
 from tests.support.scenes import NOW, scene, with_member
@@ -292,57 +285,11 @@ def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> Non
     assert merged_history(shorter) == (HistoryLine(2, 20, "mine", "", "n1"),)
 
 
-def test_what_nobody_has_seen_is_not_counted() -> None:
-    """While PostgreSQL or the store is silent, no slot is missing, unclaimed, behind or to drop."""
-    gone = {"memory.unclaimed_since": {"gone": -9000.0}}
-    deaf, blind = scene("primary", {"postgres": "silent primary"}), scene("replica", gone)
+def test_without_a_view_there_is_no_history_to_write() -> None:
+    """While PostgreSQL or the store is silent, nothing is merged."""
+    deaf, blind = scene("primary", {"postgres": "silent primary"}), scene("replica", {})
     for s in (deaf, replace(blind, cluster=scenes.STORES["silent"])):
-        assert unclaimed_slots(s) == ()
-        assert slots_to_drop(s) == ()
-        assert slots_to_advance(s) == {}
         assert merged_history(s) == ()
-    assert slot_positions(deaf) == {}
-    assert missing_slots(deaf) == ()
-
-
-def slots(base: str, *found: Slot, **changes: Any) -> Snapshot:
-    """The base with these slots on its server."""
-    s = scene(base, changes)
-    assert isinstance(s.postgres.server, Known)
-    server = Known(replace(s.postgres.server.value, slots=found), NOW)
-    return replace(s, postgres=replace(s.postgres, server=server))
-
-
-def test_only_inactive_physical_slots_of_nobody_are_unclaimed() -> None:
-    """Active, logical, failover, ignored and members' slots are left alone."""
-    s = slots(
-        "primary",
-        Slot("gone"),
-        Slot("busy", active=True),
-        Slot("decoder", kind="logical"),
-        Slot("moved", failover=True),
-        Slot("kept"),
-        Slot("n2"),
-    )
-    s = replace(s, policy=replace(s.policy, ignore_slots=({"name": "kept"}, {})))
-    assert unclaimed_slots(s) == ("gone",)
-
-
-def test_a_slot_is_dropped_after_its_time_or_when_its_wal_is_lost() -> None:
-    """member_slots_ttl counts from when the slot was noted."""
-    s = slots("primary", Slot("gone"), Slot("new"), Slot("n2", wal_status="lost"))
-    since = {"gone": NOW - 1800, "new": NOW - 1799}
-    s = replace(s, memory=replace(s.memory, unclaimed_since=since))
-    assert slots_to_drop(s) == ("gone", "n2")
-
-
-def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
-    """Slots follow the leader's, but not further than our own replay, and never backwards."""
-    s = slots("replica", Slot("n1", restart_lsn=LSN - 50), Slot("n3", restart_lsn=LSN - 50))
-    assert isinstance(s.cluster, Known)
-    told = {"n1": LSN + 500, "n3": LSN - 80}
-    s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
-    assert slots_to_advance(s) == {"n1": LSN}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,333 @@
+"""Readings about replication slots: which there must be, which may go, where they should stand.
+
+Nothing here decides; the facts do (`engine/facts/slots.py`).  A slot that a rule of `ignore_slots`
+matches, and one that PostgreSQL 17 synchronizes by itself (`failover`), is left alone everywhere.
+"""
+
+from engine import views
+from engine.facts.lease import i_own_the_lock
+from engine.policy import PermanentSlot
+from engine.state import Known, LeaderSlots, Member, Slot, Snapshot
+
+_XMIN_CIRCLE = 1 << 32
+
+
+def here(s: Snapshot) -> tuple[Slot, ...]:
+    """The slots of our server by name; none while it does not answer."""
+    server = views.server(s)
+    return tuple(sorted(server.slots, key=lambda slot: slot.name)) if server else ()
+
+
+def ignored(s: Snapshot, slot: Slot) -> bool:
+    """Whether the configuration, or PostgreSQL itself, looks after that slot."""
+    seen = {"name": slot.name, "type": slot.kind, "database": slot.database, "plugin": slot.plugin}
+    rules = (rule for rule in s.policy.ignore_slots if rule)
+    return slot.failover or any(all(seen.get(k) == v for k, v in r.items()) for r in rules)
+
+
+def in_recovery(s: Snapshot) -> bool:
+    """Whether our server answered that it is a standby."""
+    server = views.server(s)
+    return server is not None and server.in_recovery
+
+
+# --- whose slots ----------------------------------------------------------------------------------
+
+
+def followers(s: Snapshot) -> tuple[Member, ...]:
+    """The members whose slots this node keeps.
+
+    Everybody's, because it may be promoted; of a node that never leads only those of the members
+    that stream from it.
+    """
+    members = (m for m in views.other_members(s) if not m.tags.nostream)
+    if s.me.tags.nofailover:
+        return tuple(m for m in members if m.tags.replicatefrom == s.me.name)
+    return tuple(members)
+
+
+def streams_from_us(s: Snapshot, member: Member) -> bool:
+    """Whether that member should be connected to our server, as far as the store tells."""
+    view = views.cluster(s)
+    if view is None or member.name == view.leader:
+        return False
+    named = view.member(member.tags.replicatefrom)
+    if named is not None and named.name == s.me.name:
+        return True
+    elsewhere = named is not None and named.name != member.name and named.state == "running"
+    return view.leader == s.me.name and not elsewhere
+
+
+def permanent(s: Snapshot, kind: str) -> tuple[PermanentSlot, ...]:
+    """The slots of that kind that the configuration asks for in a cluster of this type."""
+    this_type = "primary" if s.policy.standby_cluster is None else "standby"
+    wanted = (p for p in s.policy.permanent_slots if p.kind == kind)
+    return tuple(p for p in wanted if p.cluster_type in {"", this_type})
+
+
+def wanted_physical(s: Snapshot) -> set[str]:
+    """The names of the physical slots that there must be here, never our own."""
+    wanted = {views.slot_name(m.name) for m in followers(s)}
+    if not s.me.tags.nofailover:
+        wanted |= {p.name for p in permanent(s, "physical")}
+    return wanted - {views.slot_name(s.me.name)}
+
+
+def owner(s: Snapshot, name: str) -> str:
+    """Whose slot that is, in words."""
+    for member in views.other_members(s):
+        if views.slot_name(member.name) == name:
+            return f"of member {member.name}"
+    if any(p.name == name for p in s.policy.permanent_slots):
+        return "permanent by the configuration"
+    return "of nobody that the cluster knows"
+
+
+def clashes(s: Snapshot) -> tuple[str, ...]:
+    """Slot names that more than one owner maps to, with the owners."""
+    owners: dict[str, list[str]] = {}
+    view = views.cluster(s)
+    for member in view.members if view else ():
+        owners.setdefault(views.slot_name(member.name), []).append(f"member {member.name}")
+    for slot in s.policy.permanent_slots:
+        if slot.kind == "logical":  # a physical one of a member's name is meant for that member
+            owners.setdefault(slot.name, []).append("a permanent slot")
+    return tuple(
+        f"{name} ({', '.join(sorted(owners[name]))})"
+        for name in sorted(owners)
+        if len(owners[name]) > 1
+    )
+
+
+# --- physical slots -------------------------------------------------------------------------------
+
+
+def missing_physical(s: Snapshot) -> tuple[str, ...]:
+    """Slots that a member or the configuration needs and that are not here."""
+    if views.server(s) is None:
+        return ()
+    return tuple(sorted(wanted_physical(s) - {slot.name for slot in here(s)}))
+
+
+def unclaimed(s: Snapshot) -> tuple[str, ...]:
+    """Inactive physical slots here that nobody claims: no member, no configuration."""
+    if views.cluster(s) is None:
+        return ()
+    wanted = wanted_physical(s)
+    return tuple(
+        slot.name
+        for slot in here(s)
+        if slot.kind == "physical"
+        and not slot.active
+        and slot.name not in wanted
+        and not ignored(s, slot)
+    )
+
+
+def retained(s: Snapshot) -> tuple[str, ...]:
+    """On the leader: the slots that every member must keep; what `status` tells them.
+
+    Those of the members, and the unclaimed ones until member_slots_ttl is over.
+    """
+    since, ttl = s.memory.unclaimed_since, s.policy.member_slots_ttl_seconds
+    members = {views.slot_name(m.name) for m in views.other_members(s) if not m.tags.nostream}
+    kept = {n for n in unclaimed(s) if s.now - since.get(n, s.now) < ttl}
+    return tuple(sorted(members | kept))
+
+
+def given_up(s: Snapshot) -> tuple[str, ...]:
+    """Unclaimed slots that may go.
+
+    The leader, and a node that never leads, count member_slots_ttl themselves.  The others keep a
+    slot as long as the leader does: its word is in `status`, and survives it.
+    """
+    since, ttl = s.memory.unclaimed_since, s.policy.member_slots_ttl_seconds
+    age = {n: s.now - since[n] for n in unclaimed(s) if n in since}
+    view = views.cluster(s)
+    if not in_recovery(s) or i_own_the_lock.holds(s) or s.me.tags.nofailover:
+        return tuple(n for n in age if age[n] >= ttl)
+    if view is None or view.leader is None or view.optime is None:
+        return ()
+    settled = min(ttl, s.policy.ttl_seconds)  # the leader writes `status` once in a loop
+    return tuple(n for n in age if age[n] >= settled and n not in view.retain_slots)
+
+
+def useless(s: Snapshot) -> tuple[str, ...]:
+    """Slots of ours that keep nothing for their owner any more, or keep what nobody needs.
+
+    Their WAL is lost; or they hold rows for a member that streams from somewhere else.  A logical
+    slot is useless only as a copy: on the primary its loss is its consumer's to notice.
+    """
+    wanted = wanted_physical(s)
+    elsewhere = {
+        views.slot_name(m.name) for m in views.other_members(s) if not streams_from_us(s, m)
+    } - {p.name for p in s.policy.permanent_slots}
+    found = []
+    for slot in here(s):
+        if slot.active or ignored(s, slot):
+            continue
+        lost = slot.wal_status == "lost"
+        if slot.kind == "logical":
+            copy = in_recovery(s) and slot.name in s.memory.logical_slots
+            if copy and lost:
+                found.append(slot.name)
+        elif slot.name in wanted and (lost or (slot.has_xmin and slot.name in elsewhere)):
+            found.append(slot.name)
+    return tuple(found)
+
+
+# --- logical slots --------------------------------------------------------------------------------
+
+
+def wanted_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
+    """The logical slots that there must be here: on the primary, and on who may follow it up."""
+    if s.policy.standby_cluster is not None:
+        return ()
+    if in_recovery(s) and (s.me.tags.nofailover or s.me.tags.nostream):
+        return ()
+    return permanent(s, "logical")
+
+
+def missing_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
+    """Those of them that are not here."""
+    if views.server(s) is None:
+        return ()
+    names = {slot.name for slot in here(s)}
+    return tuple(p for p in wanted_logical(s) if p.name not in names)
+
+
+def ours(s: Snapshot) -> tuple[str, ...]:
+    """The logical slots here that the configuration asks for, or asked for since they are here."""
+    known = {p.name for p in wanted_logical(s)} | set(s.memory.logical_slots)
+    return tuple(x.name for x in here(s) if x.kind == "logical" and x.name in known)
+
+
+def unwanted_logical(s: Snapshot) -> tuple[str, ...]:
+    """Inactive logical slots that the configuration asked for once, and does not any more."""
+    wanted = {p.name for p in wanted_logical(s)}
+    return tuple(
+        slot.name
+        for slot in here(s)
+        if slot.kind == "logical"
+        and slot.name in s.memory.logical_slots
+        and slot.name not in wanted
+        and not slot.active
+        and not ignored(s, slot)
+    )
+
+
+def told(s: Snapshot) -> LeaderSlots | None:
+    """What the present leader said about logical slots, if that is not old."""
+    answer = s.leader_slots
+    if not isinstance(answer, Known) or answer.value.leader != views.leader_name(s):
+        return None
+    fresh = s.now - answer.value.asked_at <= s.policy.loop_wait_seconds
+    return answer.value if fresh else None
+
+
+def to_copy(s: Snapshot) -> tuple[str, ...]:
+    """Missing logical slots that the leader has, and for which this standby still has the WAL."""
+    answer = told(s)
+    if answer is None or answer.oldest_lsn_here is None or not in_recovery(s):
+        return ()
+    missing = {p.name for p in missing_logical(s)}
+    return tuple(
+        sorted(
+            slot.name
+            for slot in answer.slots
+            if slot.name in missing
+            and slot.restart_lsn is not None
+            and slot.restart_lsn >= answer.oldest_lsn_here
+        )
+    )
+
+
+def uncovered(s: Snapshot) -> tuple[str, ...]:
+    """Copies for which the present leader is not known to keep the catalog rows they need."""
+    if not in_recovery(s):
+        return ()
+    by = s.memory.covered_by == views.leader_name(s)
+    return tuple(n for n in ours(s) if not by or n not in s.memory.covered_from)
+
+
+def newly_covered(s: Snapshot) -> dict[str, int]:
+    """Copies for which the leader keeps rows now, each with the xmin from which on it is safe.
+
+    The leader has our feedback, so from now on it removes nothing that a copy needs.  Until now it
+    kept what its own slot needs: the copy is safe once it has come to where that slot stands.
+    """
+    answer = told(s)
+    if answer is None or answer.feedback_xmin is None:
+        return {}
+    local = {slot.name: slot.catalog_xmin for slot in here(s)}
+    theirs = {slot.name: slot.catalog_xmin for slot in answer.slots}
+    found = {}
+    for name in uncovered(s):
+        mine, at = local.get(name), theirs.get(name)
+        if mine is not None and at is not None and not xmin_before(mine, answer.feedback_xmin):
+            found[name] = at
+    return found
+
+
+def xmin_before(one: int, other: int) -> bool:
+    """Whether a transaction id is older than another one; they go round in a circle."""
+    return one != other and (other - one) % _XMIN_CIRCLE < _XMIN_CIRCLE // 2
+
+
+def unsafe(s: Snapshot) -> tuple[str, ...]:
+    """Logical copies that could miss catalog rows if this standby were promoted now."""
+    open_ones, at = set(uncovered(s)), {slot.name: slot.catalog_xmin for slot in here(s)}
+    found = []
+    for name in ours(s) if in_recovery(s) else ():
+        mine = at.get(name)
+        from_xmin = s.memory.covered_from.get(name)
+        if name in open_ones or mine is None or from_xmin is None or xmin_before(mine, from_xmin):
+            found.append(name)
+    return tuple(found)
+
+
+# --- positions ------------------------------------------------------------------------------------
+
+
+def positions(s: Snapshot) -> dict[str, int]:
+    """What `status` tells of the slots here, and of us under our own slot's name.
+
+    A physical slot stands where WAL is kept from, a logical one where its consumer confirmed.
+    """
+    found = {x.name: x.restart_lsn for x in here(s) if x.kind == "physical"}
+    found |= {x.name: x.confirmed_lsn for x in here(s) if x.name in ours(s)}
+    kept = {name: lsn for name, lsn in found.items() if lsn}
+    own = views.position(views.server(s))
+    return {**kept, views.slot_name(s.me.name): own} if kept and own else kept
+
+
+def behind(s: Snapshot) -> dict[str, int]:
+    """On a standby: our inactive slots that the leader's have overtaken, and how far they go."""
+    server, view = views.server(s), views.cluster(s)
+    if server is None or view is None or not server.in_recovery or server.replay_lsn is None:
+        return {}
+    mine, found = set(ours(s)), {}
+    for slot in here(s):
+        to = view.slots.get(slot.name)
+        at = slot.confirmed_lsn if slot.kind == "logical" else slot.restart_lsn
+        if slot.active or to is None or at is None or ignored(s, slot):
+            continue
+        if slot.kind == "logical" and slot.name not in mine:
+            continue
+        if at < (target := min(to, server.replay_lsn)):
+            found[slot.name] = target
+    return found
+
+
+def over_budget(s: Snapshot) -> tuple[str, ...]:
+    """Slots that hold more WAL than one may, with their owners, in whole budgets."""
+    budget, at = s.policy.slot_wal_budget_bytes, views.position(views.server(s))
+    if not budget or at is None:
+        return ()
+    found = []
+    for slot in here(s):
+        held = 0 if slot.restart_lsn is None else at - slot.restart_lsn
+        if held > budget:
+            times = held // budget
+            found.append(f"{slot.name} {owner(s, slot.name)}: more than {times} x {budget} bytes")
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""Replication slots: whose they are, what may go, and when a logical copy is safe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine import slots
+from engine.policy import PermanentSlot
+from engine.state import Known, Slot, Snapshot, Tags, Unknown
+from tests.support.scenes import CDC, CDC_SLOT, NOW, TOLD_SLOTS, scene, with_member
+from tests.support.snapshots import LSN
+
+GIVEN = [{"name": "gone"}, {"name": "n1"}, {"name": "n3"}]
+
+
+def _replica(**changes: object) -> Snapshot:
+    return scene("replica", dict(changes))
+
+
+def test_an_unseen_server_has_no_slots_to_judge() -> None:
+    """Nothing is missing, unclaimed or to be moved while PostgreSQL or the store is silent."""
+    silent = _replica(**{"postgres": "silent standby", "memory.unclaimed_since": {"gone": -9e3}})
+    assert not slots.given_up(silent)
+    assert not slots.missing_physical(silent)
+    assert not slots.missing_logical(replace(silent, policy=scene("replica with cdc", {}).policy))
+    assert not slots.behind(silent)
+    assert not slots.positions(silent)
+    alone = scene("replica", {"cluster": "silent", "postgres.server.slots": GIVEN})
+    assert not slots.unclaimed(alone)
+    assert not slots.streams_from_us(alone, alone.me)
+    assert slots.clashes(alone) == ()
+
+
+def _with(base: str, *found: Slot, **changes: Any) -> Snapshot:
+    """The base with these slots on its server."""
+    s = scene(base, changes)
+    assert isinstance(s.postgres.server, Known)
+    server = Known(replace(s.postgres.server.value, slots=found), NOW)
+    return replace(s, postgres=replace(s.postgres, server=server))
+
+
+def test_only_inactive_physical_slots_of_nobody_are_unclaimed() -> None:
+    """Active, logical, failover, ignored and members' slots are left alone."""
+    s = _with(
+        "primary",
+        Slot("gone"),
+        Slot("busy", active=True),
+        Slot("decoder", kind="logical"),
+        Slot("moved", failover=True),
+        Slot("kept"),
+        Slot("n2"),
+    )
+    s = replace(s, policy=replace(s.policy, ignore_slots=({"name": "kept"}, {})))
+    assert slots.unclaimed(s) == ("gone",)
+
+
+def test_a_slot_is_given_up_after_its_time_and_useless_without_its_wal() -> None:
+    """member_slots_ttl counts from when the slot was noted."""
+    s = _with("primary", Slot("gone"), Slot("new"), Slot("n2", wal_status="lost"))
+    since = {"gone": NOW - 1800, "new": NOW - 1799}
+    s = replace(s, memory=replace(s.memory, unclaimed_since=since))
+    assert slots.given_up(s) == ("gone",)
+    assert slots.useless(s) == ("n2",)
+
+
+def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
+    """Slots follow the leader's, but not further than our own replay, and never backwards."""
+    s = _with("replica", Slot("n1", restart_lsn=LSN - 50), Slot("n3", restart_lsn=LSN - 50))
+    assert isinstance(s.cluster, Known)
+    told = {"n1": LSN + 500, "n3": LSN - 80}
+    s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
+    assert slots.behind(s) == {"n1": LSN}
+
+
+def test_a_member_streams_from_whom_its_tag_names_while_that_one_runs() -> None:
+    """Only then is its slot on the leader expected to be idle."""
+    primary = scene("primary", {})
+    cascading = with_member(primary, "n3", tags=Tags(replicatefrom="n2"))
+    view = cascading.cluster
+    assert isinstance(view, Known)
+    n3 = view.value.member("n3")
+    assert n3 is not None
+    assert not slots.streams_from_us(cascading, n3)
+    stopped = with_member(cascading, "n2", state="stopped")
+    assert slots.streams_from_us(stopped, n3)
+    on_n2 = with_member(_replica(), "n3", tags=Tags(replicatefrom="n2"))
+    assert slots.streams_from_us(on_n2, n3)
+    assert slots.streams_from_us(primary, replace(n3, tags=Tags(replicatefrom="n3")))
+
+
+def test_a_node_that_never_leads_counts_for_itself() -> None:
+    """It keeps slots for those only that stream from it, whatever the leader keeps."""
+    s = _replica(**{"me.tags.nofailover": True, "postgres.server.slots": GIVEN})
+    assert slots.wanted_physical(s) == set()
+    assert slots.unclaimed(s) == ("gone", "n1", "n3")
+    old = replace(s, memory=replace(s.memory, unclaimed_since={"gone": -9000.0, "n1": NOW}))
+    assert slots.given_up(old) == ("gone",)
+    assert not slots.wanted_logical(
+        replace(old, policy=replace(old.policy, permanent_slots=(CDC,)))
+    )
+
+
+def test_a_standby_waits_for_the_word_of_a_leader_that_wrote_its_status() -> None:
+    """Neither a missing leader nor a missing `status` is an order to drop."""
+    changes = {"postgres.server.slots": GIVEN, "memory.unclaimed_since": {"gone": 0.0}}
+    assert slots.given_up(_replica(**changes)) == ("gone",)
+    assert slots.given_up(_replica(**changes, **{"cluster.optime": None})) == ()
+    assert slots.given_up(_replica(**{**changes, "memory.unclaimed_since": {"gone": NOW}})) == ()
+
+
+def test_the_owner_of_a_slot_is_told_in_words() -> None:
+    """A member, the configuration, or nobody."""
+    s = scene("primary", {})
+    s = replace(s, policy=replace(s.policy, permanent_slots=(PermanentSlot("barman"),)))
+    told = [slots.owner(s, name) for name in ("n2", "barman", "gone")]
+    assert told == [
+        "of member n2",
+        "permanent by the configuration",
+        "of nobody that the cluster knows",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "before"),
+    [
+        (700, 700, False),
+        (700, 701, True),
+        (701, 700, False),
+        (2**32 - 5, 3, True),
+        (3, 2**32 - 5, False),
+    ],
+)
+def test_transaction_ids_go_round(one: int, other: int, before: bool) -> None:
+    """Older means less than half a circle behind."""
+    assert slots.xmin_before(one, other) is before
+
+
+def test_only_a_fresh_answer_of_the_present_leader_counts() -> None:
+    """An old one, one of another leader, and silence are no answer."""
+    s = scene("replica with cdc", {"leader_slots": "cdc"})
+    assert slots.told(s) == TOLD_SLOTS
+    assert slots.told(replace(s, leader_slots=Known(replace(TOLD_SLOTS, leader="n3"), NOW))) is None
+    old = replace(TOLD_SLOTS, asked_at=NOW - 60)
+    assert slots.told(replace(s, leader_slots=Known(old, NOW))) is None
+    assert slots.told(replace(s, leader_slots=Unknown(NOW, "timed out"))) is None
+
+
+def test_a_copy_older_than_what_the_leader_keeps_is_not_covered() -> None:
+    """Feedback that is newer than the copy's own rows proves nothing."""
+    fresh = scene("replica with cdc", {"leader_slots": "cdc", "memory.covered_by": ""})
+    assert slots.newly_covered(fresh) == {"cdc": 700}
+    newer = Known(replace(TOLD_SLOTS, feedback_xmin=705), NOW)
+    assert slots.newly_covered(replace(fresh, leader_slots=newer)) == {}
+    nothing = Known(replace(TOLD_SLOTS, slots=(replace(CDC_SLOT, catalog_xmin=None),)), NOW)
+    assert slots.newly_covered(replace(fresh, leader_slots=nothing)) == {}
+    assert slots.newly_covered(replace(fresh, leader_slots=None)) == {}
+
+
+def test_the_primary_tells_where_consumers_are() -> None:
+    """Physical slots by what they keep, logical ones of ours by what was confirmed."""
+    s = scene("primary", {"postgres.server.slots": "with cdc"})
+    assert "cdc" not in slots.positions(s)
+    ours = replace(s, memory=replace(s.memory, logical_slots=("cdc",)))
+    assert slots.positions(ours)["cdc"] == CDC_SLOT.confirmed_lsn
+    assert slots.positions(scene("primary", {"postgres.server.slots": []})) == {}
+    assert slots.to_copy(replace(ours, leader_slots=Known(TOLD_SLOTS, NOW))) == ()
+    assert slots.unsafe(ours) == ()
