@@ -102,6 +102,14 @@ def _holding(s: Snapshot, actions: Sequence[Action]) -> list[str]:
 # --- reading a snapshot on its own terms: the engine's facts are what is being tested -------------
 
 
+def is_foreign(s: Snapshot) -> bool:
+    """Whether the data directory is known to be another cluster's."""
+    running = isinstance(s.postgres.server, Known) and s.postgres.server.value.system_identifier
+    ours = running or s.postgres.directory.system_identifier
+    theirs = s.cluster.value.initialize if isinstance(s.cluster, Known) else None
+    return bool(ours and theirs and ours != theirs)
+
+
 def lease_left(s: Snapshot) -> float:
     """Seconds that our lease is certain for, by the store or by the members; else 0 or less."""
     sent = s.lease.sent_at
