@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine import quorum, views
 from engine.quorum import Names, Promise
-from engine.state import Member, ReplicationRow, Server, Snapshot, SyncState
+from engine.state import JobKind, Known, Member, ReplicationRow, Server, Snapshot, SyncState
 
 # PostgreSQL's processes read a changed file one after the other, each within milliseconds; who
 # confirms must have all that was acknowledged until every one of them has.
@@ -20,6 +20,20 @@ SETTLE_SECONDS = 1.0
 def is_on(s: Snapshot) -> bool:
     """Whether synchronous mode is on, in either form; in a standby cluster it never is."""
     return s.policy.synchronous_mode != "off" and s.policy.standby_cluster is None
+
+
+def stop_seconds_left(s: Snapshot) -> float | None:
+    """What is left of primary_stop_timeout for an orderly stop under way; None: it does not count.
+
+    It counts from the moment at which PostgreSQL no longer answers: the checkpoint before a planned
+    stop, while clients still work, may take its time.
+    """
+    limit, job, answers = s.policy.primary_stop_timeout_seconds, s.job, s.postgres.server
+    if not is_on(s) or limit <= 0 or job is None or job.kind is not JobKind.STOP:
+        return None
+    if isinstance(answers, Known):
+        return limit
+    return limit - (s.now - max(job.since, answers.since))
 
 
 # --- the key --------------------------------------------------------------------------------------
@@ -32,7 +46,7 @@ def key(s: Snapshot) -> SyncState | None:
 
 
 def revision(s: Snapshot) -> int:
-    """The revision of the `sync` key, whatever it says; 0 when there is none."""
+    """The revision of the `sync` key, whatever it says; 0 when there is none, or it is unknown."""
     view = views.cluster(s)
     return view.sync.revision if view and view.sync else 0
 

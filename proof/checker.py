@@ -164,6 +164,28 @@ def runs_as_primary(s: Snapshot) -> bool:
     return known and not answers.value.in_recovery  # type: ignore[union-attr]
 
 
+def synchronous(s: Snapshot) -> bool:
+    """Synchronous mode is on, and the cluster has a primary of its own."""
+    return s.policy.synchronous_mode != "off" and s.policy.standby_cluster is None
+
+
+def votes(s: Snapshot) -> int:
+    """How many that `sync` names answered with no more WAL than ours; -1 for us outside."""
+    key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
+    answers = s.postgres.server
+    if key is None or not isinstance(answers, Known):
+        return 0
+    here, named = answers.value, {key.leader, *key.standbys}
+    mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
+    seen = [
+        a
+        for a in s.peers
+        if a.reachable and not a.stale and a.name in named - {s.me.name}
+        if a.lsn is not None and (a.lsn <= mine or (a.timeline or 0) < (here.timeline or 0))
+    ]
+    return len(seen) - (s.me.name not in named)
+
+
 def acts_on_postgres(actions: Sequence[Action]) -> list[Action]:
     """What starts, stops, promotes, fills or removes a server."""
     kinds = (StartPostgres, StopPostgres, Promote, RemoveDataDirectory, Clone, RunInitdb)

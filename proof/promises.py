@@ -31,6 +31,7 @@ from engine.actions import (
     StartPostgres,
     StopPostgres,
     StoreAction,
+    WriteSync,
 )
 from engine.decide import RULES, Decision
 from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
@@ -287,7 +288,39 @@ def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> No
     assert not checker.contradictions(s, actions)
 
 
+def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A standby takes the lock only by `sync` or an operator, and is promoted only once it is ours.
+
+    The key was written since the race, and promises nothing to others.
+    """
+    if not checker.synchronous(s):
+        return
+    key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
+    if checker.of(Promote, actions):
+        assert key is not None
+        assert key.leader == s.me.name
+        assert not key.standbys
+        assert s.memory.raced_on not in {None, key.revision}
+    if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
+        named = key is None or not key.leader or s.me.name in {key.leader, *key.standbys}
+        votes = key is not None and checker.votes(s) >= key.quorum
+        assert _handover_by_hand(s) or named or (s.policy.synchronous_mode == "quorum" and votes)
+
+
+def the_sync_key_is_written_only_over_what_was_seen(s: Snapshot, actions: Sequence[Action]) -> None:
+    """WriteSync names us as the leader and the revision that the decision was made from."""
+    for action in checker.of(WriteSync, actions):
+        assert isinstance(s.cluster, Known)
+        seen = s.cluster.value.sync
+        assert action.leader == s.me.name
+        assert action.revision == (seen.revision if seen else 0)
+        assert action.quorum == 0 or s.policy.synchronous_mode == "quorum" or seen is not None
+        assert list(action.standbys) == sorted(action.standbys)
+
+
 PROMISES: tuple[Promise, ...] = (
+    in_synchronous_mode_only_who_is_named_leads,
+    the_sync_key_is_written_only_over_what_was_seen,
     nothing_becomes_writable_without_a_lease,
     the_lock_is_taken_only_when_it_is_free,
     in_a_standby_cluster_nothing_becomes_writable,

@@ -56,6 +56,19 @@ def another_led_synchronously(s: Snapshot) -> bool:
     return sync.is_on(s) and now is not None and now.leader != s.me.name
 
 
+def _stop(s: Snapshot) -> str:
+    left = sync.stop_seconds_left(s)
+    limit = f"primary_stop_timeout={s.policy.primary_stop_timeout_seconds:g}s"
+    return limit if left is None else f"{limit}, {left:.1f}s left"
+
+
+@fact(_stop)
+def stop_takes_too_long(s: Snapshot) -> bool:
+    """In synchronous mode an orderly stop of the primary has taken primary_stop_timeout."""
+    left = sync.stop_seconds_left(s)
+    return left is not None and left <= 0
+
+
 # --- becoming the leader --------------------------------------------------------------------------
 
 

@@ -323,6 +323,13 @@ STANDBY = Table(
             why="A promotion is begun only with time to undo it before the lease ends.",
         ),
         Rule(
+            "standby.sync_unseen",
+            "We own the lock, but the store does not show what `sync` says: do not promote yet",
+            when=(i_own_the_lock, synchronous_mode_is_on, ~store_answers),
+            then=lambda s: (Hold("the store to answer", s.now + 1.0),),
+            why="Another member may have changed the key, and have commits that we miss.",
+        ),
+        Rule(
             "standby.sync_changed",
             "We own the lock, but `sync` is no longer the one that we raced on: release the lock",
             when=(

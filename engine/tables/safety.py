@@ -4,6 +4,7 @@ Conflicts are resolved here: a rule that stops PostgreSQL ends the cycle, so not
 for more writing.
 """
 
+from engine import synchronous as sync
 from engine import views
 from engine.actions import Action, ArmFence, DisarmFence, Hold, StopPostgres
 from engine.facts.failsafe import a_member_leads_itself, consented
@@ -30,6 +31,7 @@ from engine.facts.postgres import (
     stop_runs,
     stopping_at_once,
 )
+from engine.facts.sync import stop_takes_too_long
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
@@ -100,6 +102,11 @@ def _stop_now(why: str) -> tuple[Action, ...]:
     return (StopPostgres("immediate", why),)
 
 
+def _let_it_stop(s: Snapshot) -> tuple[Action, ...]:
+    left = sync.stop_seconds_left(s)
+    return () if left is None else (Hold("PostgreSQL to stop", s.now + max(left, 0.1)),)
+
+
 WRITE = Table(
     "write",
     "May PostgreSQL stay writable?",
@@ -154,10 +161,19 @@ WRITE = Table(
             ends=True,
         ),
         Rule(
+            "write.stop_takes_too_long",
+            "Synchronous mode is on and a stop exceeds primary_stop_timeout: stop at once",
+            when=(stop_takes_too_long,),
+            then=lambda _: _stop_now("the stop exceeded primary_stop_timeout"),
+            why="A synchronous standby has every acknowledged commit, so nothing is lost, and the "
+            "lock is free sooner; it is released only when PostgreSQL is down.",
+            ends=True,
+        ),
+        Rule(
             "write.stopping",
             "A stop is under way and there is time for it",
             when=(stop_runs,),
-            then=nothing,
+            then=_let_it_stop,
             why="The stop that runs is the orderly one; the rules above cut it short in need.",
         ),
         Rule(

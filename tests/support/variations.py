@@ -244,6 +244,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "policy.synchronous_mode": ("off", "on", "quorum"),
     "policy.failsafe_mode": FLAG,
     "policy.synchronous_mode_strict": FLAG,
+    "policy.primary_stop_timeout_seconds": (0.0, 10.0),
     "policy.synchronous_node_count": (1, 2),
     "policy.maximum_lag_on_syncnode_bytes": (-1, 100),
     "policy.synchronous_commit": ("on", "remote_apply", "local"),
