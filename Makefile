@@ -85,7 +85,9 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 endif
 
 .PHONY: search search-ci
-.PHONY: docs rewrite format servers clean coverage bench-decide
+.PHONY: docs rewrite format servers clean coverage bench-decide gallery
+gallery: .venv/ready ## make every mistake of the gallery, and tell who caught it in docs/gallery.md
+	$(RUN) -m tests.gallery
 bench-decide: .venv/ready ## how long decide() and explain() take, into docs/decision-speed.md
 	$(RUN) -m bench.decision
 # The pairs of changes say nothing new about what is reached, and tracing would make them slow.
