@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from engine import slots
+from engine.actions import AskSlots
+from engine.decide import run
 from engine.policy import PermanentSlot
 from engine.state import Known, Slot, Snapshot, Tags, Unknown
 from tests.support.scenes import CDC, CDC_SLOT, NOW, TOLD_SLOTS, scene, with_member
@@ -168,3 +170,12 @@ def test_the_primary_tells_where_consumers_are() -> None:
     assert slots.positions(scene("primary", {"postgres.server.slots": []})) == {}
     assert slots.to_copy(replace(ours, leader_slots=Known(TOLD_SLOTS, NOW))) == ()
     assert slots.unsafe(ours) == ()
+
+
+def test_a_leader_without_an_address_is_not_asked_about_slots() -> None:
+    """A leader without a member key cannot be reached: the question waits for its key."""
+    s = scene("replica with cdc", {"cluster": "ghost leads", "leader_slots": None})
+    s = replace(s, memory=replace(s.memory, covered_by="", covered_from={}))
+
+    assert "slots.ask_cover" in run(s).fired
+    assert not [x for x in run(s).actions if isinstance(x, AskSlots)]
