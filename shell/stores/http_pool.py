@@ -111,4 +111,6 @@ def unanswered(url: str, error: Exception, section: EtcdSection) -> str:
     text = f"no answer from {url} ({type(error).__name__})"
     if url.startswith("http:") and "without response" in str(error):
         text += f"; if it speaks TLS only, set {section.section}.protocol: https"
+    if url.startswith("https:") and "aborted" in str(error):
+        text += f"; if it speaks plain HTTP, set {section.section}.protocol: http"
     return text

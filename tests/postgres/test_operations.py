@@ -104,21 +104,21 @@ def test_standby_never_has_less_than_its_primary_had(newest: Cluster) -> None:
 def test_slots_are_created_advanced_and_dropped(newest: Cluster) -> None:
     """Slots are made on both sides, moved forward on the standby, and dropped while inactive."""
     first = newest.primary("a")
-    first.create_slots(("b", "c"))
-    first.create_slots(("b", "c"))
+    first.slots.create(("b", "c"))
+    first.slots.create(("b", "c"))
     second = newest.standby("b", "a")
     second.follow(newest.upstream("a", "b"))
     wait_for(lambda: {s.name for s in server(first).slots if s.active} == {"b"}, 10, "slot b")
     assert second.observe().wanted_config == second.observe().applied_config
-    second.create_slots(("a", "c"))
+    second.slots.create(("a", "c"))
     newest.sql("a", "SELECT pg_switch_wal()")
     target = server(first).write_lsn or 0
     wait_for(lambda: (server(second).replay_lsn or 0) >= target, 10, "the replay")
-    second.advance_slots({"a": target, "c": target + 10**9})
+    second.slots.advance({"a": target, "c": target + 10**9})
     found = {slot.name: slot.restart_lsn or 0 for slot in server(second).slots}
     assert found["a"] == target
     assert found["c"] >= target
-    first.drop_slots(("b", "c", "unknown"))
+    first.slots.drop(("b", "c", "unknown"))
     assert [slot.name for slot in server(first).slots] == ["b"]
 
 
