@@ -24,6 +24,7 @@ LAYOUT := $(wildcard tests/unit/test_layout.py tests/tools/test_docs.py)
 layer = $(wildcard $(addprefix tests/,$(1)))
 
 # Options of the benchmark: make bench BENCH=switchover RUNS=5 IMPLEMENTATIONS=hae,patroni
+# RUNS is also how many seeds `make sim` runs.
 BENCH ?= all
 RUNS ?= 5
 IMPLEMENTATIONS ?= hae,patroni
@@ -83,6 +84,14 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 	$(RUN) -m bench.report $(RESULTS) docs/benchmarks.md; exit $$ended
 
 endif
+
+.PHONY: sim sim-ci scenario
+sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event)
+	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) $(if $(filter-out 1,$(RUNS)),--runs $(RUNS),-v)
+sim-ci: .venv/ready ## a minute of fresh seeds, and every kept story
+	SIM_SECONDS=60 $(PYTEST) tests/proof/test_simulator.py
+scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NAME=what-must-hold
+	$(RUN) -m proof.simulator --seed $(SEED) --save $(NAME)
 
 .PHONY: search search-ci
 .PHONY: docs rewrite format servers clean coverage bench-decide gallery

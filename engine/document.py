@@ -5,7 +5,7 @@ from typing import Any
 
 from engine import views
 from engine.facts.lease import i_own_the_lock
-from engine.facts.postgres import crashed_as_primary
+from engine.facts.postgres import crashed_as_primary, may_accept_writes
 from engine.state import DirectoryKind, JobKind, Snapshot
 
 _JOB_STATES = {
@@ -50,7 +50,8 @@ def role_text(s: Snapshot) -> str:
     if s.postgres.directory.kind is not DirectoryKind.VALID:
         return "uninitialized"
     leads = i_own_the_lock.holds(s) and s.policy.standby_cluster is None
-    return "primary" if leads else "replica"
+    # What may be writable and gives no answer must keep others from leading.
+    return "primary" if leads or may_accept_writes.holds(s) else "replica"
 
 
 def _positions(s: Snapshot) -> dict[str, Any]:

@@ -14,6 +14,8 @@ def after_restart(memory: Memory) -> Memory:
         bootstrap_copied=memory.bootstrap_copied,
         roles_created=memory.roles_created,
         diverged_from=memory.diverged_from,
+        wrote_on=memory.wrote_on,
+        promotion_begun=memory.promotion_begun,
         rewinding=memory.rewinding,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,

@@ -109,6 +109,8 @@ class Memory:
     race_position: int = 0  # how far we had received when the old primary was last seen to send,
     race_moved_at: float = 0.0  # and when that was (primary_race_backoff)
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
+    wrote_on: int | None = None  # the timeline that we wrote last,
+    promotion_begun: bool = False  # and perhaps the next one, whatever its number
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of

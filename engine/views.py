@@ -382,6 +382,19 @@ def my_end(s: Snapshot) -> tuple[int, int, bool] | None:
     )
 
 
+def opened_twice(s: Snapshot) -> bool:
+    """Whether the leader writes a timeline of the number on which we were the last to write.
+
+    A promotion opens the next number that its server knows of; two that did not know of each other
+    open the same one, and PostgreSQL tells them apart neither when it streams nor in pg_rewind.
+    """
+    told, end = told_timeline(s), my_end(s)
+    if told is None or end is None or told.in_recovery:
+        return False
+    ours = s.memory.promotion_begun or s.memory.wrote_on == told.timeline
+    return ours and end[0] == told.timeline
+
+
 def divergence(s: Snapshot) -> str:
     """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known.
 
@@ -393,7 +406,7 @@ def divergence(s: Snapshot) -> str:
         return ""
     timeline, lsn, record_start = end
     if timeline == told.timeline:
-        return ""
+        return "" if not opened_twice(s) else f"we and the leader both opened timeline {timeline}"
     if timeline > told.timeline:
         return f"we are on timeline {timeline}, the leader is on {told.timeline}"
     fork = fork_point(told.history, timeline)

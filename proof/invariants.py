@@ -24,9 +24,15 @@ class Toleration(StrEnum):
     PAUSED = "in maintenance mode operators answer for what they start"
     GUARDS_KILLED = "daemon and fence were both killed and PostgreSQL was spared"
     NO_FENCE = "the daemon was frozen or killed, and the configuration has no fence"
+    NOT_FENCED_YET = (
+        "a running primary took the lock, and its daemon was frozen before its next cycle"
+    )
     MACHINE_PAUSED = "a hypervisor stopped the whole machine, and its clocks"
     CLOCKS_BEYOND_THE_MARGIN = "a clock drifts by more than the share of ttl that is kept for it"
-    STORE_LOST_ITS_CONTENT = "the store lost all keys, and with them its promise of one owner"
+    STORE_LOST_ITS_CONTENT = "the store lost all keys, the leader key of a promotion among them"
+    LOST_WHILE_FOUNDED = "the store lost all keys before the new cluster had its identity there"
+    LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
+    TIMELINE_OPENED_TWICE = "a replica of a leader that was lost with the timeline that it opened"
     OPERATOR_FAILED_OVER = "an operator named a candidate that may lack commits"
 
 
@@ -46,6 +52,8 @@ class Node:
     streams: bool = False  # it receives WAL from another server
     diverged: bool = False  # its WAL is not the beginning of that other server's
     missing: tuple[int, ...] = ()
+    half_made: bool = False  # its directory was left half-made by pg_rewind
+    starts: bool = False  # its server is being started
     acted_unasked: str = ""  # in pause: what was done to it that nobody asked for
 
 
@@ -119,6 +127,12 @@ def _diverged_streams(w: World) -> Iterator[str]:
             yield f"{node.name} streams, and its WAL is not the beginning of its upstream's"
 
 
+def _half_made_starts(w: World) -> Iterator[str]:
+    for node in w.nodes:
+        if node.half_made and node.starts:
+            yield f"{node.name} starts a directory that a rewind left half-made"
+
+
 def _unasked(w: World) -> Iterator[str]:
     for node in w.nodes:
         if w.paused and node.acted_unasked:
@@ -126,14 +140,21 @@ def _unasked(w: World) -> Iterator[str]:
 
 
 _UNSAFE_CLOCKS = frozenset({Toleration.MACHINE_PAUSED, Toleration.CLOCKS_BEYOND_THE_MARGIN})
-_UNGUARDED = frozenset({Toleration.GUARDS_KILLED, Toleration.NO_FENCE, Toleration.PAUSED})
+_UNGUARDED = frozenset(
+    {
+        Toleration.GUARDS_KILLED,
+        Toleration.NO_FENCE,
+        Toleration.NOT_FENCED_YET,
+        Toleration.PAUSED,
+    }
+)
 
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "one_writer",
         "At any instant at most one node can acknowledge writes.",
         _writers,
-        _UNSAFE_CLOCKS | _UNGUARDED | {Toleration.STORE_LOST_ITS_CONTENT},
+        _UNSAFE_CLOCKS | _UNGUARDED | {Toleration.LOST_WHILE_FOUNDED},
     ),
     Invariant(
         "promoted_with_the_lock",
@@ -153,6 +174,12 @@ INVARIANTS: tuple[Invariant, ...] = (
         "diverged_never_streams",
         "A diverged node never streams without a rewind or a new copy.",
         _diverged_streams,
+        frozenset({Toleration.TIMELINE_OPENED_TWICE}),
+    ),
+    Invariant(
+        "half_made_never_starts",
+        "A directory that a rewind left half-made is never started.",
+        _half_made_starts,
         frozenset(),
     ),
     Invariant(
@@ -183,7 +210,7 @@ AT_REST = "On a steady world decide() settles: decisions change nothing any more
 
 def unfinished(e: Ending) -> list[Violation]:
     """What has not healed although it should have; empty when everything has."""
-    if Toleration.PAUSED in e.tolerated:
+    if {Toleration.PAUSED, Toleration.LOST_WITHOUT_A_PRIMARY} & e.tolerated:
         return []
     leaders = [node.name for node in e.nodes if node.acknowledges]
     if len(leaders) != 1 or e.lock_owner != leaders[0]:
@@ -195,7 +222,7 @@ def unfinished(e: Ending) -> list[Violation]:
         if node.name not in {*leaders, *e.expected_down} and not node.streams
     ]
     found = []
-    if still:
+    if still and Toleration.TIMELINE_OPENED_TWICE not in e.tolerated:
         seen = f"{', '.join(still)} do not stream from {leaders[0]}"
         found.append(Violation("everybody_streams", ALL_STREAM, seen))
     if e.stirring:

@@ -22,7 +22,8 @@ Wake = Callable[[str], None]
 Work = Callable[[threading.Event], None]
 
 NOTICE_SECONDS = 0.2
-_BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
+SIDE_THREADS = 3
+BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 
 class StoreLane:
@@ -165,7 +166,7 @@ class SideLane:
     """
 
     def __init__(self, wake: Wake) -> None:
-        self._pool = ThreadPoolExecutor(3, "side")
+        self._pool = ThreadPoolExecutor(SIDE_THREADS, "side")
         self._wake = wake
         self._lock = threading.Lock()
         self._running: set[str] = set()
@@ -208,7 +209,7 @@ class SideLane:
     def _note_failure(self, name: str, why: str, about: object) -> None:
         former = self._failures.get(name)
         count = former.count + 1 if former is not None and former.about == about else 1
-        rest = _BACKOFF_SECONDS[min(count, len(_BACKOFF_SECONDS)) - 1]
+        rest = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
         self._failures[name] = _Failure(count, now() + rest, why, about)
         if former is None or former.why != why:
             _log.warning("%s: %s", name, why)

@@ -91,6 +91,18 @@ def runs_as_standby(s: Snapshot) -> bool:
     return here is not None and s.postgres.postmaster is not None and here.in_recovery
 
 
+def _receiver(s: Snapshot) -> str:
+    here = views.server(s)
+    return f"replication_state={here.replication_state if here else None}"
+
+
+@fact(_receiver)
+def receives_wal(s: Snapshot) -> bool:
+    """PostgreSQL is a standby that streams; no answer counts as no."""
+    here = views.server(s)
+    return here is not None and here.in_recovery and here.replication_state == "streaming"
+
+
 @fact(_server)
 def server_is_silent(s: Snapshot) -> bool:
     """A postmaster exists, or may exist, but gives no answer."""
@@ -134,6 +146,12 @@ def directory_is_empty(s: Snapshot) -> bool:
 def directory_is_valid(s: Snapshot) -> bool:
     """The data directory belongs to a PostgreSQL that we can run."""
     return s.postgres.directory.kind is DirectoryKind.VALID
+
+
+@fact(_directory)
+def directory_is_standbys(s: Snapshot) -> bool:
+    """standby.signal is there: whatever starts here starts in recovery."""
+    return s.postgres.directory.standby_signal
 
 
 @fact(_directory)
@@ -251,6 +269,12 @@ def stopping_at_once(s: Snapshot) -> bool:
 def stop_runs(s: Snapshot) -> bool:
     """A stop is under way."""
     return s.job is not None and s.job.kind is JobKind.STOP
+
+
+@fact(_job)
+def start_runs(s: Snapshot) -> bool:
+    """A start is under way."""
+    return s.job is not None and s.job.kind is JobKind.START
 
 
 @fact(_job)

@@ -94,7 +94,8 @@ def a_peer_is_writable(s: Snapshot) -> bool:
 
 
 def _is_writable(a: PeerAnswer) -> bool:
-    return a.reachable and not a.stale and a.state == "running" and a.role in {"primary", "master"}
+    serves = a.state in {"running", "unknown"}  # unknown: its PostgreSQL gives no answer
+    return a.reachable and not a.stale and serves and a.role in {"primary", "master"}
 
 
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
@@ -273,10 +274,42 @@ def has_diverged(s: Snapshot) -> bool:
 
 @fact(lambda s: f"use_pg_rewind={s.policy.use_pg_rewind}, {s.postgres.directory.control}")
 def may_rewind(s: Snapshot) -> bool:
-    """pg_rewind is allowed, possible (checksums or wal_log_hints), and has not failed here."""
+    """pg_rewind is allowed, possible (checksums or wal_log_hints), and has not failed here.
+
+    Where the timelines have the same number it would find nothing to do.
+    """
     control = s.postgres.directory.control
-    possible = control is not None and control.rewindable
+    possible = control is not None and control.rewindable and not views.opened_twice(s)
     return s.policy.use_pg_rewind and possible and not s.memory.rewind_failed
+
+
+def _wrote(s: Snapshot) -> str:
+    memory = s.memory
+    return f"wrote_on={memory.wrote_on}, promotion_begun={memory.promotion_begun}, {_published(s)}"
+
+
+@fact(_wrote)
+def writing_is_noted(s: Snapshot) -> bool:
+    """It is remembered which timeline we write, as primary; a timeline that is unknown is noted."""
+    here = views.server(s)
+    if here is None or here.timeline is None:
+        return True
+    return s.memory.wrote_on == here.timeline and not s.memory.promotion_begun
+
+
+@fact(_wrote)
+def promotion_is_noted(s: Snapshot) -> bool:
+    """It is remembered that we have begun a promotion, and are to write a timeline of its own."""
+    return s.memory.promotion_begun
+
+
+@fact(_wrote)
+def timeline_may_be_opened_twice(s: Snapshot) -> bool:
+    """The leader may write a timeline of the number that we wrote last; unknown counts as yes."""
+    wrote, leader = s.memory.wrote_on, views.leader_member(s)
+    if s.memory.promotion_begun:
+        return True
+    return wrote is not None and (leader is None or leader.timeline in {None, wrote})
 
 
 @fact(lambda s: f"rewinding: {s.memory.rewinding}")

@@ -20,10 +20,12 @@ from engine.facts.postgres import (
     look_is_outdated,
     postmaster_runs,
     server_is_silent,
+    start_runs,
     starting_too_long,
     still_starting,
     stop_runs,
 )
+from engine.facts.race import timeline_may_be_opened_twice, upstream_differs
 from engine.facts.upkeep import announced_up
 from engine.facts.work import (
     daemon_is_stopping,
@@ -33,7 +35,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot, Unknown
-from engine.tables.steps import ask
+from engine.tables.steps import ask, follow
 from engine.tables.upkeep import announce_stop
 
 
@@ -151,6 +153,19 @@ JOB = Table(
     applies=(~daemon_is_stopping, a_job_runs),
     rules=(
         Rule(
+            "job.follow",
+            "A standby is being started, and there is somebody else to follow: point it there",
+            when=(
+                start_runs,
+                still_starting,
+                directory_was_standby,
+                upstream_differs,
+                ~timeline_may_be_opened_twice,
+            ),
+            then=lambda s: (*follow(s), Hold(job_name(s))),
+            why="It may need WAL from there before it can answer, as after a rewind.",
+        ),
+        Rule(
             "job.runs",
             "Wait for the job",
             when=(),
@@ -196,6 +211,18 @@ SILENT = Table(
             why="A recovery of an hour must not keep the cluster without a leader for an hour; "
             "the lock is released when the server is down.",
             ends=True,
+        ),
+        Rule(
+            "silent.follow",
+            "A standby is still starting, and there is somebody else to follow: point it there",
+            when=(
+                still_starting,
+                directory_was_standby,
+                upstream_differs,
+                ~timeline_may_be_opened_twice,
+            ),
+            then=follow,
+            why="It may need WAL from there before it can answer, as after a rewind.",
         ),
         Rule(
             "silent.starting",

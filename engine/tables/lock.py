@@ -1,5 +1,6 @@
 """What to remember of finished work, and keeping the leader lock."""
 
+from engine import views
 from engine.actions import Action, Remember, RenewLock, Report
 from engine.facts.failsafe import consented
 from engine.facts.lease import (
@@ -15,13 +16,21 @@ from engine.facts.postgres import (
     a_job_failed,
     a_job_runs,
     bootstrap_step_failed,
+    directory_is_standbys,
     initialize_is_set,
     postmaster_runs,
     promotion_failed_now,
+    receives_wal,
     rewind_failed_now,
+    runs_as_primary,
     server_is_silent,
 )
-from engine.facts.race import lock_was_free_before, primary_went_down
+from engine.facts.race import (
+    lock_was_free_before,
+    primary_went_down,
+    promotion_is_noted,
+    writing_is_noted,
+)
 from engine.facts.standby_cluster import runs_as_leader
 from engine.facts.work import (
     bootstrapping,
@@ -84,9 +93,22 @@ _AFTER: dict[JobKind, dict[str, object]] = {
         "rewinding": False,
         "rewind_failed": "",
         "diverged_from": 0,
+        "wrote_on": None,
+        "promotion_begun": False,
     },
-    JobKind.REMOVE: {"rewinding": False, "rewind_failed": "", "diverged_from": 0},
-    JobKind.REWIND: {"rewinding": False, "diverged_from": 0},
+    JobKind.REMOVE: {
+        "rewinding": False,
+        "rewind_failed": "",
+        "diverged_from": 0,
+        "wrote_on": None,
+        "promotion_begun": False,
+    },
+    JobKind.REWIND: {
+        "rewinding": False,
+        "diverged_from": 0,
+        "wrote_on": None,
+        "promotion_begun": False,
+    },
     JobKind.PROMOTE: {"lock_free_since": None},
     JobKind.STOP: {},
 }
@@ -96,6 +118,12 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
     last = s.last_job
     assert last is not None
     return (_took_note(last, failures=0, retry_at=0.0, **_AFTER.get(last.kind, {})),)
+
+
+def _note_writing(s: Snapshot) -> tuple[Action, ...]:
+    here = views.server(s)
+    assert here is not None
+    return (Remember({"wrote_on": here.timeline, "promotion_begun": False}),)
 
 
 def _bootstrap_is_over(_: Snapshot) -> tuple[Action, ...]:
@@ -175,6 +203,30 @@ NOTE = Table(
             when=(primary_went_down, runs_as_leader),
             then=lambda _: (Remember({"primary_down_since": None}),),
             why="The next crash gets the whole primary_start_timeout again.",
+            ends=True,
+        ),
+        Rule(
+            "note.writes",
+            "PostgreSQL runs as primary: remember the timeline that we write",
+            when=(runs_as_primary, ~writing_is_noted, ~bootstrapping),
+            then=_note_writing,
+            why="A leader that writes a timeline of this number may have opened one of its own.",
+            ends=True,
+        ),
+        Rule(
+            "note.receives",
+            "A promotion was begun here, but another member leads and we stream: forget it",
+            when=(promotion_is_noted, receives_wal, another_owns_the_lock),
+            then=lambda _: (Remember({"promotion_begun": False}),),
+            why="What it has now is what the other server has.",
+            ends=True,
+        ),
+        Rule(
+            "note.never_promoted",
+            "A promotion was begun here, but the directory is still a standby's: forget it",
+            when=(promotion_is_noted, directory_is_standbys, ~postmaster_runs),
+            then=lambda _: (Remember({"promotion_begun": False}),),
+            why="PostgreSQL removes standby.signal before it writes.",
             ends=True,
         ),
         Rule(

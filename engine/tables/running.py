@@ -7,7 +7,6 @@ from engine.actions import (
     Action,
     CreateInitialize,
     CreateRoles,
-    Follow,
     Hold,
     Promote,
     ReleaseLock,
@@ -39,7 +38,9 @@ from engine.facts.race import (
     has_diverged,
     leader_is_on_another_timeline,
     leader_told_its_timeline,
+    promotion_is_noted,
     timeline_is_behind,
+    timeline_may_be_opened_twice,
     upstream_differs,
     upstream_is_known,
 )
@@ -68,7 +69,7 @@ from engine.state import Snapshot
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm
-from engine.tables.steps import ask_leader
+from engine.tables.steps import ask_leader, follow
 from engine.tables.sync import write_key
 from engine.tables.watchdog import activate_if_wanted
 
@@ -271,10 +272,6 @@ def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
-def _follow(s: Snapshot) -> tuple[Action, ...]:
-    return (Follow(views.streams_from(s)),)
-
-
 STANDBY = Table(
     "standby",
     "PostgreSQL runs as standby and the lock has an owner, or the store is silent: what now?",
@@ -356,6 +353,15 @@ STANDBY = Table(
             why="If anybody has changed the key since our race this fails, and nobody is promoted.",
         ),
         Rule(
+            "standby.promotion_begins",
+            "We own the lock: remember that we are about to write",
+            when=(i_own_the_lock, ~promotion_is_noted),
+            then=lambda _: (Remember({"promotion_begun": True}),),
+            why="Should we crash right after the promotion, nothing else tells that the timeline "
+            "that it opened is not the one that the next leader opens under the same number.",
+            ends=True,
+        ),
+        Rule(
             "standby.promote",
             "We own the lock: promote",
             when=(i_own_the_lock,),
@@ -375,6 +381,13 @@ STANDBY = Table(
             when=(~upstream_is_known,),
             then=lambda _: (Hold("the leader's member key"),),
             why="The address of the leader is in its member key.",
+        ),
+        Rule(
+            "standby.ask_same_timeline",
+            "The leader may have opened the timeline that we wrote a second time: ask it first",
+            when=(timeline_may_be_opened_twice, ~leader_told_its_timeline),
+            then=ask_leader,
+            why="Both may have opened a timeline of one number; PostgreSQL would not notice.",
         ),
         Rule(
             "standby.ask_leader",
@@ -404,7 +417,7 @@ STANDBY = Table(
             "standby.follow",
             "Configured for another upstream: follow the right one",
             when=(upstream_differs,),
-            then=_follow,
+            then=follow,
             why="Everybody streams from the leader, or from the member that replicatefrom names.",
         ),
         Rule(

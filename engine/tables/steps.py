@@ -7,6 +7,7 @@ from engine.actions import (
     AskPeers,
     DeleteInitialize,
     Exit,
+    Follow,
     Hold,
     MoveDataDirectory,
     Remember,
@@ -37,6 +38,11 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
         AskLeader(leader),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
+
+
+def follow(s: Snapshot) -> tuple[Action, ...]:
+    """Point the running standby at whom it should follow."""
+    return (Follow(views.streams_from(s)),)
 
 
 def start_standby(s: Snapshot) -> tuple[Action, ...]:

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 STORE_PATIENCE_SECONDS = 0.5
 
 # After these the world is another one, and the next cycle should not wait.
-_CHANGES_THE_WORLD = (
+CHANGES_THE_WORLD = (
     AcquireLock,
     ReleaseLock,
     Remember,
@@ -81,7 +81,7 @@ class Executor:
             outcomes.append(f"{type(action).__name__}: {'done' if done else 'not done'}")
             if not done and not self._may_go_on(action):
                 return again, tuple(outcomes)
-            again = again or isinstance(action, _CHANGES_THE_WORLD)
+            again = again or isinstance(action, CHANGES_THE_WORLD)
         return again, tuple(outcomes)
 
     def _may_go_on(self, failed: Action) -> bool:

@@ -28,6 +28,9 @@ BROKEN = {
     ),
     "no_lost_commit": replace(GOOD, nodes=(replace(LEADER, missing=(7,)), REPLICA)),
     "diverged_never_streams": replace(GOOD, nodes=(LEADER, replace(REPLICA, diverged=True))),
+    "half_made_never_starts": replace(
+        GOOD, nodes=(LEADER, Node("n2", starts=True, half_made=True))
+    ),
     "pause_is_quiet": replace(
         GOOD, paused=True, nodes=(LEADER, replace(REPLICA, acted_unasked="a stop by the fence"))
     ),

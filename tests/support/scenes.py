@@ -259,7 +259,8 @@ def _base(me: str, store: str, postgres: str, lease: str = "none", **fields: Any
 
 
 def _told(role: str, **fields: Any) -> Memory:
-    return Memory(announced_role=role, announced_up=True, **fields)
+    wrote = 3 if role == "primary" else None
+    return Memory(announced_role=role, announced_up=True, wrote_on=wrote, **fields)
 
 
 ARMED = Fence(True, "", 4711, NOW - 2 + 30 - 3.5)
@@ -337,7 +338,7 @@ BASES: dict[str, Callable[[], Snapshot]] = {
         "crashed",
         "fresh",
         peers=(peer("n2"), peer("n3")),
-        memory=Memory(announced_role="primary", primary_down_since=NOW - 2),
+        memory=Memory(announced_role="primary", wrote_on=3, primary_down_since=NOW - 2),
     ),
     # n1 was the primary, n2 leads on timeline 4; n1's PostgreSQL is down.
     "old primary": lambda: _base(
@@ -346,7 +347,7 @@ BASES: dict[str, Callable[[], Snapshot]] = {
         "clean",
         policy=Policy(use_pg_rewind=True),
         leader_timeline=Known(TOLD_BY_N2, NOW),
-        memory=Memory(announced_role="primary"),
+        memory=Memory(announced_role="primary", wrote_on=3),
     ),
     # n2 is down; n1 leads.
     "down replica": lambda: _base(

@@ -282,6 +282,8 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.sync_names_lsn": (None, LSN - 100, LSN + 1),
     "memory.sync_asked": (None, 2, 3),
     "memory.raced_on": (None, 0, 2, 3),
+    "memory.promotion_begun": FLAG,
+    "memory.wrote_on": (None, 2, 3),
     "memory.rewinding": FLAG,
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),

@@ -1,0 +1,226 @@
+"""From a seed to a world and its plan: every run draws its own mix of faults ("swarm").
+
+Belongs here: what may happen, how often, and how long.  A fault that the stated assumptions
+exclude (docs/safety.md) is not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from engine.state import Tags
+from proof.simulator.steps import Step
+from proof.world.network import STORE
+from proof.world.setup import SECONDS, Setup
+
+OCCURRENCES = (
+    "lock free",
+    "lock taken",
+    "promotion",
+    "promoted",
+    "fence fires",
+    "StopPostgres fast",
+    "StopPostgres immediate",
+    "StartPostgres",
+    "Promote",
+    "Rewind",
+    "Clone",
+    "RecoverFromCrash",
+    "RunInitdb",
+    "RemoveDataDirectory",
+)
+TARGETS = ("leader", "leader", "replica", "subject", "other")
+SLOW_WORK = (
+    "hangup",
+    "start",
+    "recovery",
+    "promotion",
+    "stop",
+    "checkpoint",
+    "clone",
+    "rewind",
+    "quit",
+)
+FAILING_WORK = ("start", "promotion", "clone", "rewind", "initdb", "roles")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run: the world, what happens in it, and when faults end."""
+
+    setup: Setup
+    steps: tuple[Step, ...]
+    heal_at: float
+
+
+def draw(seed: int, without: frozenset[str] = frozenset()) -> Plan:
+    """The plan of that seed, in which no step of those names happens."""
+    r = Random(f"hae simulator {seed}")
+    setup = _setup(r, seed)
+    kinds = sorted(_KINDS)
+    wanted = r.sample(kinds, r.randint(1, min(9, len(kinds))))
+    quiet = 0.0 if r.random() < 0.2 else 30.0
+    length = r.choice((60.0, 150.0, 300.0, 600.0))
+    pace = r.choice((3.0, 8.0, 20.0, 40.0))
+    steps, at = [], quiet
+    while at < quiet + length:
+        at += r.expovariate(1.0 / pace)
+        steps += _steps(r, r.choice(wanted), at, setup)
+    kept = tuple(step for step in steps if step.name not in without)
+    return Plan(setup, kept, quiet + length + 5.0)
+
+
+def _setup(r: Random, seed: int) -> Setup:
+    ttl, loop_wait, retry = r.choice(
+        ((30, 10, 10), (30, 10, 10), (20, 5, 5), (60, 20, 20), (5, 1, 1))
+    )
+    nodes = r.choice((2, 3, 3, 3, 4, 5))
+    config: dict[str, object] = {
+        "ttl_seconds": float(ttl),
+        "loop_wait_seconds": float(loop_wait),
+        "retry_timeout_seconds": float(retry),
+        "primary_start_timeout_seconds": r.choice((300.0, 60.0, 20.0, 0.0)),
+        "maximum_lag_on_failover_bytes": r.choice((1048576, 1048576, 1 << 40)),
+        "check_timeline": r.random() < 0.3,
+        "use_slots": r.random() < 0.8,
+        "parameters": 0,
+    }
+    config |= _synchronous(r)
+    config["failsafe_mode"] = r.random() < 0.25
+    fence = r.random() < 0.9
+    local: dict[str, object] = {
+        "use_pg_rewind": r.random() < 0.7,
+        "remove_on_rewind_failure": r.random() < 0.6,
+        "remove_on_diverged": r.random() < 0.6,
+        "fence_required": fence and (ttl == 5 or r.random() < 0.3),
+    }
+    drift = r.choice((0.0, 0.001, 0.012))
+    speed = r.choice((0.3, 1.0, 1.0, 4.0))
+    return Setup(
+        nodes=nodes,
+        background=f"seed {seed}",
+        config=config,
+        local=local,
+        tags=tuple(_tags(r) for _ in range(nodes)),
+        rates=tuple(1.0 + r.uniform(-drift, drift) for _ in range(nodes)),
+        store_rate=1.0 + r.uniform(-drift, drift),
+        store_slack_seconds=r.choice((0.0, 0.5, 3.0)),
+        fence=fence,
+        rewindable=r.random() < 0.85,
+        network_seconds=r.choice((0.0005, 0.001, 0.01, 0.05)),
+        sender_timeout_seconds=r.choice((5.0, 30.0, 60.0)),
+        retrieve_retry_seconds=r.choice((0.5, 1.0, 5.0)),
+        write_every_seconds=r.choice((0.7, 2.0, 6.0)),
+        biggest_write=r.choice((400, 20_000, 3_000_000)),
+        seconds={work: seconds * speed for work, seconds in SECONDS.items()},
+    )
+
+
+def _synchronous(r: Random) -> dict[str, object]:
+    return {
+        "synchronous_mode": r.choice(("off", "off", "on", "quorum")),
+        "synchronous_mode_strict": r.random() < 0.3,
+        "synchronous_node_count": r.choice((1, 1, 1, 2)),
+        "maximum_lag_on_syncnode_bytes": r.choice((-1, -1, 1_000_000)),
+    }
+
+
+def _tags(r: Random) -> Tags:
+    return Tags(
+        nofailover=r.random() < 0.06,
+        failover_priority=r.choice((1, 1, 1, 1, 2, 0 if r.random() < 0.3 else 1)),
+        clonefrom=r.random() < 0.2,
+    )
+
+
+def _seconds(r: Random, setup: Setup) -> str:
+    """Some time, on both sides of what the lease allows."""
+    ttl = float(setup.config["ttl_seconds"])
+    seconds = r.choice((0.2, 1.0, 3.0, 0.5 * ttl, ttl, 1.5 * ttl, 3 * ttl))
+    return f"{seconds * (0.6 + 0.8 * r.random()):.2f}"
+
+
+def _member(r: Random, setup: Setup) -> str:
+    if r.random() < 0.7:
+        return r.choice(TARGETS[:3])
+    return f"n{r.randint(1, setup.nodes)}"
+
+
+def _when(r: Random, at: float, kind: str, words: tuple[str, ...]) -> Step:
+    """At that moment, or (what hurts more) just after something has begun."""
+    if r.random() < 0.35:
+        delay = r.choice((0.0, 0.002, 0.05, 0.3, 1.0, 4.0)) * (0.5 + r.random())
+        told = tuple(r.choice(("subject", "other", x)) if x in TARGETS else x for x in words)
+        return Step(delay, kind, told, r.choice(OCCURRENCES))
+    return Step(at, kind, words)
+
+
+def _steps(r: Random, kind: str, at: float, setup: Setup) -> list[Step]:
+    words = _KINDS[kind](r, setup)
+    if kind == "edit" and words[0] in {"ttl_seconds"}:
+        return [Step(at, kind, words)]
+    return [_when(r, at, kind.partition("/")[0], words)]
+
+
+def _work(r: Random, setup: Setup) -> tuple[str, ...]:
+    return (_member(r, setup), r.choice(SLOW_WORK), f"{r.uniform(1.0, 40.0):.2f}")
+
+
+def _edits(r: Random, _setup: Setup) -> tuple[str, ...]:
+    choices = [
+        ("parameters", str(r.randint(1, 9))),
+        ("maximum_lag_on_failover_bytes", r.choice(("0", "1048576", "100000000"))),
+        ("primary_start_timeout_seconds", r.choice(("0.0", "10.0", "300.0"))),
+        ("check_timeline", r.choice(("true", "false"))),
+        ("synchronous_mode", r.choice(("off", "on", "quorum"))),
+        ("synchronous_mode_strict", r.choice(("true", "false"))),
+        ("synchronous_node_count", r.choice(("1", "2"))),
+        ("failsafe_mode", r.choice(("true", "false"))),
+    ]
+    return r.choice(choices)
+
+
+def _places(r: Random, setup: Setup) -> tuple[str, str]:
+    other = STORE if r.random() < 0.6 else _member(r, setup)
+    pair = (_member(r, setup), other)
+    return pair if r.random() < 0.5 else (pair[1], pair[0])
+
+
+_KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
+    "kill-daemon": lambda r, s: (_member(r, s),),
+    "freeze-daemon": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "hang-loop": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "stop-daemon": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "crash-host": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "freeze-host": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "kill-postgres": lambda r, s: (_member(r, s),),
+    "freeze-postgres": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "kill-fence": lambda r, s: (_member(r, s),),
+    "slow-look": lambda r, s: (_member(r, s), f"{r.uniform(0.1, 6.0):.2f}", _seconds(r, s)),
+    "silent-postgres": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "trouble/slow": _work,
+    "trouble/fail": lambda r, s: (_member(r, s), r.choice(FAILING_WORK), "fail"),
+    "wall-jump": lambda r, s: (_member(r, s), f"{r.uniform(-4000.0, 4000.0):.1f}"),
+    "cut": lambda r, s: (*_places(r, s), _seconds(r, s)),
+    "split": lambda r, s: (*_places(r, s), _seconds(r, s)),
+    "isolate": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "swizzle": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "slow-link": lambda r, s: (*_places(r, s), f"{r.uniform(0.1, 5.0):.2f}", _seconds(r, s)),
+    "lossy": lambda r, s: (f"{r.uniform(0.01, 0.4):.2f}", _seconds(r, s)),
+    "late-requests": lambda r, s: (f"{r.uniform(0.01, 0.3):.2f}", _seconds(r, s)),
+    "store-down": lambda r, s: (
+        r.choice(("refusing", "silent")),
+        _seconds(r, s),
+        r.choice(("anew", "as-they-were")),
+    ),
+    "store-loses-all": lambda _r, _s: (),
+    "switchover": lambda r, _s: (r.choice(("anybody", "replica")),),
+    "switchover-later": lambda r, _s: (r.choice(("anybody", "replica")), f"{r.uniform(1, 60):.1f}"),
+    "failover": lambda _r, _s: ("replica",),
+    "edit": _edits,
+    "pause": lambda r, s: (_seconds(r, s),),
+    "restart": lambda r, s: (_member(r, s),),
+    "reinitialize": lambda _r, _s: ("replica",),
+}

@@ -1,0 +1,147 @@
+"""One run: a world lives through its plan, is healed, and must come back.
+
+Phase 1, safety: anything may happen, and no invariant may break.  Phase 2, liveness: every fault
+ends, and within a bounded number of cycles there is a leader from which everybody streams; after
+that decisions must come to rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.actions import (
+    Answer,
+    ArmFence,
+    AskFailsafe,
+    AskLeader,
+    AskPeers,
+    Hold,
+    PublishMember,
+    Remember,
+    RenewLock,
+    Report,
+    WriteStatus,
+)
+from proof.invariants import Violation, unfinished
+from proof.simulator.draw import Plan
+from proof.simulator.steps import Step, heal, perform
+from proof.world.world import World
+
+HEALING_LOOPS = 40  # and twice ttl, and once primary_start_timeout: the bound of the second phase
+REST_LOOPS = 3
+# Moments that are moved on and on; consent is given anew while failsafe mode is active.
+TIMES = frozenset(
+    {*("status_at", "consented_until", "consented_to"), *("failsafe_until", "failsafe_lease")}
+)
+ROUTINE = (
+    Answer,
+    ArmFence,
+    AskFailsafe,
+    AskLeader,
+    AskPeers,
+    Hold,
+    PublishMember,
+    RenewLock,
+    Report,
+    WriteStatus,
+)
+
+
+@dataclass
+class Outcome:
+    """What a run came to.  `steps` are those that were carried out, with names and moments."""
+
+    violations: list[Violation]
+    cycles: int
+    seconds: float
+    steps: tuple[Step, ...]
+    fired: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    healed_after: float | None = None
+
+
+def run(plan: Plan, log: Callable[[float, str, str], None] | None = None) -> Outcome:
+    """Let the world of that plan live; `log(moment, who, what)` is told of every event."""
+    world = World(plan.setup)
+    if log is not None:
+        told = log
+        world.log = lambda name, text: told(world.clock.now, name, text)
+    done: list[Step] = []
+    _schedule(world, plan, done)
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(plan.heal_at, lambda: not world.violations)
+    healed_after = None
+    if not world.violations:
+        world.told("STEP", "every fault ends")
+        heal(world)
+        healed_after = _come_back(world, plan)
+    return Outcome(
+        world.violations,
+        world.cycles,
+        world.clock.now,
+        tuple(done),
+        world.fired,
+        world.counts,
+        healed_after,
+    )
+
+
+def _schedule(world: World, plan: Plan, done: list[Step]) -> None:
+    waiting = [step for step in plan.steps if step.after]
+
+    def act(step: Step, subject: str) -> None:
+        if world.clock.now < plan.heal_at:
+            performed = perform(world, step, subject)
+            if performed is not None:
+                done.append(performed)
+
+    def occurred(what: str, subject: str) -> None:
+        step = next((step for step in waiting if step.after == what), None)
+        if step is not None:
+            waiting.remove(step)
+            world.clock.after(step.at, None, lambda: act(step, subject))
+
+    for step in plan.steps:
+        if not step.after:
+            world.clock.at(step.at, None, lambda s=step: act(s, ""))  # type: ignore[misc]
+    world.on_note.append(occurred)
+
+
+def _come_back(world: World, plan: Plan) -> float | None:
+    """Seconds until everything is well; violations are added where it does not become so."""
+    config = {**plan.setup.config, **(world.store.config or {})}
+    loop = float(config.get("loop_wait_seconds", 10.0))
+    ttl = float(config.get("ttl_seconds", 30.0))
+    patience = float(config.get("primary_start_timeout_seconds", 300.0))
+    began = world.clock.now
+    until = began + HEALING_LOOPS * loop + 2 * ttl + patience
+    while world.clock.now < until and not world.violations:
+        world.clock.run(world.clock.now + loop / 2, lambda: not world.violations)
+        if not unfinished(world.ending()):
+            took = world.clock.now - began
+            _rest(world, loop)
+            return took
+    if not world.violations:
+        world._violated(unfinished(world.ending()))
+    return None
+
+
+def _rest(world: World, loop: float) -> None:
+    """Nothing happens any more: decisions must come to rest."""
+    world.writes = False
+    world.clock.run(world.clock.now + 6 * loop, lambda: not world.violations)
+    stirring: set[str] = set()
+    until = world.clock.now + REST_LOOPS * loop
+    while world.clock.now < until and not world.violations:
+        world.clock.run(world.clock.now + loop / 7, lambda: not world.violations)
+        for name, host in world.hosts.items():
+            decision = host.daemon.decision if host.daemon is not None else None
+            for action in decision.actions if decision is not None else ():
+                keeps_time = isinstance(action, Remember) and set(action.changes) <= TIMES
+                if not isinstance(action, ROUTINE) and not keeps_time:
+                    stirring.add(f"{name}: {type(action).__name__}")
+    if not world.violations:
+        world._violated(unfinished(world.ending(tuple(sorted(stirring)))))

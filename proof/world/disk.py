@@ -1,0 +1,101 @@
+"""What a host's disk holds: the data directory, and what the daemon keeps beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.state import ControlData, DataDirectory, DirectoryKind, Memory, Slot
+from proof.world.wal import Branch
+
+STANDBY_STATES = frozenset({"in archive recovery", "shut down in recovery"})
+
+
+class Disk:
+    """A data directory.  `branch` and `end` are the WAL that is safely in it."""
+
+    def __init__(self, rewindable: bool) -> None:
+        self.kind = DirectoryKind.EMPTY
+        self.rewindable = rewindable
+        self.system_identifier = ""
+        self.branch = Branch(1, None, 0)
+        self.end = 0
+        self.newest_timeline = 1
+        self.state = "shut down"  # pg_control's
+        self.checkpoint_lsn = 0
+        self.checkpoint_timeline = 1
+        self.min_recovery_lsn = 0
+        self.min_recovery_timeline = 0
+        self.consistent_at = 0  # not before this position may a standby answer
+        self.standby_signal = False
+        self.upstream: str | None = None  # whom the written configuration names
+        self.upstream_slot: str | None = None  # and its primary_slot_name
+        self.recovery_written = False  # whether the written files are a standby's
+        self.parameters = 0  # version of the parameters in the written files
+        self.sync_names: str | None = None  # synchronous_standby_names in the written files
+        self.slots: dict[str, int] = {}
+        self.writer: object = None  # of `branch`: whose last byte of it is here
+        self.unfinished = False  # being filled: a look says that it is empty
+        self.half_rewound = False
+        self.memory = Memory()  # memory.json
+        self.config: Mapping[str, Any] | None = None  # the kept copy of the dynamic configuration
+        self.set_aside = 0  # how many half-made directories were moved away
+
+    def copy_wal_of(self, other: Disk) -> None:
+        """Take over identity and WAL of another directory, as a base backup does."""
+        self.kind = DirectoryKind.VALID
+        self.system_identifier = other.system_identifier
+        self.branch, self.end = other.branch, other.end
+        self.newest_timeline = other.newest_timeline
+        self.checkpoint_lsn = other.checkpoint_lsn
+        self.checkpoint_timeline = other.branch.timeline
+        self.min_recovery_lsn, self.min_recovery_timeline = self.end, self.branch.timeline
+        self.consistent_at = self.end
+        self.parameters = other.parameters
+        self.sync_names = other.sync_names  # configuration files are copied too
+        self.state = "in production"
+        self.writer = None
+        self.slots = {}
+
+    def empty(self) -> None:
+        """Remove everything in the data directory."""
+        kept = (self.memory, self.config, self.set_aside)
+        self.__init__(self.rewindable)  # type: ignore[misc]
+        self.memory, self.config, self.set_aside = kept
+
+    def look(self, *, running: bool, identifier_seen: str) -> DataDirectory:
+        """What the shell finds there."""
+        if not running and self.unfinished:
+            return DataDirectory(DirectoryKind.EMPTY)
+        if self.kind is not DirectoryKind.VALID:
+            return DataDirectory(self.kind)
+        if running:
+            signal = self.standby_signal
+            return DataDirectory(
+                self.kind, system_identifier=identifier_seen, standby_signal=signal
+            )
+        return DataDirectory(
+            self.kind,
+            system_identifier=self.system_identifier,
+            control=ControlData(
+                self.state,
+                self.checkpoint_lsn,
+                self.checkpoint_timeline,
+                self.min_recovery_lsn if self.state in STANDBY_STATES else 0,
+                self.min_recovery_timeline if self.state in STANDBY_STATES else 0,
+                self.rewindable,
+            ),
+            standby_signal=self.standby_signal,
+        )
+
+    def slot_rows(self, active: Mapping[str, int]) -> tuple[Slot, ...]:
+        """pg_replication_slots; `active` holds the walsender of each slot that is in use."""
+        return tuple(
+            Slot(
+                name,
+                active=name in active,
+                active_pid=active.get(name),
+                restart_lsn=self.slots[name] or None,
+            )
+            for name in sorted(self.slots)
+        )

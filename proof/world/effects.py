@@ -1,0 +1,390 @@
+"""Carrying a decision out in the model, as `shell/effects/` does: in order, until one fails.
+
+Each lane's actions are matched completely; `assert_never` lets mypy refuse an action that the
+shell can carry out and the model cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, assert_never
+
+from engine import actions as a
+from engine import views
+from engine.actions import HEARTBEATS, Action, JobAction, LoopAction, SideAction, StoreAction
+from engine.state import HistoryLine, Known, Lease, SyncState, Unknown
+from proof.world.events import Steps
+from proof.world.fence import FenceUnavailable, PostmasterGone
+from proof.world.instance import PostgresError
+from proof.world.session import StoreUnavailable
+from shell.effects.executor import CHANGES_THE_WORLD, STORE_PATIENCE_SECONDS
+from shell.effects.side import ASK_LEADER_SECONDS
+
+if TYPE_CHECKING:
+    from proof.world.daemon import Daemon
+
+
+class Executor:
+    """Runs the actions of one decision after another."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.exit: a.Exit | None = None
+
+    def run(self, actions: Iterable[Action]) -> Steps:
+        """Carry the actions out; whether to look again at once, and whether all were done."""
+        again = failed = False
+        for action in actions:
+            if isinstance(action, StoreAction):
+                done = yield from self._run_store(action)
+            elif isinstance(action, JobAction):
+                done = self._start_job(action)
+            elif isinstance(action, SideAction):
+                done = self._start_side(action)
+            else:
+                done = self._run_here(action)
+            if not done:
+                failed = True
+                if not isinstance(action, HEARTBEATS) or self._daemon.lease.refused:
+                    return again, failed
+            again = again or isinstance(action, CHANGES_THE_WORLD)
+        return again, failed
+
+    # --- the store's lane -------------------------------------------------------------------------
+
+    def _run_store(self, action: StoreAction) -> Steps:
+        work = self._store_work(action)
+        try:
+            done = yield from self._daemon.store_lane.run(work, STORE_PATIENCE_SECONDS)
+        except StoreUnavailable:
+            return False
+        return bool(done)
+
+    def _store_work(self, action: StoreAction) -> Steps:
+        store, name = self._daemon.world.store, self._daemon.host.name
+        match action:
+            case a.AcquireLock():
+                return self._acquire()
+            case a.RenewLock():
+                return self._renew(create=action.create)
+            case a.ReleaseLock():
+                return self._release(action)
+            case a.PublishMember():
+                return self._publish(action.document)
+            case a.WithdrawMember():
+                return self._withdraw()
+            case a.ClaimFounding():
+                held = lambda: store.cluster.founder  # noqa: E731
+                return self._create(lambda: store.create_founder(name), held, name)
+            case a.DropFounder():
+                return self._delete(lambda: store.drop_founder(action.revision))
+            case a.CreateInitialize():
+                return self._create_initialize(action.system_identifier)
+            case a.WriteInitialize():
+                return self._write_initialize(action.system_identifier)
+            case a.DeleteInitialize():
+                return self._put(initialize=None)
+            case a.WriteConfig():
+                return self._write_config()
+            case a.WriteStatus():
+                return self._put(
+                    optime=action.optime,
+                    slots=dict(sorted(action.slots.items())),
+                    retain_slots=tuple(sorted(action.retain_slots)),
+                )
+            case a.WriteHistory():
+                return self._put(history=_stamped(action))
+            case a.WriteFailsafe():
+                return self._write_failsafe(action)
+            case a.WriteSync():
+                return self._write_sync(action)
+            case a.DeleteSync():
+                return self._delete(lambda: store.write_sync(None, action.revision))
+            case a.ClearFailover():
+                return self._delete(lambda: store.clear_failover(action.revision))
+            case _:
+                assert_never(action)
+
+    def _change(self, do: Callable[[bool], Any]) -> Steps:
+        return self._daemon.session.change(do, self._daemon.deadline())
+
+    def _acquire(self) -> Steps:
+        daemon = self._daemon
+        sent_at, ttl = daemon.now(), daemon.policy.ttl_seconds
+        session, name = daemon.session.lease, daemon.host.name
+        won = yield from self._change(lambda _: daemon.world.store.acquire(name, ttl, session))
+        if won:
+            daemon.lease = Lease(sent_at, ttl)
+        return won
+
+    def _renew(self, *, create: bool) -> Steps:
+        daemon = self._daemon
+        sent_at, ttl = daemon.now(), daemon.policy.ttl_seconds
+        session, name, store = daemon.session.lease, daemon.host.name, daemon.world.store
+        ours = yield from self._change(lambda _: store.renew(name, ttl, session, create=create))
+        if ours:
+            daemon.lease = Lease(sent_at, ttl)
+        else:
+            daemon.lease = replace(daemon.lease, refused=True)
+        return ours
+
+    def _release(self, action: a.ReleaseLock) -> Steps:
+        daemon = self._daemon
+        daemon.lease = Lease(None, daemon.policy.ttl_seconds)
+        if action.final_lsn is not None:
+            yield from self._put(optime=action.final_lsn)
+        name, store = daemon.host.name, daemon.world.store
+        held_on = store.leader_session
+        try:
+            yield from self._change(lambda _: store.release(name, held_on))
+        except StoreUnavailable:
+            daemon.session.lease = object()  # carried out late, it must not meet a renewal
+            raise
+        return True
+
+    def _publish(self, document: Mapping[str, Any]) -> Steps:
+        daemon, at = self._daemon, self._daemon.now()
+        member = daemon.host.member_record(document)
+        store, session, ttl = daemon.world.store, daemon.session.lease, daemon.policy.ttl_seconds
+        yield from self._change(lambda _: store.publish(member, document, ttl, session))
+        daemon.published, daemon.published_at = document, at
+        return True
+
+    def _withdraw(self) -> Steps:
+        name = self._daemon.host.name
+        yield from self._change(lambda _: self._daemon.world.store.withdraw(name))
+        self._daemon.published = None
+        return True
+
+    def _put(self, **fields: Any) -> Steps:
+        yield from self._change(lambda _: self._daemon.world.store.write(**fields))
+        return True
+
+    def _create(self, create: Callable[[], bool], held: Callable[[], Any], value: Any) -> Steps:
+        """A lost answer and our own value: it cannot be told who wrote it."""
+
+        def do(after_loss: bool) -> bool | None:
+            created = create()
+            return None if not created and after_loss and held() == value else created
+
+        created = yield from self._change(do)
+        if created is None:
+            raise StoreUnavailable("created by us or by somebody else: an answer was lost")
+        return created
+
+    def _delete(self, delete: Callable[[], bool]) -> Steps:
+        gone = yield from self._change(lambda after_loss: delete() or after_loss)
+        return gone
+
+    def _create_initialize(self, identifier: str) -> Steps:
+        store = self._daemon.world.store
+        created = yield from self._create(
+            lambda: store.create_initialize(identifier),
+            lambda: store.cluster.initialize,
+            identifier,
+        )
+        if not created:
+            yield from self._delete(lambda: store.drop_founder(None))
+        return created
+
+    def _write_initialize(self, identifier: str) -> Steps:
+        store, held = self._daemon.world.store, self._daemon.known_cluster.initialize
+        if held is None:
+            created = yield from self._create(
+                lambda: store.create_initialize(identifier),
+                lambda: store.cluster.initialize,
+                identifier,
+            )
+            return created
+        if held:
+            return held == identifier
+        filled = yield from self._change(
+            lambda after_loss: (
+                store.fill_initialize(identifier)
+                or (after_loss and store.cluster.initialize == identifier)
+            )
+        )
+        return filled
+
+    def _write_config(self) -> Steps:
+        store, config = self._daemon.world.store, self._daemon.host.known_config() or {}
+        yield from self._change(lambda _: store.create_config(config))
+        return True
+
+    def _write_sync(self, action: a.WriteSync) -> Steps:
+        store = self._daemon.world.store
+        wanted = SyncState(action.leader, tuple(sorted(action.standbys)), action.quorum, 0)
+
+        def is_ours() -> bool:
+            held = store.cluster.sync
+            return held is not None and replace(held, revision=0) == wanted
+
+        if not action.revision:
+            done = yield from self._create(lambda: store.write_sync(wanted, 0), is_ours, True)
+            return done
+        done = yield from self._change(
+            lambda lost: store.write_sync(wanted, action.revision) or (lost and is_ours())
+        )
+        return done
+
+    def _write_failsafe(self, action: a.WriteFailsafe) -> Steps:
+        store, members = self._daemon.world.store, dict(sorted(action.members.items()))
+        if not members:
+            done = yield from self._delete(lambda: store.write_failsafe({}, action.revision))
+        elif not action.revision:
+            done = yield from self._create(
+                lambda: store.write_failsafe(members, 0), lambda: store.cluster.failsafe, members
+            )
+        else:
+            done = yield from self._change(
+                lambda lost: (
+                    store.write_failsafe(members, action.revision)
+                    or (lost and store.cluster.failsafe == members)
+                )
+            )
+        return done
+
+    # --- jobs -------------------------------------------------------------------------------------
+
+    def _start_job(self, action: JobAction) -> bool:
+        daemon = self._daemon
+        detail = action.mode if isinstance(action, a.StopPostgres) else ""
+        daemon.world.job_begins(daemon.host.name, action)
+        if isinstance(action, a.StopPostgres):
+            return daemon.jobs.replace(action.kind, detail, self._job_work(action))
+        return daemon.jobs.start(action.kind, detail, self._job_work(action))
+
+    def _job_work(self, action: JobAction) -> Steps:
+        instance = self._daemon.instance
+        match action:
+            case a.RunInitdb():
+                return instance.initdb()
+            case a.CreateRoles():
+                return instance.create_roles()
+            case a.Clone():
+                assert action.source is not None, "standby clusters are not modelled"
+                return instance.clone(action.source)
+            case a.StartPostgres():
+                return instance.start(
+                    action.role, action.upstream, action.timeout_seconds, action.begin_before
+                )
+            case a.StopPostgres():
+                return instance.stop(action.mode, checkpoint_first=action.checkpoint_first)
+            case a.Promote():
+                return instance.promote(action.timeout_seconds)
+            case a.RecoverFromCrash():
+                return instance.recover_from_crash()
+            case a.Rewind():
+                return instance.rewind(action.source)
+            case a.RemoveDataDirectory():
+                return instance.remove_data_directory()
+            case a.CopySlots():
+                raise AssertionError("logical slots are not modelled")
+            case _:
+                assert_never(action)
+
+    # --- beside the loop --------------------------------------------------------------------------
+
+    def _start_side(self, action: SideAction) -> bool:
+        work = self._side_work(action)
+        self._daemon.side.start(type(action).__name__, lambda: work, about=action)
+        return True
+
+    def _side_work(self, action: SideAction) -> Steps:
+        instance = self._daemon.instance
+        match action:
+            case a.Follow():
+                return self._briefly(lambda: instance.follow(action.upstream))
+            case a.ApplyConfiguration():
+                return self._briefly(instance.apply_configuration)
+            case a.SetSyncNames():
+                return instance.set_sync_names(action.text)
+            case a.CreateSlots():
+                return self._briefly(lambda: instance.change_slots(action.names, ()))
+            case a.DropSlots():
+                return self._briefly(lambda: instance.change_slots((), action.names))
+            case a.AdvanceSlots():
+                return self._briefly(lambda: instance.advance_slots(dict(action.positions)))
+            case a.RunCheckpoint():
+                return instance.checkpoint()
+            case a.AskPeers():
+                return self._daemon.ask_peers(action.names, action.timeout_seconds)
+            case a.AskLeader():
+                return self._ask_leader(action)
+            case a.CreateLogicalSlots() | a.AskSlots():
+                raise AssertionError("logical slots are not modelled")
+            case _:
+                assert_never(action)
+
+    def _briefly(self, work: Callable[[], None]) -> Steps:
+        yield self._daemon.host.seconds_for("side")
+        work()
+
+    def _ask_leader(self, action: a.AskLeader) -> Steps:
+        daemon, asked_at = self._daemon, self._daemon.now()
+        try:
+            told = yield from daemon.instance.leader_timeline(action.leader, ASK_LEADER_SECONDS)
+        except PostgresError as error:
+            former = daemon.leader_timeline
+            since = former.since if isinstance(former, Unknown) else asked_at
+            daemon.leader_timeline = Unknown(since, str(error))
+            raise
+        daemon.leader_timeline = Known(replace(told, asked_at=asked_at), asked_at)
+
+    # --- at once ----------------------------------------------------------------------------------
+
+    def _run_here(self, action: LoopAction) -> bool:
+        daemon = self._daemon
+        match action:
+            case a.ArmFence():
+                return self._arm(action)
+            case a.DisarmFence():
+                self._disarm()
+            case a.AskFailsafe():
+                daemon.ask_failsafe(action)
+            case a.Remember():
+                daemon.memory = replace(daemon.memory, **action.changes)
+            case a.Answer():
+                daemon.answer(action.request_id, action.status, action.text)
+            case a.Exit():
+                self.exit = action
+            case a.MoveDataDirectory():
+                daemon.host.disk.empty()
+                daemon.host.disk.set_aside += 1
+            case a.Report():
+                daemon.report(action.text)
+            case a.ReadConfiguration() | a.RunCallback() | a.Hold():
+                pass
+            case a.ActivateWatchdog() | a.FeedWatchdog() | a.CloseWatchdog():
+                raise AssertionError("no host of this model has a watchdog")
+            case _:
+                assert_never(action)
+        return True
+
+    def _arm(self, action: a.ArmFence) -> bool:
+        client = self._daemon.fence_client
+        ends = views.certain_until(self._daemon.lease, self._daemon.memory)
+        if client is None or ends is None:
+            return not action.required
+        kill_at = ends - action.before_end_seconds
+        try:
+            client.guard().arm(action.pid, kill_at, action.grace_seconds)
+        except PostmasterGone:
+            return True
+        except FenceUnavailable:
+            return not action.required
+        return True
+
+    def _disarm(self) -> None:
+        client = self._daemon.fence_client
+        if client is not None:
+            try:
+                client.guard().disarm()
+            except FenceUnavailable as error:
+                self._daemon.report(f"fence: {error}")
+
+
+def _stamped(action: a.WriteHistory) -> tuple[HistoryLine, ...]:
+    stamp = f"epoch {action.epoch:.3f}"
+    return tuple(replace(x, timestamp=x.timestamp or stamp) for x in action.lines)

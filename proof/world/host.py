@@ -1,0 +1,262 @@
+"""A machine: its clocks, its disk, and the processes that run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from engine import views
+from engine.actions import Exit
+from engine.policy import Policy
+from engine.state import (
+    DataDirectory,
+    DirectoryKind,
+    Known,
+    Member,
+    Postgres,
+    Postmaster,
+    Tags,
+    Unknown,
+)
+from engine.state import Server as Answers
+from proof.world.daemon import Daemon
+from proof.world.disk import Disk
+from proof.world.fence import Guard
+from proof.world.server import Server
+from shell import layout
+
+if TYPE_CHECKING:
+    from proof.world.world import World
+
+BOOT_LOCAL_SECONDS = 100.0  # CLOCK_BOOTTIME when its daemon starts for the first time
+WALL_START = 1.8e9
+RESPAWN_SECONDS = (1.0, 6.0)  # the init system starts a dead daemon again
+
+
+class Host:
+    """One member's machine.  `rate` is how fast its clocks go."""
+
+    def __init__(self, world: World, number: int, *, tags: Tags, rate: float) -> None:
+        self.world = world
+        self.name = f"n{number}"
+        self.slot = views.slot_name(self.name)
+        self.rate = rate
+        self.random = Random(f"{world.setup.background}/{self.name}")
+        self.up = True
+        self.disk = Disk(rewindable=world.setup.rewindable)
+        self.server: Server | None = None
+        self.guard: Guard | None = None
+        self.daemon: Daemon | None = None
+        self.wanted_running = True  # an operator wants the daemon to run,
+        self.start_again = False  # or to run again once it has ended
+        self.failed = False  # its last daemon ended with an error
+        self.tags = tags
+        self.address = f"10.0.0.{number}:5432"
+        self.me = self.member_record({}, tags)
+        self.silent_until = 0.0
+        self.slow_until = 0.0
+        self.slow_seconds = 0.0
+        self.wall_offset = 0.0
+        self.troubles: dict[str, list[float | str]] = {}
+        self._booted_at = world.clock.now
+        self._boot_local = BOOT_LOCAL_SECONDS + number
+
+    # --- clocks -----------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """CLOCK_BOOTTIME here."""
+        return self._boot_local + (self.world.clock.now - self._booted_at) * self.rate
+
+    def wall(self) -> float:
+        """Seconds since 1970, as this machine believes."""
+        return WALL_START + self.wall_offset + self.world.clock.now * self.rate
+
+    def true_moment(self, local: float) -> float:
+        """When this machine's clock shows that."""
+        return self._booted_at + (local - self._boot_local) / self.rate
+
+    def true_seconds(self, local_seconds: float) -> float:
+        """How long that many of its seconds are."""
+        return local_seconds / self.rate
+
+    # --- chance -----------------------------------------------------------------------------------
+
+    def between(self, low: float, high: float) -> Any:
+        """Draw something in between; whole if both ends are."""
+        if isinstance(low, int) and isinstance(high, int):
+            return self.random.randint(low, high)
+        return self.random.uniform(low, high)
+
+    def seconds_for(self, work: str) -> float:
+        """Draw how long that work takes here, this time."""
+        planned = self.troubles.get(work)
+        if planned and isinstance(planned[0], float):
+            seconds = planned.pop(0)
+            assert isinstance(seconds, float)
+            return seconds
+        return self.world.setup.seconds[work] * (0.5 + self.random.random())
+
+    def failure_of(self, work: str) -> str:
+        """Why that work fails this time; mostly empty."""
+        planned = self.troubles.get(work)
+        if planned and isinstance(planned[0], str):
+            return str(planned.pop(0))
+        return ""
+
+    def look_seconds(self) -> float:
+        """How long a look at PostgreSQL takes now."""
+        return self.slow_seconds if self.slow_until > self.world.clock.now else 0.0
+
+    # --- identity and configuration ---------------------------------------------------------------
+
+    def address_of(self, name: str | None) -> str | None:
+        """host:port of a member."""
+        return None if name is None else self.world.hosts[name].address
+
+    def member_record(self, document: Mapping[str, Any], tags: Tags | None = None) -> Member:
+        """The member as others read it from the store."""
+        told = {
+            "conn_url": f"postgres://{self.address}/postgres",
+            "api_url": f"http://{self.name}:8008/patroni",
+            **document,
+        }
+        member = layout.parse_member(self.name, told)
+        return member if tags is None else replace(member, version="4.1.5", tags=tags)
+
+    def policy_of(self, config: Mapping[str, Any] | None) -> Policy:
+        """The policy that follows from that dynamic configuration."""
+        return self.world.policy_of(self, config)
+
+    def known_config(self) -> Mapping[str, Any] | None:
+        """The dynamic configuration that the daemon goes by."""
+        config = self.daemon.config if self.daemon is not None else self.disk.config
+        return config if config is not None else self.world.setup.config
+
+    def wanted_parameters(self) -> int:
+        """The version of PostgreSQL's parameters in that configuration."""
+        config = self.known_config()
+        return int(config.get("parameters", 0)) if config is not None else 0
+
+    def unseen_postgres(self) -> Postgres:
+        """What a daemon knows before its first look."""
+        nothing = DataDirectory(DirectoryKind.ALIEN, "not looked at yet")
+        return Postgres(nothing, None, Unknown(self.now(), "not yet"))
+
+    def postmaster(self, server: Server) -> Postmaster:
+        """The process as it is seen."""
+        return replace(server.identity, frozen=True) if server.frozen else server.identity
+
+    @staticmethod
+    def with_server(seen: Postgres, answers: Known[Answers] | Unknown) -> Postgres:
+        """The same look with other answers."""
+        return replace(seen, server=answers)
+
+    @staticmethod
+    def marked(seen: Postgres, *, outdated: bool, checkpointing: bool) -> Postgres:
+        """The look as the snapshot carries it."""
+        if not outdated and not checkpointing:
+            return seen
+        return replace(seen, outdated=outdated, checkpointing=checkpointing)
+
+    # --- processes --------------------------------------------------------------------------------
+
+    def start_daemon(self) -> None:
+        """The init system starts the daemon, if the machine is up and it is wanted."""
+        if self.up and self.wanted_running and self.daemon is None:
+            self.daemon = Daemon(self)
+            self.world.told(self.name, "daemon starts")
+            self.daemon.start()
+
+    def daemon_left(self, order: Exit) -> None:
+        """The daemon has ended by itself; after an error the init system tries again."""
+        self.daemon = None
+        self.world.told(self.name, f"daemon ends with {order.code}: {order.why}")
+        self.failed = bool(order.code)
+        self.wanted_running = self.start_again or self.failed
+        if self.wanted_running:
+            self._respawn()
+
+    def kill_daemon(self) -> None:
+        """SIGKILL to the daemon; PostgreSQL and the fence are left running."""
+        if self.daemon is not None:
+            self.daemon.die()
+            self.daemon = None
+            self._respawn()
+
+    def _respawn(self) -> None:
+        seconds = self.between(*RESPAWN_SECONDS)
+        self.world.clock.after(seconds, None, self.start_daemon)
+
+    def start_server(self, role: str) -> None:
+        """A postmaster is started."""
+        assert self.server is None
+        self.server = Server(self, role)
+
+    def server_ended(self, server: Server) -> None:
+        """The postmaster is gone: whoever holds a pidfd of it knows."""
+        self.server = None
+        if self.guard is not None:
+            self.guard.server_ended(server)
+        if self.daemon is not None:
+            self.daemon.wake()
+        self.world.look(self.name)
+
+    def crash(self) -> None:
+        """The machine loses power; its disk stays."""
+        if not self.up:
+            return
+        self.up = False
+        if self.daemon is not None:
+            self.daemon.die()
+            self.daemon = None
+        if self.guard is not None:
+            self.guard.life.end()
+            self.guard = None
+        if self.server is not None:
+            self.server.end()
+        self.world.frozen_hosts.pop(self.name, None)
+
+    def boot(self) -> None:
+        """The machine comes back, and CLOCK_BOOTTIME begins anew."""
+        if self.up:
+            return
+        self.up = True
+        self._booted_at, self._boot_local = self.world.clock.now, 10.0
+        self.start_daemon()
+
+    def freeze(self) -> None:
+        """The whole machine is suspended; its clocks go on."""
+        self.world.frozen_hosts[self.name] = self.world.frozen_hosts.get(self.name, 0) + 1
+        for life in self._lives():
+            life.freeze()
+        self.world.look(self.name)
+
+    def thaw(self) -> None:
+        """The machine goes on; the fence is first to act on what it missed."""
+        left = self.world.frozen_hosts.get(self.name, 0) - 1
+        if left < 0:
+            return
+        if left:
+            self.world.frozen_hosts[self.name] = left
+        else:
+            self.world.frozen_hosts.pop(self.name)
+        guard, server = self.guard, self.server
+        overdue = guard is not None and guard.phase == "armed" and guard.kill_at <= self.now()
+        if overdue and not left and server is not None:
+            # What a backend can still answer in the milliseconds before is not modelled.
+            self.world.fence_fires(self)
+            server.end()
+        for life in self._lives():
+            if life.alive:
+                life.thaw()
+        self.world.look(self.name)
+
+    def _lives(self) -> list[Any]:
+        lives = [self.guard.life] if self.guard is not None else []
+        if self.server is not None:
+            lives.append(self.server.life)
+        if self.daemon is not None:
+            lives += [self.daemon.life, self.daemon.loop]
+        return lives

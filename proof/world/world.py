@@ -1,0 +1,338 @@
+"""The whole: hosts, store, network, clients, and the checkers that only observe.
+
+Belongs here: putting the parts together, what they report, and what the invariants are asked.
+Does not belong here: which faults happen (`proof/simulator/steps.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from engine import quorum
+from engine.actions import Hold, JobAction, StopPostgres
+from engine.decide import Decision
+from engine.policy import Policy
+from engine.rendering import action_text, render_short
+from engine.state import ReplicationRow, Snapshot, Tags
+from proof import invariants
+from proof.invariants import Ending, Node, Toleration, Violation
+from proof.world.events import Clock, Life, Steps, Task
+from proof.world.host import Host
+from proof.world.network import Network
+from proof.world.server import Server
+from proof.world.setup import Setup
+from proof.world.store import Store
+from proof.world.streaming import diverged
+from proof.world.wal import Branch, contains, opened_twice
+
+
+class World:
+    """One model world.  `violations` is empty as long as everything holds."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.clock = Clock()
+        self.random = Random(f"{setup.background}/world")
+        self.network = Network(Random(f"{setup.background}/network"), setup.network_seconds)
+        slack = Random(f"{setup.background}/store")
+        self.store = Store(
+            self.clock,
+            rate=setup.store_rate,
+            slack=lambda: slack.uniform(0.0, setup.store_slack_seconds),
+        )
+        self.store.on_leader = self._leader_changed
+        self.network.on_change.append(self._network_changed)
+        self.frozen_hosts: dict[str, int] = {}
+        self.violations: list[Violation] = []
+        self.tolerated: set[Toleration] = set()
+        self.cycles = 0
+        self.fired: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.log: Callable[[str, str], None] | None = None
+        self.on_note: list[Callable[[str, str], None]] = []
+        self.writes = True
+        self._numbers: dict[str, int] = {"pid": 1000, "commit": 0, "identifier": 0}
+        self._roots: dict[str, Branch] = {}
+        self._promised: list[Branch] = []
+        self._writers: frozenset[str] = frozenset()
+        self._rules: dict[str, quorum.Names | None] = {"": None}
+        self._policies: dict[str, tuple[Mapping[str, Any] | None, Policy]] = {}
+        self._routine: dict[str, tuple[str, ...]] = {}
+        tags = setup.tags or (Tags(),) * setup.nodes
+        rates = setup.rates or (1.0,) * setup.nodes
+        self.hosts: dict[str, Host] = {}
+        for number in range(1, setup.nodes + 1):
+            host = Host(self, number, tags=tags[number - 1], rate=rates[number - 1])
+            self.hosts[host.name] = host
+        Task(self.clock, Life(), self._clients()).start()
+
+    # --- numbers and names ------------------------------------------------------------------------
+
+    def _next(self, what: str) -> int:
+        self._numbers[what] += 1
+        return self._numbers[what]
+
+    def new_pid(self) -> int:
+        """A process number that nobody had before."""
+        return self._next("pid")
+
+    def new_identifier(self) -> str:
+        """A system identifier that no cluster had before."""
+        return f"74{self._next('identifier'):017d}"
+
+    def root(self, identifier: str) -> Branch:
+        """The first timeline of that system."""
+        return self._roots.setdefault(identifier, Branch(1, None, 0))
+
+    def policy_of(self, host: Host, config: Mapping[str, Any] | None) -> Policy:
+        """The policy under that configuration; the same object for the same configuration."""
+        kept = self._policies.get(host.name)
+        if kept is None or kept[0] is not config:
+            kept = (config, self.setup.policy(config, "{}"))
+            self._policies[host.name] = kept
+        return kept[1]
+
+    def is_silent(self, name: str) -> bool:
+        """Whether that machine answers nothing at all, so that who asks waits in vain."""
+        host = self.hosts[name]
+        frozen = host.daemon is not None and bool(host.daemon.life.frozen)
+        return not host.up or name in self.frozen_hosts or frozen
+
+    def sync_rule(self, text: str) -> quorum.Names | None:
+        """What a synchronous_standby_names asks; None: no commit waits."""
+        if text not in self._rules:
+            names = quorum.names_of(text)
+            self._rules[text] = names if names.needed else None
+        return self._rules[text]
+
+    def replication_rows(self, server: Server) -> tuple[ReplicationRow, ...]:
+        """pg_stat_replication of that server."""
+        rule = self.sync_rule(server.obeyed_names)
+        rows = []
+        for link in server.links:
+            name = link.down.host.name
+            state, priority = "async", 0
+            if rule is not None and name in rule.members:
+                everybody = rule.needed == len(rule.members)
+                priority, state = 1, "sync" if everybody else "quorum"
+            rows.append(
+                ReplicationRow(
+                    name,
+                    "streaming",
+                    state,
+                    priority,
+                    flush_lsn=link.flushed,
+                    write_lsn=link.flushed,
+                    replay_lsn=link.flushed,
+                    pid=link.pid,
+                )
+            )
+        return tuple(sorted(rows, key=lambda row: row.application_name))
+
+    # --- clients ----------------------------------------------------------------------------------
+
+    def _clients(self) -> Steps:
+        random = Random(f"{self.setup.background}/clients")
+        while True:
+            yield self.setup.write_every_seconds * (0.2 + 1.6 * random.random())
+            if not self.writes:
+                continue
+            size = random.randint(60, self.setup.biggest_write)
+            for host in self.hosts.values():
+                server = host.server
+                if server is not None and server.acknowledges:
+                    self.counts["commits"] += 1
+                    server.commit(self._next("commit"), size, self._count)
+
+    def _count(self, synchronous: bool) -> None:
+        self.counts["synchronous" if synchronous else "asynchronous"] += 1
+
+    def promise(self, branch: Branch, lsn: int) -> None:
+        """A client was told that a commit is on a synchronous standby."""
+        if not branch.promised:
+            self._promised.append(branch)
+        branch.promised = max(branch.promised, lsn)
+
+    def missing(self, host: Host) -> tuple[int, ...]:
+        """The promised commits that this host's WAL lacks."""
+        disk, found = host.disk, []
+        for branch in self._promised:
+            if contains(disk.branch, disk.end, branch, branch.promised):
+                continue
+            found += [
+                number
+                for lsn, number, synchronous in branch.told
+                if synchronous and not contains(disk.branch, disk.end, branch, lsn)
+            ]
+        return tuple(found)
+
+    def lost_commits(self, host: Host) -> int:
+        """How many acknowledged commits, synchronous or not, are not in this host's WAL."""
+        branches: dict[int, Branch] = {}
+        for other in self.hosts.values():
+            for branch in (other.disk.branch, *other.disk.branch.limits):
+                branches[id(branch)] = branch
+        disk = host.disk
+        return sum(
+            not contains(disk.branch, disk.end, branch, lsn)
+            for branch in branches.values()
+            for lsn, _, _ in branch.told
+        )
+
+    # --- what the parts report --------------------------------------------------------------------
+
+    def told(self, name: str, text: str) -> None:
+        """A line for the log."""
+        if self.log is not None:
+            self.log(name, text)
+
+    def note(self, occurrence: str, name: str) -> None:
+        """Something happened at which a fault may be planned."""
+        for told in tuple(self.on_note):
+            told(occurrence, name)
+
+    def decided(self, name: str, s: Snapshot, decision: Decision) -> None:
+        """A node has decided: the output checker looks at it."""
+        self.fired.update(decision.fired)
+        found = invariants.broken_by_decision(s, decision)
+        if found:
+            self._violated(found)
+        if self.log is not None and decision.fired != self._routine.get(name):
+            self._routine[name] = decision.fired
+            acts = [x for x in decision.actions if not isinstance(x, Hold)]
+            if acts or found:
+                self.log(name, render_short(decision))
+
+    def job_begins(self, name: str, action: JobAction) -> None:
+        """Long work is begun."""
+        self.told(name, action_text(action))
+        occurrence = type(action).__name__
+        if isinstance(action, StopPostgres):
+            occurrence += f" {action.mode}"
+        self.counts[f"job {occurrence}"] += 1
+        self.note(occurrence, name)
+
+    def _leader_changed(self, owner: str | None) -> None:
+        self.told("store", f"the leader key is {owner or 'gone'}")
+        for host in self.hosts.values():
+            if host.server is not None and host.server.promoting and owner != host.name:
+                host.server.kept_the_lock = False
+        self.note("lock free" if owner is None else "lock taken", owner or "")
+
+    def _network_changed(self) -> None:
+        for host in self.hosts.values():
+            if host.server is not None:
+                for link in tuple(host.server.links):
+                    link.network_changed()
+
+    def fence_fires(self, host: Host) -> None:
+        """A deadline has passed."""
+        self.counts["fence fired"] += 1
+        self.told(host.name, "the fence ends PostgreSQL")
+        daemon = host.daemon
+        if daemon is not None and daemon.publication is not None:
+            s = daemon.publication[0]
+            if s.policy.pause and not daemon.life.frozen and not daemon.loop.frozen:
+                node = Node(host.name, acted_unasked="the fence ended PostgreSQL")
+                self._check((node,), paused=True)
+        self.note("fence fires", host.name)
+
+    # --- checks -----------------------------------------------------------------------------------
+
+    def look(self, name: str) -> None:
+        """Something about that server has changed: see who can acknowledge writes now."""
+        writers = frozenset(
+            h.name for h in self.hosts.values() if h.server is not None and h.server.acknowledges
+        )
+        if writers != self._writers:
+            new, self._writers = writers - self._writers, writers
+            self.told(name, f"can acknowledge writes: {', '.join(sorted(writers)) or 'nobody'}")
+            if new or len(writers) > 1:
+                self._check(self._nodes())
+
+    def promoted(self, name: str) -> None:
+        """A promotion has ended: see whether the lock was kept, and nothing promised lost."""
+        self.counts["promotions"] += 1
+        self._writers = self._writers | {name}
+        self.told(name, f"is promoted to timeline {self.hosts[name].disk.branch.timeline}")
+        self._check(self._nodes(promoted=name))
+        self.note("promoted", name)
+
+    def streams(self, host: Host, up: Host) -> None:
+        """A WAL receiver has connected."""
+        self.told(host.name, f"streams from {up.name}")
+        if diverged(up.disk, host.disk):
+            if opened_twice(host.disk.branch, up.disk.branch, host.name):
+                self.counts["replicas on a timeline that was opened twice"] += 1
+                self.tolerated.add(Toleration.TIMELINE_OPENED_TWICE)
+            self._check((Node(host.name, streams=True, diverged=True),))
+
+    def found_half_made(self, name: str) -> None:
+        """A directory that pg_rewind left half-made is started."""
+        self._check((Node(name, half_made=True, starts=True),))
+
+    def _nodes(self, promoted: str = "") -> tuple[Node, ...]:
+        return tuple(self._node(host, promoted == host.name) for host in self.hosts.values())
+
+    def _node(self, host: Host, promoted: bool) -> Node:
+        server = host.server
+        if server is None:
+            return Node(host.name)
+        up = server.upstream
+        return Node(
+            host.name,
+            acknowledges=server.acknowledges,
+            promoting=server.promoting,
+            promoted_now=promoted,
+            kept_the_lock=server.kept_the_lock,
+            streams=up is not None,
+            diverged=up is not None and diverged(up.up.host.disk, host.disk),
+            missing=self.missing(host) if server.acknowledges else (),
+        )
+
+    def _check(self, nodes: tuple[Node, ...], *, paused: bool = False) -> None:
+        tolerated = frozenset(self.tolerated)
+        if self._is_paused_somewhere():
+            tolerated |= {Toleration.PAUSED}
+        owner = self.store.cluster.leader
+        found = invariants.broken(invariants.World(nodes, owner, paused, tolerated))
+        if found:
+            self._violated(found)
+
+    def _is_paused_somewhere(self) -> bool:
+        daemons = [h.daemon for h in self.hosts.values()]
+        return any(d is not None and d.policy.pause for d in daemons)
+
+    def _violated(self, found: list[Violation]) -> None:
+        self.violations += found
+        for violation in found:
+            self.told("CHECK", str(violation))
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def ending(self, stirring: tuple[str, ...] = ()) -> Ending:
+        """How the world looks now, for the last question."""
+        if self.store.emptied and not self.store.cluster.initialize:
+            hosts = [host for host in self.hosts.values() if host.disk.system_identifier]
+            if all(host.disk.standby_signal or host.failed for host in hosts):
+                self.tolerated.add(Toleration.LOST_WITHOUT_A_PRIMARY)
+        return Ending(
+            self._nodes(),
+            self.store.cluster.leader,
+            frozenset(name for name in self.hosts if self.waits_for_operator(name)),
+            stirring,
+            frozenset(self.tolerated),
+        )
+
+    def waits_for_operator(self, name: str) -> bool:
+        """Whether the last decision there waits for a person, or its daemon ends with an error."""
+        daemon = self.hosts[name].daemon
+        if self.hosts[name].failed:
+            return True
+        if daemon is None or daemon.decision is None:
+            return False
+        holds = [x.waiting_for for x in daemon.decision.actions if isinstance(x, Hold)]
+        return any(text.startswith(("an operator", "the operator")) for text in holds)
