@@ -171,6 +171,7 @@ class Host:
 
     def daemon_left(self, order: Exit) -> None:
         """The daemon has ended by itself; after an error the init system tries again."""
+        self._leave_server()
         self.daemon = None
         self.world.told(self.name, f"daemon ends with {order.code}: {order.why}")
         self.failed = bool(order.code)
@@ -181,9 +182,15 @@ class Host:
     def kill_daemon(self) -> None:
         """SIGKILL to the daemon; PostgreSQL and the fence are left running."""
         if self.daemon is not None:
+            self._leave_server()
             self.daemon.die()
             self.daemon = None
             self._respawn()
+
+    def _leave_server(self) -> None:
+        """In maintenance mode there is no fence: until a daemon runs, nobody guards the server."""
+        if self.daemon is not None and self.server is not None:
+            self.server.left_in_pause = self.daemon.policy.pause
 
     def _respawn(self) -> None:
         seconds = self.between(*RESPAWN_SECONDS)

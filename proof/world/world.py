@@ -303,8 +303,13 @@ class World:
             self._violated(found)
 
     def _is_paused_somewhere(self) -> bool:
-        daemons = [h.daemon for h in self.hosts.values()]
-        return any(d is not None and d.policy.pause for d in daemons)
+        """Whether a daemon is in maintenance mode, or left a server behind that it ended in."""
+        for host in self.hosts.values():
+            if host.daemon is not None and host.daemon.policy.pause:
+                return True
+            if host.daemon is None and host.server is not None and host.server.left_in_pause:
+                return True
+        return False
 
     def _violated(self, found: list[Violation]) -> None:
         self.violations += found
