@@ -101,7 +101,8 @@ bench-decide: .venv/ready ## how long decide() and explain() take, into docs/dec
 	$(RUN) -m bench.decision
 # The pairs of changes say nothing new about what is reached, and tracing would make them slow.
 coverage: .venv/ready ## every line and branch of engine/ is reached by the fast tests, or it fails
-	$(PYTEST) -q --cov --cov-report=term -k "not no_pair_of_changes" \
+	$(PYTEST) -q -p no:randomly --hypothesis-seed=1 --cov --cov-report=term-missing:skip-covered \
+	  -k "not no_pair_of_changes" \
 	  $(call layer,unit/engine properties scenarios)
 search: .venv/ready ## walk through every state of small worlds (WORLDS="freeze pause": only these)
 	$(RUN) -m proof.search $(WORLDS)

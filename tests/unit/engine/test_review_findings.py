@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.actions import (
+    Answer,
     CreateInitialize,
     DeleteInitialize,
     DisarmFence,
@@ -12,6 +13,7 @@ from engine.actions import (
     ReleaseLock,
     Remember,
     RenewLock,
+    Report,
     Rewind,
     StartPostgres,
     StopPostgres,
@@ -224,3 +226,19 @@ def test_a_primary_without_any_lease_does_not_stay_writable_for_ever() -> None:
     assert not of(StopPostgres, decide(scene("primary", {"cluster": "silent", "lease": "none"})))
     told = {"cluster": "silent", "lease": "none", "stopping": True}
     assert of(StopPostgres, decide(scene("primary", told)))
+
+
+def test_a_scheduled_restart_has_nobody_to_answer() -> None:
+    """Its end is told in the log: no operator waits for it."""
+    s = scene(
+        "primary",
+        {
+            "memory.restarting_since": 990,
+            "last_job": {"kind": "start", "ok": True, "finished": 999},
+            "memory.job_seen": 999,
+        },
+    )
+    actions = decide(s)
+    assert "request.restart_done" in run(s).fired
+    assert not of(Answer, actions)
+    assert [x.text for x in of(Report, actions)] == ["restarted successfully"]
