@@ -187,11 +187,18 @@ def _system(s: Snapshot) -> str:
 
 
 @fact(_system)
-def belongs_to_another_cluster(s: Snapshot) -> bool:
-    """Our system identifier differs from the cluster's; anything unknown counts as no."""
+def identity_differs(s: Snapshot) -> bool:
+    """Our system identifier is not what `initialize` holds; anything unknown counts as no."""
     view, here = views.cluster(s), views.server(s)
     ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
     return bool(view and view.initialize and ours and view.initialize != ours)
+
+
+@fact(_system)
+def identity_is_unreadable(s: Snapshot) -> bool:
+    """`initialize` holds a text that is no system identifier; unknown counts as no."""
+    view = views.cluster(s)
+    return view is not None and bool(view.initialize) and not (view.initialize or "").isdecimal()
 
 
 @fact(_system)

@@ -14,9 +14,10 @@ from engine.actions import (
 from engine.facts.lease import i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
-    belongs_to_another_cluster,
     directory_was_standby,
     filling_the_directory,
+    identity_differs,
+    identity_is_unreadable,
     look_is_outdated,
     postmaster_runs,
     server_is_silent,
@@ -252,11 +253,34 @@ def _foreign(s: Snapshot) -> str:
     )
 
 
+def _unreadable(s: Snapshot) -> str:
+    view = views.cluster(s)
+    return (
+        f"the key `initialize` holds {(view.initialize or '')[:40] if view else ''!r}, which is no "
+        "system identifier: delete the key, and the leader writes it again"
+    )
+
+
 IDENTITY = Table(
     "identity",
     "Does this data directory belong to the cluster?",
-    applies=(~daemon_is_stopping, belongs_to_another_cluster),
+    applies=(~daemon_is_stopping, identity_differs),
     rules=(
+        Rule(
+            "identity.unreadable_down",
+            "Something else is under `initialize`, and our PostgreSQL is down: leave it down",
+            when=(identity_is_unreadable, ~i_own_the_lock, ~postmaster_runs),
+            then=lambda s: (Report("error", _unreadable(s)), Hold("the operator")),
+            why="Whether this data belongs to the cluster cannot be told.",
+            ends=True,
+        ),
+        Rule(
+            "identity.unreadable",
+            "Something else is under `initialize`: say so and go on",
+            when=(identity_is_unreadable,),
+            then=lambda s: (Report("error", _unreadable(s)),),
+            why="A slip of another program in the store must not end a running cluster.",
+        ),
         Rule(
             "identity.paused_release",
             "Maintenance mode, and we own the lock with a foreign data directory: release it",

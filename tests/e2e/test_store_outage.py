@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shell.processes import now
+from shell.stores.base import Store
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared, sees_the_store
@@ -92,6 +93,8 @@ def test_other_programs_values_under_our_keys_do_no_harm(tmp_path: Path) -> None
         before = [node.postmaster_pid() for node in cluster.nodes]
         for key, text in {
             "config": "not json {",
+            "initialize": '{"another": "program"}',
+            f"members/{leader.name}": "[]",
             "failover": '{"leader": 7, "member": ["n2"], "scheduled_at": "soon"}',
             "history": '[[1], "x", null]',
             "status": '{"optime": "far", "slots": [1, 2]}',
@@ -104,7 +107,10 @@ def test_other_programs_values_under_our_keys_do_no_harm(tmp_path: Path) -> None
         loops_pass(cluster, 5)
         assert cluster.wait_healthy() is leader
         assert [node.postmaster_pid() for node in cluster.nodes] == before
+        assert "`initialize` holds '{" in leader.log_text()
+        keys.delete("initialize", now() + 10)
         keys.put("config", json.dumps(cluster.dynamic), now() + 10)
+        cluster.wait_for(lambda: identity_in(keys).isdecimal(), 20, "the identity again")
         cluster.switchover(leader, cluster.replicas()[0])
         assert cluster.wait_healthy() is not leader
 
@@ -166,6 +172,12 @@ def test_a_daemon_waits_for_a_store_that_is_not_there_yet(tmp_path: Path) -> Non
         )
         cluster.store.start()
         cluster.wait_healthy()
+
+
+def identity_in(keys: Store) -> str:
+    """Return what the store holds under `initialize`; empty when there is no such key."""
+    entry = keys.read(now() + 10).entries.get("initialize")
+    return entry.value if entry else ""
 
 
 def any_writable(cluster: Cluster) -> bool:

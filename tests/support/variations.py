@@ -148,7 +148,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "cluster": (*scenes.STORES.values(), *(Unknown(at, "timed out") for at in AGO)),
     "cluster.when": AGO,
     "cluster.value.leader": (None, *NAMES),
-    "cluster.value.initialize": (None, "", "7409999999999999999"),
+    "cluster.value.initialize": (None, "", "7409999999999999999", '{"a": 1}'),
     "cluster.value.founder": (None, *NAMES),
     "cluster.value.config_present": FLAG,
     "cluster.value.optime": POSITIONS,
