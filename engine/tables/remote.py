@@ -6,9 +6,7 @@ from engine.actions import (
     Follow,
     Hold,
     ReleaseLock,
-    Remember,
     Report,
-    StopPostgres,
     WriteInitialize,
 )
 from engine.facts.lease import lock_is_free, store_answers
@@ -26,7 +24,7 @@ from engine.facts.work import daemon_is_stopping, handover_is_due, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 from engine.tables.handover import request_rules
-from engine.tables.steps import ask_leader, report_foreign
+from engine.tables.steps import ask_leader, report_foreign, stop_diverged
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
@@ -38,15 +36,6 @@ def _adopt(s: Snapshot) -> tuple[Action, ...]:
 def _hand_over(s: Snapshot) -> tuple[Action, ...]:
     names = ", ".join(a.name for a in candidates.wanted(s))
     return (ReleaseLock(None, f"hand-over to {names}"),)
-
-
-def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
-    told = views.told_timeline(s)
-    return (
-        Report("warning", f"diverged: {views.divergence(s)}"),
-        Remember({"diverged_from": told.timeline if told else 0}),
-        StopPostgres("fast", "diverged from the remote primary"),
-    )
 
 
 def _complain(s: Snapshot) -> tuple[Action, ...]:
@@ -116,7 +105,7 @@ REMOTE = Table(
             "remote.diverged",
             "Our WAL is not a part of the remote primary's: stop, so that it can be repaired",
             when=(has_diverged, ~waits_to_retry),
-            then=_stop_diverged,
+            then=lambda s: stop_diverged(s, "the remote primary"),
             why="A diverged standby would wait for ever, or serve what the remote does not have.",
         ),
         Rule(

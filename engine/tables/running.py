@@ -69,7 +69,7 @@ from engine.state import Snapshot
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm
-from engine.tables.steps import ask_leader, follow
+from engine.tables.steps import ask_leader, follow, stop_diverged
 from engine.tables.sync import write_key
 from engine.tables.watchdog import activate_if_wanted
 
@@ -263,15 +263,6 @@ def _claim(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({"raced_on": sync.revision(s)}), *write_key(s, Promise()))
 
 
-def _stop_diverged(s: Snapshot) -> tuple[Action, ...]:
-    told = views.told_timeline(s)
-    return (
-        Report("warning", f"diverged: {views.divergence(s)}"),
-        Remember({"diverged_from": told.timeline if told else 0}),
-        StopPostgres("fast", "diverged from the leader"),
-    )
-
-
 STANDBY = Table(
     "standby",
     "PostgreSQL runs as standby and the lock has an owner, or the store is silent: what now?",
@@ -410,7 +401,7 @@ STANDBY = Table(
             "standby.diverged",
             "Our WAL is not a part of the leader's: stop, so that it can be repaired",
             when=(has_diverged, ~waits_to_retry),
-            then=_stop_diverged,
+            then=lambda s: stop_diverged(s, "the leader"),
             why="A diverged standby would wait for ever, or serve what the cluster does not have.",
         ),
         Rule(

@@ -13,6 +13,7 @@ from engine.actions import (
     Remember,
     Report,
     StartPostgres,
+    StopPostgres,
     WithdrawMember,
 )
 from engine.state import Snapshot
@@ -102,3 +103,13 @@ def report_foreign(s: Snapshot) -> tuple[Action, ...]:
         f"{told.system_identifier}, this cluster has another one: check host and port"
     )
     return (Report("error", text), Hold("the operator: standby_cluster names another system"))
+
+
+def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
+    """Stop a standby whose WAL is not a part of `whom`'s, and remember its timeline."""
+    told = views.told_timeline(s)
+    return (
+        Report("warning", f"diverged: {views.divergence(s)}"),
+        Remember({"diverged_from": told.timeline if told else 0}),
+        StopPostgres("fast", f"diverged from {whom}"),
+    )

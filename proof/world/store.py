@@ -2,8 +2,7 @@
 
 Belongs here: what one linearizable store does with a request at the moment when it arrives, when
 TTL keys end, outages and the loss of everything.  Does not belong here: the way of a request
-(`session.py`).  The engine's `Cluster` is kept up to date key by key; a test compares it with what
-the shell's parser makes of the texts that the shell would have written.
+(`session.py`).  The engine's `Cluster` is kept up to date key by key.
 """
 
 from __future__ import annotations
