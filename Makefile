@@ -93,7 +93,7 @@ sim-ci: .venv/ready ## a minute of fresh seeds, and every kept story
 scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NAME=what-must-hold
 	$(RUN) -m proof.simulator --seed $(SEED) --save $(NAME)
 
-.PHONY: search search-ci
+.PHONY: search search-all search-ci
 .PHONY: docs rewrite format servers clean coverage bench-decide gallery
 gallery: .venv/ready ## make every mistake of the gallery, and tell who caught it in docs/gallery.md
 	$(RUN) -m tests.gallery
@@ -106,6 +106,8 @@ coverage: .venv/ready ## every line and branch of engine/ is reached by the fast
 	  $(call layer,unit/engine properties scenarios)
 search: .venv/ready ## walk through every state of small worlds (WORLDS="freeze pause": only these)
 	$(RUN) -m proof.search $(WORLDS)
+search-all: .venv/ready ## the same with the larger worlds: hours, and 6 GB of memory
+	$(RUN) -m proof.search --all
 search-ci: .venv/ready ## the same for smaller worlds, and that planted mistakes are found
 	$(PYTEST) -q tests/proof/test_search.py
 docs: .venv/ready ## rewrite the generated pages (docs/decision-table.md)

@@ -24,12 +24,13 @@ class Result:
     states: int = 0
     transitions: int = 0
     depth: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of the processor
     complete: bool = False
     violations: tuple[str, ...] = ()
     trace: tuple[str, ...] = ()
     rules: frozenset[str] = frozenset()
     stuck: int | None = None  # states from which no leader can be reached; None: not asked
+    peak_mib: int = 0  # memory of the process that walked
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ def explore(
 ) -> tuple[Result, Walk]:
     """Walk until nothing is new, something is broken, or `most` states were seen."""
     space = Space(world)
-    began = told = time.monotonic()
+    began, told = time.process_time(), time.monotonic()
     first = space.pack(*(begin or first_state(world)))
     start = space.canonical(first)
     walk = Walk(space, first, {start: start})
@@ -133,7 +134,7 @@ def explore(
                             return _counted(result, walk, began), walk
                 if time.monotonic() - told > PROGRESS_SECONDS:
                     told = time.monotonic()
-                    tell(_progress(walk, told - began))
+                    tell(_progress(walk, time.process_time() - began))
                 if most is not None and len(came_from) >= most:
                     return _counted(result, walk, began), walk
             frontier = new
@@ -156,7 +157,7 @@ def _counted(result: Result, walk: Walk, began: float) -> Result:
     result.states = len(walk.came_from)
     result.transitions = walk.transitions
     result.depth = walk.depth
-    result.seconds = time.monotonic() - began
+    result.seconds = time.process_time() - began
     result.rules = frozenset(walk.space.rules)
     return result
 

@@ -9,6 +9,7 @@ do, so this is "when what broke is mended".  It says that nobody is stuck for ev
 
 from __future__ import annotations
 
+import resource
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -22,27 +23,64 @@ from proof.search.space import Space
 def search(world: World, tell: Callable[[str], None] = lambda _: None) -> Result:
     """Explore a world, and if that was complete ask whether each of its states can go on well."""
     result, walk = explore(world, tell=tell)
-    if not result.complete or not world.heals:
-        return result
+    if result.complete and world.heals:
+        _ask_to_heal(world, result, walk, tell)
+    result.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return result
+
+
+def _ask_to_heal(world: World, result: Result, walk: Walk, tell: Callable[[str], None]) -> None:
     tell(f"{world.name}: {result.states:,} states; can each of them heal?")
-    began = time.monotonic()
+    began = time.process_time()
     lost = stuck(walk)
-    result.seconds += time.monotonic() - began
+    result.seconds += time.process_time() - began
     result.stuck = sum(map(len, lost.values()))
     for sentence, states in lost.items():
         if states and not result.violations:
             seen = explain_stuck(walk.space, states[0])
             result.violations = (f"{sentence} Here only this can happen: {seen}",)
             result.trace = tuple(trace(walk, states[0]))
-    return result
 
 
 def stuck(walk: Walk) -> dict[str, list[int]]:
     """By broken sentence: the states from which there is no way, in the order of discovery."""
-    space, states = walk.space, list(walk.came_from)
-    number = {state: n for n, state in enumerate(states)}
+    states = list(walk.came_from)
+    before = _numbered(walk, states)
     sources, targets = array("I"), array("I")
     fine, rests = bytearray(len(states)), bytearray(len(states))
+    _look_at_all(walk, states, (fine, rests), (sources, targets))
+    for n, state in enumerate(states):
+        walk.came_from[state] = states[before[n]]
+    for marks in (fine, rests):
+        _spread(marks, sources, targets)
+    return {
+        A_LEADER: [state for n, state in enumerate(states) if not fine[n]],
+        AT_REST: [state for n, state in enumerate(states) if not rests[n]],
+    }
+
+
+def _numbered(walk: Walk, states: list[int]) -> array[int]:
+    """Put the number of each state where its predecessor was; give the predecessors' numbers.
+
+    A second dictionary of all states would take as much memory as the walk itself.
+    """
+    came_from, before = walk.came_from, array("I")
+    for n, state in enumerate(states):
+        earlier = came_from[state]
+        before.append(n if earlier == state else came_from[earlier])
+        came_from[state] = n
+    return before
+
+
+def _look_at_all(
+    walk: Walk,
+    states: list[int],
+    marks: tuple[bytearray, bytearray],
+    ways: tuple[array[int], array[int]],
+) -> None:
+    """Mark the states that are as they should be, and note the ways out of all others."""
+    space, number = walk.space, walk.came_from
+    (fine, rests), (sources, targets) = marks, ways
     for n, state in enumerate(states):
         if space.is_cut(state):
             fine[n] = rests[n] = 1
@@ -56,12 +94,6 @@ def stuck(walk: Walk) -> dict[str, list[int]]:
                 known = number.get(then)
                 sources.append(n)
                 targets.append(number[space.canonical(then)] if known is None else known)
-    for marks in (fine, rests):
-        _spread(marks, sources, targets)
-    return {
-        A_LEADER: [state for n, state in enumerate(states) if not fine[n]],
-        AT_REST: [state for n, state in enumerate(states) if not rests[n]],
-    }
 
 
 def _spread(fine: bytearray, sources: Sequence[int], targets: Sequence[int]) -> None:
