@@ -32,6 +32,7 @@ class Toleration(StrEnum):
     STORE_LOST_ITS_CONTENT = "the store lost all keys, the leader key of a promotion among them"
     LOST_WHILE_FOUNDED = "the store lost all keys before the new cluster had its identity there"
     LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
+    NOBODY_MAY_LEAD = "whoever has the cluster's data, or may found it, is tagged not to lead"
     TIMELINE_OPENED_TWICE = "a replica of a leader that was lost with the timeline that it opened"
     OPERATOR_FAILED_OVER = "an operator named a candidate that may lack commits"
 
@@ -206,11 +207,14 @@ def broken(w: World) -> list[Violation]:
 A_LEADER = "Once faults end, a leader exists within a bounded number of cycles."
 ALL_STREAM = "Once faults end, every other member soon streams from the leader."
 AT_REST = "On a steady world decide() settles: decisions change nothing any more."
+_HOPELESS = frozenset(
+    {Toleration.PAUSED, Toleration.LOST_WITHOUT_A_PRIMARY, Toleration.NOBODY_MAY_LEAD}
+)
 
 
 def unfinished(e: Ending) -> list[Violation]:
     """What has not healed although it should have; empty when everything has."""
-    if {Toleration.PAUSED, Toleration.LOST_WITHOUT_A_PRIMARY} & e.tolerated:
+    if _HOPELESS & e.tolerated:
         return []
     leaders = [node.name for node in e.nodes if node.acknowledges]
     if len(leaders) != 1 or e.lock_owner != leaders[0]:

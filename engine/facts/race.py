@@ -116,10 +116,11 @@ def a_peer_is_ahead(s: Snapshot) -> bool:
 
 @fact(lambda s: f"{_tags(s)}; {', '.join(f'{a.name}={a.failover_priority}' for a in s.peers)}")
 def a_peer_is_preferred(s: Snapshot) -> bool:
-    """A peer at the same position has a higher failover_priority."""
-    mine = s.me.tags.failover_priority
+    """A peer at the same position has a higher failover_priority, and need not give way to us."""
+    mine, request = s.me.tags.failover_priority, views.failover_request(s)
+    rivals = [a for a in s.peers if request is None or a.name != request.leader]
     return any(
-        _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in s.peers
+        _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in rivals
     )
 
 
@@ -133,8 +134,8 @@ def the_named_candidate_can_lead(s: Snapshot) -> bool:
 
 @fact(_answers)
 def somebody_else_can_lead(s: Snapshot) -> bool:
-    """A peer within maximum_lag_on_failover answered and may lead."""
-    return bool(candidates.fit(s))
+    """A peer that has no less WAL than we answered and may lead."""
+    return any(_compare(s, a) >= 0 for a in candidates.fit(s))
 
 
 @fact(lambda s: f"lock free since {s.memory.lock_free_since}")

@@ -208,9 +208,10 @@ RACE = Table(
         Rule(
             "race.give_way_after_handover",
             "We were asked to hand over, and somebody can lead: give way",
-            when=(handover_is_from_me, somebody_else_can_lead),
+            when=(handover_is_from_me, handover_is_due, somebody_else_can_lead),
             then=lambda s: _soon(s, "another member to take the lock"),
-            why="The former leader takes the lock back only if nobody else can.",
+            why="The former leader takes the lock back only if nobody else can; who has less WAL "
+            "waits for it, so it must not wait for them.",
         ),
         Rule(
             "race.lagging",

@@ -120,13 +120,19 @@ def _come_back(world: World, plan: Plan) -> float | None:
     until = began + HEALING_LOOPS * loop + 2 * ttl + patience
     while world.clock.now < until and not world.violations:
         world.clock.run(world.clock.now + loop / 2, lambda: not world.violations)
-        if not unfinished(world.ending()):
+        if not _is_ending(world) and not unfinished(world.ending()):
             took = world.clock.now - began
             _rest(world, loop)
             return took
     if not world.violations:
         world._violated(unfinished(world.ending()))
     return None
+
+
+def _is_ending(world: World) -> bool:
+    """Whether a daemon is about to end, or to begin, because an operator wanted it so."""
+    daemons = [host.daemon for host in world.hosts.values() if not host.failed]
+    return any(daemon is None or daemon.stopping for daemon in daemons)
 
 
 def _rest(world: World, loop: float) -> None:

@@ -339,7 +339,7 @@ STEPS: dict[str, Callable[..., None]] = {
 
 
 def heal(world: World) -> None:
-    """End every fault, and let operators want a running cluster."""
+    """End every fault, and let operators want a running cluster and nothing later."""
     world.network.mend()
     world.store.come_back(grants_anew=True)
     for host in world.hosts.values():
@@ -360,3 +360,6 @@ def heal(world: World) -> None:
         host.start_daemon()
     if world.store.config is not None and world.store.config.get("pause"):
         _edit(world, "pause", "false")
+    request = world.store.cluster.failover
+    if request is not None and request.scheduled_epoch is not None:
+        world.store.clear_failover(request.revision)

@@ -324,13 +324,27 @@ class World:
             hosts = [host for host in self.hosts.values() if host.disk.system_identifier]
             if all(host.disk.standby_signal or host.failed for host in hosts):
                 self.tolerated.add(Toleration.LOST_WITHOUT_A_PRIMARY)
+        tolerated = self.tolerated | (
+            {Toleration.NOBODY_MAY_LEAD} if self._is_leaderless() else set()
+        )
         return Ending(
             self._nodes(),
             self.store.cluster.leader,
             frozenset(name for name in self.hosts if self.waits_for_operator(name)),
             stirring,
-            frozenset(self.tolerated),
+            frozenset(tolerated),
         )
+
+    def _is_leaderless(self) -> bool:
+        """Whether the operator's tags exclude everybody who has data, or who could make some."""
+        able, store = [h for h in self.hosts.values() if h.disk.system_identifier], self.store
+        if not able and not store.cluster.initialize:
+            able = list(self.hosts.values())
+        sync = store.cluster.sync
+        if (store.config or {}).get("synchronous_mode") == "on" and sync is not None:
+            able = [h for h in able if h.name in {sync.leader, *sync.standbys}]
+        tags = [host.tags for host in able]
+        return bool(tags) and all(t.nofailover or t.failover_priority <= 0 for t in tags)
 
     def waits_for_operator(self, name: str) -> bool:
         """Whether the last decision there waits for a person, or its daemon ends with an error."""
