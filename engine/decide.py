@@ -2,7 +2,8 @@
 
 `decide()` is a pure, total function of the snapshot.  Tables are run in the order below, safety
 first.  In a table the first rule whose facts all hold gives the actions; a rule that `ends` the
-cycle leaves the tables below it for the next one.
+cycle leaves the tables below it for the next one.  `explain()` reads the tables as they are
+written; `run()` goes through their trees (`engine/trees.py`), which is the same and much faster.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from engine.tables.slots import ADVANCE, BUDGET, SLOTS
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
 from engine.tables.watchdog import WATCHDOG
+from engine.trees import Question, Tree, tree_of
 
 TABLES: tuple[Table, ...] = (
     WRITE,
@@ -57,6 +59,8 @@ TABLES: tuple[Table, ...] = (
     PUBLISH,
 )
 
+TREES: tuple[Tree, ...] = tuple(tree_of(table) for table in TABLES)
+
 RULES: dict[str, Rule] = {rule.name: rule for table in TABLES for rule in table.rules}
 assert len(RULES) == sum(len(table.rules) for table in TABLES), "rule names must be unique"
 
@@ -85,29 +89,18 @@ class Decision:
     trace: tuple[Step, ...] = ()
 
 
-def _holds(facts: tuple[Fact, ...], s: Snapshot) -> bool:
-    for f in facts:  # the hottest loop of all: no call but the question itself
-        if f.asks(s):
-            if f.negated:
-                return False
-        elif not f.negated:
-            return False
-    return True
-
-
 def run(s: Snapshot) -> Decision:
     """Decide without a trace: the fast path of every cycle."""
     actions: list[Action] = []
     fired: list[str] = []
-    for table in TABLES:
-        if not _holds(table.applies, s):
-            continue
-        for rule in table.rules:  # pragma: no branch - the last rule has no conditions
-            if _holds(rule.when, s):
-                fired.append(rule.name)
-                actions.extend(rule.then(s))
-                if rule.ends:
-                    return Decision(tuple(actions), tuple(fired))
+    for tree in TREES:
+        at = tree
+        while isinstance(at, Question):
+            at = at.yes if at.asks(s) else at.no
+        if at is not None:
+            fired.append(at.name)
+            actions.extend(at.then(s))
+            if at.ends:
                 break
     return Decision(tuple(actions), tuple(fired))
 

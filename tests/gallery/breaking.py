@@ -12,11 +12,13 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+from engine import decide
 from engine import facts as facts_folder
 from engine.actions import Action
 from engine.decide import RULES, TABLES
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
+from engine.trees import tree_of
 
 Breaking = Callable[[], AbstractContextManager[object]]
 
@@ -24,11 +26,16 @@ Breaking = Callable[[], AbstractContextManager[object]]
 @contextmanager
 def _changed(thing: object, field: str, value: object) -> Iterator[None]:
     before = getattr(thing, field)
-    object.__setattr__(thing, field, value)
+    _set(thing, field, value)
     try:
         yield
     finally:
-        object.__setattr__(thing, field, before)
+        _set(thing, field, before)
+
+
+def _set(thing: object, field: str, value: object) -> None:
+    object.__setattr__(thing, field, value)
+    decide.TREES = tuple(tree_of(table) for table in TABLES)
 
 
 def _facts(name: str) -> list[Fact]:

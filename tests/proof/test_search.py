@@ -11,6 +11,7 @@ import pytest
 from engine import decide
 from engine.actions import ReleaseLock
 from engine.rule import Rule, Table
+from engine.trees import tree_of
 from proof.search import effects, moves, space
 from proof.search.alike import alike
 from proof.search.explore import Walk, explore, first_state
@@ -58,6 +59,10 @@ def _always(name: str, *facts: str) -> tuple[Table, ...]:
     return _tables(change)
 
 
+def _plant(patch: pytest.MonkeyPatch, tables: tuple[Table, ...]) -> None:
+    patch.setattr(decide, "TREES", tuple(tree_of(table) for table in tables))
+
+
 def _counted_from_the_answer(node: Node, op: Op, answer: bool, age: float) -> Node:
     return _ANSWERED(node, op, answer, 0.0)
 
@@ -66,7 +71,7 @@ _ANSWERED = effects.answered
 
 
 def _no_time_left(patch: pytest.MonkeyPatch) -> World:
-    patch.setattr(decide, "TABLES", _without("write.no_time_left"))
+    _plant(patch, _without("write.no_time_left"))
     patch.setattr(space, "broken_by_decision", lambda *_: [])
     return UNFENCED
 
@@ -77,7 +82,7 @@ def _lease_from_the_answer(patch: pytest.MonkeyPatch) -> World:
 
 
 def _promotion_without_the_lock(patch: pytest.MonkeyPatch) -> World:
-    patch.setattr(decide, "TABLES", _always("standby.promote", "i_own_the_lock"))
+    _plant(patch, _always("standby.promote", "i_own_the_lock"))
     patch.setattr(space, "broken_by_decision", lambda *_: [])
     return FREEZE
 
@@ -95,7 +100,7 @@ def _released_before_the_end(patch: pytest.MonkeyPatch) -> World:
         too_early = ReleaseLock(None, "too early")
         return (replace(rule, then=lambda s: (*then(s), too_early)),)
 
-    patch.setattr(decide, "TABLES", _tables(change))
+    _plant(patch, _tables(change))
     return replace(FREEZE, faults={"switchover": 1})
 
 

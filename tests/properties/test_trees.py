@@ -1,0 +1,109 @@
+"""The trees by which tables are run mean what the tables say, whatever the facts answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.decide import TABLES, TREES
+from engine.rule import Fact, Rule, Table
+from engine.state import Snapshot
+from engine.trees import Question, Tree, tree_of
+from tests.properties.strategies import STARTS, snapshots
+
+
+def read(table: Table, s: Snapshot) -> Rule | None:
+    """The rule that reading the table from its top comes to; None if the table does not apply."""
+    if not all(fact.holds(s) for fact in table.applies):
+        return None
+    return next(rule for rule in table.rules if all(fact.holds(s) for fact in rule.when))
+
+
+def climb(tree: Tree, s: Snapshot) -> Rule | None:
+    """The rule that the tree leads to."""
+    while isinstance(tree, Question):
+        tree = tree.yes if tree.asks(s) else tree.no
+    return tree
+
+
+def name_of(fact: Fact) -> str:
+    """What the fact asks, without the answer that it wants."""
+    return fact.name.removeprefix("not ")
+
+
+def with_facts(table: Table, change: Callable[[Fact], Fact]) -> Table:
+    """The same table of other facts."""
+    rules = tuple(replace(rule, when=tuple(map(change, rule.when))) for rule in table.rules)
+    return replace(table, applies=tuple(map(change, table.applies)), rules=rules)
+
+
+@given(snapshots())
+def test_a_tree_leads_where_its_table_does(s: Snapshot) -> None:
+    """For every snapshot, in every table, the tree comes to the rule that reading comes to."""
+    for table, tree in zip(TABLES, TREES, strict=True):
+        assert climb(tree, s) is read(table, s), table.name
+
+
+class Answers:
+    """Stands for the snapshot: answers by a table's facts, drawn freely, and which were asked."""
+
+    def __init__(self, table: Table) -> None:
+        facts = (*table.applies, *(fact for rule in table.rules for fact in rule.when))
+        self._names = sorted({name_of(fact) for fact in facts})
+        self._drawn: dict[str, bool] = {}
+        self.asked: list[str] = []
+        asks = {name: self._asks(name) for name in self._names}
+        self.table = with_facts(table, lambda fact: replace(fact, asks=asks[name_of(fact)]))
+        self.tree = tree_of(self.table)
+
+    def _asks(self, name: str) -> Callable[[Snapshot], bool]:
+        def asks(_: Snapshot) -> bool:
+            self.asked.append(name)
+            return self._drawn[name]
+
+        return asks
+
+    def draw(self, data: st.DataObject) -> None:
+        """Let every fact have an answer, whether they go together or not."""
+        bits = data.draw(st.integers(0, 2 ** len(self._names) - 1))
+        self._drawn = {name: bool(bits >> n & 1) for n, name in enumerate(self._names)}
+        self.asked.clear()
+
+
+@pytest.mark.parametrize("answers", [Answers(x) for x in TABLES], ids=lambda x: x.table.name)
+@given(data=st.data())
+def test_it_does_so_whatever_the_facts_answer(answers: Answers, data: st.DataObject) -> None:
+    """Also for answers that no snapshot gives; and it asks nothing that reading would not ask."""
+    answers.draw(data)
+    expected = read(answers.table, STARTS[0])
+    by_reading = set(answers.asked)
+    answers.asked.clear()
+    assert climb(answers.tree, STARTS[0]) is expected
+    assert by_reading.issuperset(answers.asked)
+
+
+def paths(tree: Tree, asked: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every way through a tree: what it asks, and the name of the rule at its end."""
+    if isinstance(tree, Question):
+        so_far = (*asked, tree.asks.__name__)
+        yield from paths(tree.yes, so_far)
+        yield from paths(tree.no, so_far)
+    else:
+        yield asked, "" if tree is None else tree.name
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in TABLES if len(table.rules) < 20], ids=lambda table: table.name
+)
+def test_nothing_is_asked_twice_and_no_rule_is_lost(table: Table) -> None:
+    """On no way through a tree a fact is asked again; every rule of the table is at some end."""
+    found = set()
+    for asked, rule in paths(tree_of(table)):
+        assert not [name for name, times in Counter(asked).items() if times > 1]
+        found.add(rule)
+    assert found - {""} == {rule.name for rule in table.rules}
