@@ -5,7 +5,8 @@ endpoints and retries (`etcd3_transport`), the lease (`etcd3_lease`), the watch 
 
 One lease carries `leader` and `members/<name>`, so one keep-alive extends both. A keep-alive
 alone proves nothing about the leader key: ownership is read from the healthy watched copy (value
-and lease are ours), else proved by a transaction.
+and lease are ours), else proved by a transaction.  Nor does it prove that the member which answers
+still leads etcd, so now and then a transaction is asked for anyway.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ from shell.stores.etcd3_watch import WatchedPrefix
 # How long a view waits for the watch to bring our own last change.
 CATCH_UP_SECONDS = 0.5
 NO_LEASE = "0"
+# Of the ttl: how long a renewal may go without a request that the majority of etcd had to answer.
+# A primary that is in use writes its position in every loop, and needs no other proof.
+PROOF_SHARE = 2 / 3
+# How often a renewal begins again with another lease: ours was lost, or etcd has a new leader.
+ATTEMPTS = 3
 
 
 class Etcd3Store:
@@ -60,6 +66,7 @@ class Etcd3Store:
         self._published: tuple[str, str, str] | None = None
         self._own_revision = 0
         self._revision_lock = threading.Lock()
+        self._proven_at = float("-inf")
 
     @property
     def requests_sent(self) -> int:
@@ -90,18 +97,20 @@ class Etcd3Store:
         self._watched.start()
 
     def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
-        """Create the leader key on our lease, then make sure that the lease is fresh."""
+        """Make sure that the lease is fresh, then create the leader key on it."""
         called_at = now()
         with self._ttl_keys(deadline):
-            for _ in range(2):
+            for _ in range(ATTEMPTS):
                 lease = self._lease.ensure(ttl_seconds, deadline)
-                if not self._create_leader(name, lease, deadline):
-                    if self._lease.id == lease:
-                        return False
+                if not self._lease.keep_alive(called_at, deadline):
                     continue
-                if self._lease.keep_alive(called_at, deadline):
-                    return True
-        raise StoreUnavailable("etcd lost our lease twice while taking the leader key")
+                if self._create_leader(name, lease, deadline):
+                    return self._lease.is_of_this_term or self._renewed(
+                        name, ttl_seconds, called_at, deadline, create=True
+                    )
+                if self._lease.id == lease:
+                    return False
+        raise StoreUnavailable("etcd lost our lease again and again while taking the leader key")
 
     def renew_leader(
         self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
@@ -109,16 +118,7 @@ class Etcd3Store:
         """Keep the lease alive, and prove that the leader key is ours and hangs on it."""
         called_at = now()
         with self._ttl_keys(deadline):
-            for _ in range(2):
-                lease = self._lease.ensure(ttl_seconds, deadline)
-                if not self._lease.keep_alive(called_at, deadline):
-                    continue
-                if self._leader_is_ours(name, lease, deadline):
-                    return True
-                claimed = self._claim_leader(name, lease, deadline, create=create)
-                if claimed is not None:
-                    return claimed
-        raise StoreUnavailable("etcd lost our lease twice while renewing the leader key")
+            return self._renewed(name, ttl_seconds, called_at, deadline, create=create)
 
     def release_leader(self, name: str, deadline: float) -> bool:
         """Delete the leader key if its value is our name, on the lease that it has now.
@@ -234,6 +234,23 @@ class Etcd3Store:
         # An earlier answer may have been lost: the key is ours then, on this very lease.
         return bool(held) and held[0].value == name and held[0].lease == lease
 
+    def _renewed(
+        self, name: str, ttl_seconds: int, since: float, deadline: float, *, create: bool
+    ) -> bool:
+        for _ in range(ATTEMPTS):
+            lease = self._lease.ensure(ttl_seconds, deadline)
+            if not self._lease.keep_alive(since, deadline):
+                continue
+            proven = now() - self._proven_at <= PROOF_SHARE * ttl_seconds
+            if proven and self._leader_is_ours(name, lease, deadline):
+                return True
+            claimed = self._claim_leader(name, lease, deadline, create=create)
+            if claimed is False:
+                return False
+            if claimed and self._lease.is_of_this_term:
+                return True
+        raise StoreUnavailable("etcd lost our lease again and again while renewing the leader key")
+
     def _leader_is_ours(self, name: str, lease: str, deadline: float) -> bool:
         copy = self._copy(deadline)
         held = copy[0].get(self._base + "leader") if copy else None
@@ -314,7 +331,10 @@ class Etcd3Store:
         return reply
 
     def _call(self, path: str, body: Json, deadline: float) -> Reply:
-        return self._transport.call(path, body, deadline)
+        """Send a request that only a member in touch with the majority can answer."""
+        reply = self._transport.call(path, body, deadline)
+        self._proven_at = max(self._proven_at, reply.sent_at)
+        return reply
 
 
 def _get(path: str) -> Json:

@@ -24,32 +24,47 @@ SLOW_SECONDS = 0.5
 
 
 class Lease:
-    """A lease id, or none yet, and when it was last known to have its full TTL."""
+    """A lease id, or none yet, and when it was last known to have its full TTL.
+
+    It is used only in the raft term in which it was granted.  A leader of etcd that was frozen, or
+    whose disk stood still, may revoke when it wakes up whatever it believes to be expired, although
+    its successor has extended it since (etcd issues 12528 and 15247, mended in 3.5.13 and 3.4.31).
+    It cannot know a lease that was granted after it had been replaced.
+    """
 
     def __init__(self, transport: Etcd3Transport) -> None:
         self._transport = transport
         self.id: str | None = None
         self._ttl_seconds = 0
+        self._term = 0
         self._full_at = float("-inf")
+
+    @property
+    def is_of_this_term(self) -> bool:
+        """Whether etcd has elected no other leader, as far as we know, since it was granted."""
+        return self._term == self._transport.terms.newest
 
     def ensure(self, ttl_seconds: int, deadline: float) -> str:
         """Return the id of a lease with this TTL, requesting a new one where there is none.
 
         A new lease has its full TTL; an existing one is not extended.
         """
-        if self.id is None or self._ttl_seconds != ttl_seconds:
+        if self.id is None or self._ttl_seconds != ttl_seconds or not self.is_of_this_term:
             body = {"TTL": str(ttl_seconds)}
             reply = self._transport.call("lease/grant", body, deadline)
             lease_id = reply.body.get("ID")
             if not lease_id:
                 raise StoreUnavailable(f"etcd at {reply.url} granted a lease without an id")
-            # A lease of another TTL is left to expire: keys that still hang on it move later.
+            # The former lease is left to expire: keys that still hang on it move later.
             self.id, self._ttl_seconds = str(lease_id), ttl_seconds
-            self._full_at = reply.sent_at
+            self._term, self._full_at = reply.term, reply.sent_at
         return self.id
 
     def keep_alive(self, since: float, deadline: float) -> bool:
-        """Extend the lease unless it had its full TTL at or after `since`; False if it is gone."""
+        """Extend the lease unless it had its full TTL at or after `since`.
+
+        False if it is gone, or turns out to be of a former raft term: another one is to be used.
+        """
         if self.id is None:
             return False
         if self._full_at >= since:
@@ -62,7 +77,7 @@ class Lease:
             self.forget()
             return False
         self._full_at = reply.sent_at
-        return True
+        return self.is_of_this_term
 
     def forget(self) -> None:
         """Request a new lease next time."""

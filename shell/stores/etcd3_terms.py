@@ -21,6 +21,11 @@ class TermMemory:
         self._term = 0
         self._behind: set[str] = set()
 
+    @property
+    def newest(self) -> int:
+        """The newest raft term that is believed; 0 before the first answer."""
+        return self._term
+
     def accept(self, url: str, header: dict[str, Any]) -> bool:
         """Return whether an answer with this header may be believed, and learn from it."""
         cluster_id = header.get("cluster_id")

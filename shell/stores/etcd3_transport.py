@@ -55,6 +55,11 @@ class Reply:
         """The store's revision when it answered."""
         return int(header_of(self.body).get("revision", 0))
 
+    @property
+    def term(self) -> int:
+        """The raft term of the member that answered."""
+        return int(header_of(self.body).get("raft_term", 0))
+
 
 class Etcd3Transport(EtcdTransport):
     """Sends JSON requests to whichever endpoint answers. Thread-safe."""
