@@ -15,14 +15,16 @@ _XMIN_CIRCLE = 1 << 32
 def here(s: Snapshot) -> tuple[Slot, ...]:
     """The slots of our server by name; none while it does not answer."""
     server = views.server(s)
-    return tuple(sorted(server.slots, key=lambda slot: slot.name)) if server else ()
+    return tuple(sorted(server.slots, key=views.BY_NAME)) if server else ()
 
 
 def ignored(s: Snapshot, slot: Slot) -> bool:
     """Whether the configuration, or PostgreSQL itself, looks after that slot."""
+    if slot.failover or not s.policy.ignore_slots:
+        return slot.failover
     seen = {"name": slot.name, "type": slot.kind, "database": slot.database, "plugin": slot.plugin}
     rules = (rule for rule in s.policy.ignore_slots if rule)
-    return slot.failover or any(all(seen.get(k) == v for k, v in r.items()) for r in rules)
+    return any(all(seen.get(k) == v for k, v in r.items()) for r in rules)
 
 
 def in_recovery(s: Snapshot) -> bool:
@@ -60,6 +62,8 @@ def streams_from_us(s: Snapshot, member: Member) -> bool:
 
 def permanent(s: Snapshot, kind: str) -> tuple[PermanentSlot, ...]:
     """The slots of that kind that the configuration asks for in a cluster of this type."""
+    if not s.policy.permanent_slots:
+        return ()
     this_type = "primary" if s.policy.standby_cluster is None else "standby"
     wanted = (p for p in s.policy.permanent_slots if p.kind == kind)
     return tuple(p for p in wanted if p.cluster_type in {"", this_type})
@@ -85,13 +89,17 @@ def owner(s: Snapshot, name: str) -> str:
 
 def clashes(s: Snapshot) -> tuple[str, ...]:
     """Slot names that more than one owner maps to, with the owners."""
-    owners: dict[str, list[str]] = {}
     view = views.cluster(s)
-    for member in view.members if view else ():
-        owners.setdefault(views.slot_name(member.name), []).append(f"member {member.name}")
-    for slot in s.policy.permanent_slots:
-        if slot.kind == "logical":  # a physical one of a member's name is meant for that member
-            owners.setdefault(slot.name, []).append("a permanent slot")
+    claims = [(views.slot_name(m.name), f"member {m.name}") for m in (view.members if view else ())]
+    # A permanent physical one of a member's name is meant for that member.
+    claims += [
+        (p.name, "a permanent slot") for p in s.policy.permanent_slots if p.kind == "logical"
+    ]
+    owners: dict[str, list[str]] = {}
+    for name, owner_of_it in claims:
+        owners.setdefault(name, []).append(owner_of_it)
+    if len(owners) == len(claims):
+        return ()
     return tuple(
         f"{name} ({', '.join(sorted(owners[name]))})"
         for name in sorted(owners)
@@ -113,15 +121,9 @@ def unclaimed(s: Snapshot) -> tuple[str, ...]:
     """Inactive physical slots here that nobody claims: no member, no configuration."""
     if views.cluster(s) is None:
         return ()
-    wanted = wanted_physical(s)
-    return tuple(
-        slot.name
-        for slot in here(s)
-        if slot.kind == "physical"
-        and not slot.active
-        and slot.name not in wanted
-        and not ignored(s, slot)
-    )
+    idle = [slot for slot in here(s) if slot.kind == "physical" and not slot.active]
+    wanted = wanted_physical(s) if idle else set()
+    return tuple(x.name for x in idle if x.name not in wanted and not ignored(s, x))
 
 
 def retained(s: Snapshot) -> tuple[str, ...]:
@@ -142,7 +144,9 @@ def given_up(s: Snapshot) -> tuple[str, ...]:
     slot as long as the leader does: its word is in `status`, and survives it.
     """
     since, ttl = s.memory.unclaimed_since, s.policy.member_slots_ttl_seconds
-    age = {n: s.now - since[n] for n in unclaimed(s) if n in since}
+    age = {n: s.now - since[n] for n in unclaimed(s) if n in since} if since else {}
+    if not age:
+        return ()
     view = views.cluster(s)
     if not in_recovery(s) or i_own_the_lock.holds(s) or s.me.tags.nofailover:
         return tuple(n for n in age if age[n] >= ttl)
@@ -158,14 +162,15 @@ def useless(s: Snapshot) -> tuple[str, ...]:
     Their WAL is lost; or they hold rows for a member that streams from somewhere else.  A logical
     slot is useless only as a copy: on the primary its loss is its consumer's to notice.
     """
+    idle = [slot for slot in here(s) if not slot.active and not ignored(s, slot)]
+    if not idle:
+        return ()
     wanted = wanted_physical(s)
     elsewhere = {
         views.slot_name(m.name) for m in views.other_members(s) if not streams_from_us(s, m)
     } - {p.name for p in s.policy.permanent_slots}
     found = []
-    for slot in here(s):
-        if slot.active or ignored(s, slot):
-            continue
+    for slot in idle:
         lost = slot.wal_status == "lost"
         if slot.kind == "logical":
             copy = in_recovery(s) and slot.name in s.memory.logical_slots
@@ -190,20 +195,26 @@ def wanted_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
 
 def missing_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
     """Those of them that are not here."""
-    if views.server(s) is None:
+    wanted = wanted_logical(s)
+    if not wanted or views.server(s) is None:
         return ()
     names = {slot.name for slot in here(s)}
-    return tuple(p for p in wanted_logical(s) if p.name not in names)
+    return tuple(p for p in wanted if p.name not in names)
 
 
 def ours(s: Snapshot) -> tuple[str, ...]:
     """The logical slots here that the configuration asks for, or asked for since they are here."""
+    logical = [slot.name for slot in here(s) if slot.kind == "logical"]
+    if not logical:
+        return ()
     known = {p.name for p in wanted_logical(s)} | set(s.memory.logical_slots)
-    return tuple(x.name for x in here(s) if x.kind == "logical" and x.name in known)
+    return tuple(name for name in logical if name in known)
 
 
 def unwanted_logical(s: Snapshot) -> tuple[str, ...]:
     """Inactive logical slots that the configuration asked for once, and does not any more."""
+    if not s.memory.logical_slots:
+        return ()
     wanted = {p.name for p in wanted_logical(s)}
     return tuple(
         slot.name
@@ -276,9 +287,12 @@ def xmin_before(one: int, other: int) -> bool:
 
 def unsafe(s: Snapshot) -> tuple[str, ...]:
     """Logical copies that could miss catalog rows if this standby were promoted now."""
+    copies = ours(s) if in_recovery(s) else ()
+    if not copies:
+        return ()
     open_ones, at = set(uncovered(s)), {slot.name: slot.catalog_xmin for slot in here(s)}
     found = []
-    for name in ours(s) if in_recovery(s) else ():
+    for name in copies:
         mine = at.get(name)
         from_xmin = s.memory.covered_from.get(name)
         if name in open_ones or mine is None or from_xmin is None or xmin_before(mine, from_xmin):

@@ -3,6 +3,8 @@
 Nothing here decides.  A missing reading is None, never a made-up default.
 """
 
+from operator import attrgetter
+
 from engine.actions import Upstream
 from engine.state import (
     Cluster,
@@ -30,6 +32,7 @@ LOOK_AGAIN_SECONDS = 0.02
 PEER_TIMEOUT_SECONDS = 2.0
 # How the primary outside of a standby cluster is called, where a member has its name.
 REMOTE = "the remote primary"
+BY_NAME = attrgetter("name")
 
 
 def cluster(s: Snapshot) -> Cluster | None:
@@ -87,7 +90,9 @@ def lease_ends(s: Snapshot) -> float | None:
 def a_member_leads(s: Snapshot) -> bool:
     """Whether a member told us, since our last renewal, that it is primary or leader itself."""
     sent = s.lease.sent_at
-    return sent is not None and any(a.leads and a.asked_at > sent for a in s.failsafe_answers)
+    if sent is None or not s.failsafe_answers:
+        return False
+    return any(a.leads and a.asked_at > sent for a in s.failsafe_answers)
 
 
 def renew_every_seconds(s: Snapshot) -> float:
@@ -159,9 +164,9 @@ def fork_point(history: tuple[HistoryLine, ...], timeline: int) -> int | None:
 
 def other_members(s: Snapshot) -> tuple[Member, ...]:
     """Everybody with a member key but us."""
-    view = cluster(s)
-    members = sorted(view.members, key=lambda m: m.name) if view else []
-    return tuple(m for m in members if m.name != s.me.name)
+    view, me = cluster(s), s.me.name
+    others = [m for m in view.members if m.name != me] if view else []
+    return tuple(sorted(others, key=BY_NAME))
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
@@ -210,15 +215,11 @@ def failover_request(s: Snapshot) -> FailoverRequest | None:
 
 def slot_name(member: str) -> str:
     """The replication slot of a member: the reference's rule, at most 63 characters."""
-    out = []
-    for char in member.lower():
-        if char in "-.":
-            out.append("_")
-        elif char == "_" or (char.isascii() and char.isalnum()):
-            out.append(char)
-        else:
-            out.append(f"u{ord(char):04d}")
-    return "".join(out)[:63]
+    name = member.lower().replace("-", "_").replace(".", "_")
+    if name.isascii() and name.isidentifier():  # the usual case
+        return name[:63]
+    kept = (c if c == "_" or (c.isascii() and c.isalnum()) else f"u{ord(c):04d}" for c in name)
+    return "".join(kept)[:63]
 
 
 def upstream_at(s: Snapshot, member: Member) -> Upstream:

@@ -268,7 +268,7 @@ def test_answers_count_only_if_everybody_was_asked_since() -> None:
 
 
 def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> None:
-    """Timestamps and names come from the store; the newest line names us."""
+    """Timestamps and names come from the store; the newest line names us, or whom it names."""
     told = (HistoryLine(1, 10, "told", "2026-01-01", "n3"), HistoryLine(2, 99, "other", "", "n3"))
     mine = (HistoryLine(1, 10, "mine"), HistoryLine(2, 20, "mine"))
     s = scene("primary", {})
@@ -283,6 +283,9 @@ def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> Non
     assert merged_history(s) == (told[0], HistoryLine(2, 20, "mine", "", "n1"))
     shorter = replace(s, policy=replace(s.policy, max_timelines_history=1))
     assert merged_history(shorter) == (HistoryLine(2, 20, "mine", "", "n1"),)
+    server = Known(replace(server.value, timeline_history=mine[:1]), NOW)
+    known = replace(s, postgres=replace(s.postgres, server=server))
+    assert merged_history(known) == told[:1]
 
 
 def test_without_a_view_there_is_no_history_to_write() -> None:
