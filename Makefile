@@ -35,7 +35,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sort -u | \
 	  awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
-AS_ACCOUNT := demo demo-once test check unit properties scenarios stores fence e2e bench-setup bench
+AS_ACCOUNT := demo demo-once test check unit properties scenarios stores fence e2e mixed bench-setup bench
 
 ifeq ($(shell id -u),0)
 
@@ -55,9 +55,9 @@ demo: .venv/ready ## three nodes on this machine: watch a failover, then play; C
 demo-once: .venv/ready ## the same once through, for CI: exits 0 when everything held
 	@$(RUN) -m demo --once
 
-.PHONY: test check unit properties scenarios stores fence e2e
-test: check ## everything that must pass: check and every test
-	$(PYTEST) tests
+.PHONY: test check unit properties scenarios stores fence e2e mixed
+test: check ## everything that must pass: check and every test that needs no Patroni
+	$(PYTEST) tests --ignore tests/mixed
 check: .venv/ready ## formatting, lint, strict types, layout of the code, drift of generated docs
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
@@ -75,9 +75,11 @@ fence: .venv/ready ## the fence process against a real PostgreSQL
 	$(PYTEST) $(call layer,fence)
 e2e: .venv/ready ## real clusters on PostgreSQL 15, 16 and 18
 	$(PYTEST) $(call layer,e2e)
+mixed: bench-setup ## real clusters that hae shares with Patroni from PyPI
+	$(PYTEST) $(call layer,mixed)
 
 .PHONY: bench-setup bench
-bench-setup: .venv/ready build/patroni/ready ## Patroni in an environment of its own, for bench
+bench-setup: .venv/ready build/patroni/ready ## Patroni in an environment of its own, for bench and mixed
 bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae,patroni
 	$(RUN) -m bench --case $(BENCH) --runs $(RUNS) --implementations $(IMPLEMENTATIONS) \
 	  --results $(RESULTS); ended=$$?; \

@@ -31,6 +31,9 @@ one case. The HTTP cases need ApacheBench (Debian: `apt-get install apache2-util
 {machine}
 """
 
+NONSENSE = 1000
+"""A ratio as large as this says only that Patroni's value is next to zero."""
+
 Values = dict[tuple[str, str, str], list[float]]
 
 
@@ -116,10 +119,11 @@ def number(value: float) -> str:
 
 
 def ratio(hae: list[float], patroni: list[float]) -> str:
-    """Return hae's median as a multiple of Patroni's."""
+    """Return hae's median as a multiple of Patroni's; nothing where that is next to nothing."""
     if not hae or not patroni or median(patroni) in (0, float("inf")):
         return ""
-    return f"{median(hae) / median(patroni):.2f}x"
+    times = median(hae) / median(patroni)
+    return f"{times:.2f}x" if times < NONSENSE else ""
 
 
 def verdict(goal: Goal, hae: list[float], patroni: list[float]) -> str:

@@ -67,6 +67,14 @@ class ClusterView:
         return max(1, layout.integer(self.config.get("loop_wait")) or 10)
 
     @property
+    def handover_seconds(self) -> float:
+        """How long a hand-over that was asked for may take until it is done or refused."""
+        # After an outage of the store, failsafe mode keeps members from leading for one ttl.
+        failsafe = layout.boolean(self.config.get("failsafe_mode")) is True
+        more = max(0, layout.integer(self.config.get("ttl")) or 30) if failsafe else 0
+        return 2.0 * max(10, self.loop_wait_seconds) + more
+
+    @property
     def identity(self) -> str:
         """The system identifier, or where the bootstrap stands."""
         if self.record.initialize is None:

@@ -203,7 +203,7 @@ def _confirm(
 
 def _carry_out(access: Access, plan: Plan) -> None:
     """Ask over REST, else by the store; print the result and the topology; exit 1 on failure."""
-    limit_seconds = 2.0 * max(10, access.view.loop_wait_seconds)
+    limit_seconds = access.view.handover_seconds
     phases = Phases(access.view.leader_name)
     reply = _ask_members(access, plan, phases, limit_seconds)
     if reply.answer is not None and reply.answer.status != 501:

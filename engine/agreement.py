@@ -81,3 +81,9 @@ def active_until(s: Snapshot) -> float:
     prolonged = s.memory.failsafe_lease is not None
     prolonged = prolonged and s.memory.failsafe_lease == s.lease.sent_at and not s.lease.refused
     return max(s.memory.failsafe_until if prolonged else 0.0, s.memory.consented_until)
+
+
+def promised_until(s: Snapshot) -> float:
+    """Until when members that let us go on without the store may still keep from leading."""
+    promises = [a.asked_at + a.ttl_seconds for a in s.failsafe_answers if a.agreed]
+    return max([*promises, s.memory.failsafe_until])

@@ -80,6 +80,17 @@ def a_member_leads_itself(s: Snapshot) -> bool:
     return views.a_member_leads(s)
 
 
+def _promises(s: Snapshot) -> str:
+    left = agreement.promised_until(s) - s.now
+    return f"the members' promise ends in {left:.1f}s" if left > 0 else "nothing is promised"
+
+
+@fact(_promises)
+def members_keep_from_leading(s: Snapshot) -> bool:
+    """Members let us go on without the store, and keep from leading until that time is over."""
+    return s.now < agreement.promised_until(s)
+
+
 def _key(s: Snapshot) -> str:
     view = views.cluster(s)
     listed = view.failsafe if view else None

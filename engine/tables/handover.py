@@ -1,7 +1,8 @@
 """What a leader does with the `failover` key before it stands down: the same for every leader."""
 
-from engine import candidates, views
-from engine.actions import Action, ClearFailover, Remember, Report
+from engine import agreement, candidates, views
+from engine.actions import Action, ClearFailover, Hold, Remember, Report
+from engine.facts.failsafe import members_keep_from_leading
 from engine.facts.work import (
     a_wanted_candidate_is_fit,
     handover_has_begun,
@@ -45,6 +46,11 @@ def request_rules(table: str, *also: Fact) -> tuple[Rule, ...]:
 
     Each holds only if the facts `also` do.
     """
+    return (*_drop(table, also), *_find_candidate(table, also))
+
+
+def _drop(table: str, also: tuple[Fact, ...]) -> tuple[Rule, ...]:
+    """The request has done its work, or its time has passed."""
     return (
         Rule(
             f"{table}.handover_done",
@@ -73,6 +79,19 @@ def request_rules(table: str, *also: Fact) -> tuple[Rule, ...]:
             when=(*also, handover_is_late),
             then=lambda s: _clear(s, "its time passed while nobody could act"),
             why="An operator chose that time; another time may do harm.",
+        ),
+    )
+
+
+def _find_candidate(table: str, also: tuple[Fact, ...]) -> tuple[Rule, ...]:
+    """The request is due: who can take over?"""
+    return (
+        Rule(
+            f"{table}.handover_promised",
+            "A hand-over is due, but members promised not to lead while we had no store: wait",
+            when=(*also, handover_is_due, members_keep_from_leading),
+            then=lambda s: (Hold("the end of the members' promise", agreement.promised_until(s)),),
+            why="They keep it for one ttl: nobody could lead until then, so we go on.",
         ),
         Rule(
             f"{table}.handover_begin",

@@ -194,8 +194,10 @@ class MoveCalls:
         self._office.desk.poke(f"{move.kind} asked for")
         if epoch is not None:
             return answer(202, f"{move.title} scheduled")
-        deadline = written_at + 2 * max(SHORTEST_WATCH_SECONDS, policy.loop_wait_seconds)
-        return await self._watch(move, old_leader, now(), deadline)
+        patience = 2 * max(SHORTEST_WATCH_SECONDS, policy.loop_wait_seconds)
+        if policy.failsafe_mode:  # after an outage of the store nobody may lead for one ttl
+            patience += policy.ttl_seconds
+        return await self._watch(move, old_leader, now(), written_at + patience)
 
     async def _watch(
         self, move: Move, old_leader: str | None, written_at: float, deadline: float

@@ -8,26 +8,24 @@ from pathlib import Path
 from shell import layout
 from shell.processes import now
 from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.logical import CDC, changes, confirmed, is_covered, with_test_decoding
 from tests.e2e.support.node import Node
 from tests.e2e.support.stories import healthy
-from tools.servers import PostgresInstall, find_postgres
-
-CDC = {"type": "logical", "database": "postgres", "plugin": "test_decoding"}
 
 
 def test_a_logical_slot_survives_a_switchover_without_a_lost_change(tmp_path: Path) -> None:
     """Copied to the standby, kept level with its consumer, and usable where the standby leads."""
     dynamic = {"slots": {"cdc": CDC}, "postgresql": {"parameters": {"wal_level": "logical"}}}
-    options = {"nodes": 2, "postgres": _with_test_decoding(), "dynamic": dynamic}
+    options = {"nodes": 2, "postgres": with_test_decoding(), "dynamic": dynamic}
     with healthy(tmp_path, **options) as cluster:
         old, new = cluster.leader(), cluster.replicas()[0]
-        cluster.wait_for(lambda: _is_covered(new, "cdc"), 60, "a safe copy of the slot")
+        cluster.wait_for(lambda: is_covered(new, "cdc"), 60, "a safe copy of the slot")
         cluster.wait_healthy()
         old.sql("create table t (n int)")
         old.sql("insert into t select generate_series(1, 5)")
-        assert _changes(old) == [1, 2, 3, 4, 5]
+        assert changes(old) == [1, 2, 3, 4, 5]
         cluster.wait_for(
-            lambda: (_confirmed(new) or 0) >= (_confirmed(old) or 1),
+            lambda: (confirmed(new) or 0) >= (confirmed(old) or 1),
             30,
             "the copy to follow the consumer",
         )
@@ -35,10 +33,10 @@ def test_a_logical_slot_survives_a_switchover_without_a_lost_change(tmp_path: Pa
         cluster.switchover(old, new)
         assert cluster.wait_healthy() is new
         new.sql("insert into t values (10)")
-        assert _changes(new) == [6, 7, 8, 9, 10]
+        assert changes(new) == [6, 7, 8, 9, 10]
         # The old primary's own slot stayed behind; it follows, or is copied anew.
         cluster.wait_for(
-            lambda: _is_covered(old, "cdc") and (_confirmed(old) or 0) >= (_confirmed(new) or 1),
+            lambda: is_covered(old, "cdc") and (confirmed(old) or 0) >= (confirmed(new) or 1),
             60,
             "the former primary's slot to follow",
         )
@@ -63,33 +61,6 @@ def test_the_slot_of_a_vanished_member_is_kept_and_then_dropped(tmp_path: Path) 
                 60,
                 f"{node.name} to drop it",
             )
-
-
-def _with_test_decoding() -> PostgresInstall:
-    """Debian's PostgreSQL has the plugin; the one from PyPI has not."""
-    installs = {install.version: install for install in find_postgres()}
-    assert 15 in installs, "no PostgreSQL 15 with test_decoding: `make servers` adds it"
-    return installs[15]
-
-
-def _changes(node: Node) -> list[int]:
-    """The numbers that a consumer of the slot gets now, and confirms."""
-    rows = node.sql("select data from pg_logical_slot_get_changes('cdc', null, null)", seconds=20)
-    return [int(row[0].rpartition(":")[2]) for row in rows if "INSERT" in row[0]]
-
-
-def _confirmed(node: Node) -> int | None:
-    rows = node.try_sql(
-        "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots "
-        "where slot_name = 'cdc'"
-    )
-    return int(rows[0][0]) if rows and rows[0][0] is not None else None
-
-
-def _is_covered(node: Node, slot: str) -> bool:
-    """Whether the node knows that its leader keeps what its copy of the slot needs."""
-    answer = node.get("/hae/snapshot")
-    return answer is not None and slot in answer.document["memory"].get("covered_from", {})
 
 
 def _slots(node: Node) -> set[str]:

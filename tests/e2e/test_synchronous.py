@@ -6,37 +6,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from engine.state import SyncState
-from shell import layout
-from shell.processes import now as boottime
-from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.stories import healthy
+from tests.e2e.support.synchronous import key, standbys, wait_for_standbys
 from tests.e2e.support.writer import Writer
 
 ON = {"synchronous_mode": "on"}
-
-
-def key(cluster: Cluster) -> SyncState | None:
-    """What the store says in `sync`."""
-    with cluster.keys() as store:
-        return layout.parse_cluster(store.read(boottime() + 5).entries).sync
-
-
-def standbys(cluster: Cluster) -> tuple[str, ...]:
-    """Whom `sync` names beside its leader."""
-    now = key(cluster)
-    return now.standbys if now else ()
-
-
-def wait_for_standbys(cluster: Cluster, count: int) -> list[Node]:
-    """Wait until `sync` names so many, and return them."""
-    names = cluster.wait_for(
-        lambda: found if len(found := standbys(cluster)) == count else None,
-        30,
-        f"{count} synchronous standbys",
-    )
-    return [cluster.node(name) for name in names]
 
 
 def names(leader: Node) -> str | None:
@@ -50,19 +25,6 @@ def patch(leader: Node, **settings: Any) -> None:
     answer = leader.call("PATCH", "/config", settings)
     assert answer is not None
     assert answer.status == 200, answer
-
-
-def answers(node: Node, path: str) -> bool:
-    """Whether that health check says yes."""
-    answer = node.get(path)
-    return answer is not None and answer.status == 200
-
-
-def kill(node: Node) -> None:
-    """The whole node dies: its daemon, and PostgreSQL."""
-    node.kill_daemon(signal.SIGKILL)
-    if node.postmaster_pid() is not None:
-        node.kill_postmaster()
 
 
 def rules(node: Node) -> list[str]:
@@ -80,11 +42,11 @@ def test_a_dead_primary_is_followed_by_who_has_every_acknowledged_row(tmp_path: 
         old = cluster.leader()
         (chosen,) = wait_for_standbys(cluster, 1)
         (other,) = (n for n in cluster.nodes if n not in {old, chosen})
-        cluster.wait_for(lambda: answers(chosen, "/sync"), 30, "200 on /sync")
-        assert answers(other, "/async")
+        cluster.wait_for(lambda: chosen.says_yes("/sync"), 30, "200 on /sync")
+        assert other.says_yes("/async")
         cluster.wait_for(lambda: writer.count() > 100, 30, "rows")
-        kill(chosen)
-        kill(old)
+        chosen.die()
+        old.die()
         cluster.wait_for(
             lambda: "race.not_synchronous" in rules(other), 60, "the async node to wait"
         )
@@ -104,7 +66,7 @@ def test_strict_mode_waits_for_a_standby(tmp_path: Path) -> None:
     with healthy(tmp_path, nodes=2, dynamic=strict) as cluster, Writer(cluster.dsn()) as writer:
         leader, (standby,) = cluster.leader(), wait_for_standbys(cluster, 1)
         cluster.wait_for(lambda: writer.count() > 50, 30, "rows")
-        kill(standby)
+        standby.die()
         cluster.wait_for(lambda: standbys(cluster) == (), 30, "no synchronous standby")
         hanging = "select 1 from pg_stat_activity where wait_event = 'SyncRep'"
         cluster.wait_for(lambda: leader.try_sql(hanging), 30, "a commit that waits")
@@ -132,7 +94,7 @@ def test_the_mode_changes_under_load(tmp_path: Path) -> None:
         assert now.quorum == 1
         both = f"ANY 1 ({','.join(node.name for node in voters)})"
         cluster.wait_for(lambda: names(leader) == both, 30, "the quorum's names")
-        cluster.wait_for(lambda: answers(voters[0], "/quorum"), 30, "200 on /quorum")
+        cluster.wait_for(lambda: voters[0].says_yes("/quorum"), 30, "200 on /quorum")
         patch(leader, synchronous_mode="off")
         cluster.wait_for(lambda: key(cluster) is None, 30, "the key to go")
         cluster.wait_for(lambda: names(leader) == "", 30, "the operator's own names")

@@ -132,6 +132,12 @@ class Node:
         assert pid is not None, f"{self.name} has no postmaster"
         send(pid, what)
 
+    def die(self) -> None:
+        """SIGKILL the daemon and, where it runs, PostgreSQL: all that a lost host takes away."""
+        self.kill_daemon(signal.SIGKILL)
+        if self.postmaster_pid() is not None:
+            self.kill_postmaster()
+
     @contextlib.contextmanager
     def connect(self, seconds: float = 3, database: str = "postgres") -> Iterator[Connection]:
         """Open a connection as superuser with autocommit; closes it at the end."""
@@ -180,6 +186,11 @@ class Node:
     def get(self, path: str = "/patroni", timeout_seconds: float = 2) -> Answer | None:
         """GET a path; None when nothing answers in time."""
         return self.call("GET", path, None, timeout_seconds)
+
+    def says_yes(self, path: str) -> bool:
+        """Whether that health check answers 200."""
+        answer = self.get(path)
+        return answer is not None and answer.status == 200
 
     def _http(self, timeout_seconds: float) -> http.client.HTTPConnection:
         port = self.place.api_port

@@ -1,0 +1,1 @@
+"""Clusters with members of hae and of Patroni: `make mixed`, by hand, because it needs Patroni."""
