@@ -84,7 +84,7 @@ def _drop(table: str, also: tuple[Fact, ...]) -> tuple[Rule, ...]:
 
 
 def _find_candidate(table: str, also: tuple[Fact, ...]) -> tuple[Rule, ...]:
-    """The request is due: who can take over?"""
+    """The request is due: find a member that can take over."""
     return (
         Rule(
             f"{table}.handover_promised",
