@@ -1,7 +1,7 @@
 """Scenario files: what is read from them, and what is recorded in them.
 
 A file belongs to one table.  Each scenario is headed by the rule that it guards and by what must
-hold; then come the base and the changes laid over it (see `scenes`), a line of dashes, and every
+hold; then come the base and the changes laid over it (see `given`), a line of dashes, and every
 rule that acts, with its actions.  `make rewrite` records the part below the dashes again.
 
     ## fence.paused: In maintenance mode the fence has no deadline.
@@ -13,22 +13,18 @@ rule that acts, with its actions.  `make rewrite` records the part below the das
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 from engine.decide import RULES, run
 from engine.rendering import action_text, shares
 from engine.state import Snapshot
-from tests.support.scenes import BASES, PIECES, scene
+from tests.support.given import snapshot_of
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 DASHES = "----"
-_LSN = re.compile(r"([0-9A-F]+)/([0-9A-F]+)")
 
 
 @dataclass(frozen=True)
@@ -44,16 +40,10 @@ class Scenario:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The input, put together from the lines above the dashes."""
-        base = self.given[0].removeprefix("from ")
-        if base not in BASES:
-            raise ValueError(f"{self.path.name}: {self.rule}: {base!r} is none of {list(BASES)}")
-        return scene(base, dict(self._change(line) for line in self.given[1:]))
-
-    def _change(self, line: str) -> tuple[str, Any]:
-        path, equals, text = line.partition(" = ")
-        if not equals:
-            raise ValueError(f"{self.path.name}: {self.rule}: no ' = ' in {line!r}")
-        return path, _value(path, text)
+        try:
+            return snapshot_of(self.given)
+        except ValueError as error:
+            raise ValueError(f"{self.path.name}: {self.rule}: {error}") from error
 
     def outcome(self) -> tuple[str, ...]:
         """What today's rules make of it: the rules that act, and the guarded one in any case."""
@@ -63,17 +53,6 @@ class Scenario:
             for name, actions in shares(s, run(s).fired)
             if actions or name == self.rule
         )
-
-
-def _value(path: str, text: str) -> Any:
-    if text in PIECES.get(path, {}):
-        return text
-    if lsn := _LSN.fullmatch(text):
-        return (int(lsn[1], 16) << 32) + int(lsn[2], 16)
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} = {text}: neither JSON, an LSN nor a known piece") from error
 
 
 @cache
