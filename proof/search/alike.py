@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.synchronous import SETTLE_SECONDS
 from engine.views import ANSWER_SECONDS
 from proof.search.model import Node, Peer, Pg, Told, World
 
@@ -74,12 +75,24 @@ def _memory(
     world: World, memory: tuple[tuple[str, Any], ...], peers: tuple[Peer | None, ...]
 ) -> tuple[tuple[str, Any], ...]:
     """A moment that no answer is older than is as good as long ago: only their order counts."""
+    if any(name == "sync_names_since" for name, _ in memory):
+        memory = _names_in_force(memory)
     oldest_answer = max((peer.age for peer in peers if peer is not None), default=0.0)
     return tuple(
         (name, -world.oldest)
         if name in _ONLY_ORDER and -value >= oldest_answer and not _times_out(world, name)
         else (name, value)
         for name, value in memory
+    )
+
+
+def _names_in_force(memory: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """Since when the names are in force counts until the position is known, or may be read."""
+    known = any(name == "sync_names_lsn" for name, _ in memory)
+    return tuple(
+        (name, value)
+        for name, value in memory
+        if name != "sync_names_since" or not (known or value <= -SETTLE_SECONDS)
     )
 
 

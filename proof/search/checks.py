@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from proof import invariants
 from proof.invariants import Toleration
-from proof.search.model import NAMES, Node, Pg, Shared, Wal
+from proof.search import synchronous
+from proof.search.model import NAMES, Node, Pg, Shared, Wal, World, is_beginning
 from proof.search.together import Face, diverges, streams
 
 
@@ -22,6 +23,7 @@ class Look(NamedTuple):
     upstream: int | None
     half: bool
     unguarded: bool
+    acknowledged: Wal
 
 
 def look(node: Node) -> Look:
@@ -32,27 +34,33 @@ def look(node: Node) -> Look:
         node.upstream if node.pg is Pg.STANDBY else None,
         node.half and node.pg is not Pg.DOWN,
         node.unguarded and node.pg is not Pg.STANDBY,
+        () if node.sync is None else node.sync.acknowledged,
     )
 
 
-def broken(looks: Sequence[Look], shared: Shared) -> list[str]:
+def broken(world: World, looks: Sequence[Look], shared: Shared) -> list[str]:
     """Every invariant that this state breaks.
 
     Stricter than the sentence about promotions: a server that is writable, or is being promoted,
     is asked in every state whether it owns the leader key.
     """
-    world = invariants.World(
+    instant = invariants.World(
         nodes=tuple(_node(n, looks, shared) for n in range(len(looks))),
         lock_owner=None if shared.view.leader is None else NAMES[shared.view.leader],
         paused=shared.view.pause,
         tolerated=_tolerated(looks, shared),
     )
-    found = [str(violation) for violation in invariants.broken(world)]
+    found = [str(violation) for violation in invariants.broken(instant)]
     found += [
         f"half_rewound_stays_down: {NAMES[n]} runs on what a cut off pg_rewind left"
         for n, seen in enumerate(looks)
         if seen.half
     ]
+    if world.synchronous and shared.view.sync is not None:
+        quorum_mode = world.policy.synchronous_mode == "quorum"
+        wals, told = [seen.wal for seen in looks], [seen.acknowledged for seen in looks]
+        lacking = synchronous.lacking(shared.view.sync, quorum_mode, wals, told)
+        found += [f"whoever_may_lead_has_every_commit: {text}" for text in lacking]
     return found
 
 
@@ -72,6 +80,7 @@ def _node(n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
         kept_the_lock=shared.view.leader == n,
         streams=receives,
         diverged=diverged,
+        missing=tuple(k for k, x in enumerate(looks) if not is_beginning(x.acknowledged, seen.wal)),
     )
 
 

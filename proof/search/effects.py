@@ -17,14 +17,15 @@ from engine.document import role_text, state_text
 from engine.memory import after_restart
 from engine.state import Memory, Snapshot
 from engine.views import position, server
+from proof.search import synchronous
 from proof.search.look import NOW, UNKEPT, UNTIL, index, packed
-from proof.search.model import Flight, Node, Op, Pg, Shared, World, extended
+from proof.search.model import NAMES, Flight, Node, Op, Pg, Shared, World, extended
 
-_UNSEEN = frozenset({"remember", "checkpoint", "follow"})
+_UNSEEN = frozenset({"remember", "checkpoint", "follow", "names"})
 JOBS = frozenset({"start", "promote", "crash recovery", "rewind", "clone", "remove data directory"})
 _HEARTBEATS = frozenset({"renew", "publish", "status", "history"})
 STORE = frozenset(
-    {"renew", "acquire", "release", "publish", "status", "history", "clear", "withdraw"}
+    {"renew", "acquire", "release", "publish", "status", "history", "clear", "withdraw", "sync"}
 )
 
 
@@ -54,6 +55,8 @@ def _remember(x: Any) -> Op | None:
     for name, value in sorted(x.changes.items()):
         if name == "job_seen":
             kept.append((name, True))
+        elif name == "sync_names":
+            kept.append((name, None if value is None else synchronous.read(value)))
         elif name not in UNKEPT:
             timed = isinstance(value, float) and value != 0.0
             kept.append((name, float(round(value - NOW)) if timed else value))
@@ -62,6 +65,11 @@ def _remember(x: Any) -> Op | None:
 
 def _upstream(x: a.Upstream | None) -> int | None:
     return None if x is None else index(x.name)
+
+
+def _sync(x: a.WriteSync) -> Op:
+    standbys = tuple(sorted(NAMES.index(name) for name in x.standbys))
+    return ("sync", standbys, x.quorum, x.revision)
 
 
 def _left(moment: float | None) -> float | None:
@@ -81,6 +89,8 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.WriteStatus: lambda x: ("status", x.optime),
     a.WriteHistory: lambda x: ("history", tuple(line.lsn for line in x.lines)),
     a.ClearFailover: lambda _: ("clear",),
+    a.WriteSync: _sync,
+    a.SetSyncNames: lambda x: ("names", None if x.text is None else synchronous.read(x.text)),
     a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory"),
     a.DisarmFence: lambda _: ("disarm",),
     a.AskPeers: lambda x: ("ask", tuple(index(name) for name in x.names)),
@@ -146,6 +156,9 @@ def handled(world: World, n: int, op: Op, shared: Shared) -> tuple[bool, Shared]
             return True, shared._replace(view=view._replace(optime=op[1]))
         case "history":
             return True, shared._replace(view=view._replace(forks=op[1]))
+        case "sync":
+            then = synchronous.written(n, op, view)
+            return then is not None, shared._replace(view=then or view)
         case "clear":
             return True, shared._replace(view=view._replace(failover=None))
     raise NotInThisWorldError(str(op))
@@ -220,7 +233,16 @@ def _unseen(node: Node, op: Op) -> Node:
             return node._replace(checkpointed=node.pg is Pg.PRIMARY or node.checkpointed)
         case "follow":
             return node._replace(upstream=op[1])
+        case "names":
+            return _sets_names(node, op)
     return stopping(node, op)
+
+
+def _sets_names(node: Node, op: Op) -> Node:
+    """Names are on their way; while they are, others are not taken."""
+    if node.sync is None or node.sync.setting is not None:
+        return node
+    return node._replace(sync=node.sync._replace(setting=("write", op[1])))
 
 
 def _remembered(node: Node, op: Op) -> Node:
@@ -231,6 +253,8 @@ def _remembered(node: Node, op: Op) -> Node:
             last = (last[0], last[1], True)
         elif name == "failures" and value:
             memory[name] = min(value, MOST_FAILURES)
+        elif name == "sync_names_since":
+            memory[name] = value
         elif value == getattr(Memory(), name) or (name in UNTIL and value <= 0):
             memory.pop(name, None)
         else:
@@ -333,7 +357,8 @@ def crashed(node: Node) -> Node:
 def down(node: Node, control: str) -> Node:
     """PostgreSQL is gone, and so is the guard of its process."""
     guard = None if node.fence is not None and node.fence[0] == "process" else node.fence
-    return node._replace(pg=Pg.DOWN, halting=False, control=control, fence=guard, unguarded=False)
+    ended = synchronous.ended(node)
+    return ended._replace(pg=Pg.DOWN, halting=False, control=control, fence=guard, unguarded=False)
 
 
 def fired(node: Node) -> Node:
@@ -365,6 +390,7 @@ def dead(node: Node) -> Node:
         stopping=False,
         flight=None,
         old_view=None,
+        sync=None if node.sync is None else node.sync._replace(setting=None),
     )
 
 

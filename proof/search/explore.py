@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from proof.search import synchronous
 from proof.search.model import NAMES, Budget, Node, Pg, Shared, View, World
 from proof.search.space import BrokenPromiseError, Space, Step
 
@@ -50,7 +51,7 @@ State: TypeAlias = tuple[Budget, Shared, list[Node]]
 def first_state(world: World) -> State:
     """n1 leads, its lease was just renewed, everybody else streams from it and has everything."""
     documents = tuple(_document("primary" if n == 0 else "replica") for n in range(world.nodes))
-    view = View(0, documents, 10, (), None, False)
+    view = View(0, documents, 10, (), None, False, synchronous.first_key(world))
     shared = Shared(view, world.policy.ttl_seconds, 0, world.records)
     budget = Budget(tuple(world.faults.values()), world.budget)
     return budget, shared, [_node(world, n) for n in range(world.nodes)]
@@ -93,6 +94,7 @@ def _node(world: World, n: int) -> Node:
         half=False,
         unguarded=False,
         fence=("process", world.policy.ttl_seconds) if leads and world.fence else None,
+        sync=synchronous.first(world, n) if world.synchronous else None,
     )
 
 

@@ -32,12 +32,15 @@ from engine.state import (
     PeerAnswer,
     Postgres,
     Postmaster,
+    ReplicationRow,
     Server,
     Snapshot,
+    SyncState,
     Unknown,
 )
+from proof.search import synchronous
 from proof.search.alike import said_of_itself
-from proof.search.model import NAMES, Node, Peer, Pg, Shared, Told, View, World, forks, lsn
+from proof.search.model import NAMES, Node, Peer, Pg, Shared, SyncKey, Told, View, World, forks, lsn
 
 NOW = 1000.0
 WALL = 1_790_000_000.0
@@ -103,7 +106,13 @@ def cluster(view: View) -> Cluster:
         optime=view.optime,
         failover=asked,
         history=_lines(view.forks),
+        sync=None if view.sync is None else _sync_key(view.sync),
     )
+
+
+def _sync_key(key: SyncKey) -> SyncState:
+    standbys = tuple(NAMES[n] for n in key.standbys)
+    return SyncState(NAMES[key.leader], standbys, key.quorum, key.revision)
 
 
 @cache
@@ -127,6 +136,7 @@ def _server(node: Node) -> Known[Server] | Unknown:
             write_lsn=at,
             checkpoint_timeline=timeline if node.checkpointed else timeline - 1,
             timeline_history=_lines(forks(node.wal)),
+            replication=_rows(node),
         )
     else:
         value = Server(
@@ -136,7 +146,22 @@ def _server(node: Node) -> Known[Server] | Unknown:
             receive_lsn=at,
             replay_lsn=at,
         )
+    if node.sync is not None:
+        names = synchronous.text_of(node.sync.force)
+        value = replace(value, sync_names=names, checkpointer_listens=True)
     return Known(value, NOW)
+
+
+def _rows(node: Node) -> tuple[ReplicationRow, ...]:
+    if node.sync is None:
+        return ()
+    needed, members = node.sync.force
+    kind = "quorum" if needed < len(members) else "sync"
+    return tuple(
+        ReplicationRow(NAMES[k], "streaming", kind if k in members else "async", flush_lsn=at)
+        for k, at in enumerate(node.sync.rows)
+        if at is not None
+    )
 
 
 def _directory(node: Node) -> DataDirectory:
@@ -156,12 +181,19 @@ def _directory(node: Node) -> DataDirectory:
 
 def _postgres(node: Node) -> Postgres:
     upstream = None if node.upstream is None else f"{address(node.upstream)}:5432"
+    written, being_set = None, False
+    if node.sync is not None:
+        names = node.sync.written
+        written = None if names is None else synchronous.text_of(names)
+        being_set = node.sync.setting is not None
     return Postgres(
         directory=_directory(node),
         postmaster=None if node.pg is Pg.DOWN else Postmaster(4711, 1),
         server=_server(node),
         starting=node.pg is Pg.STARTING,
         configured_upstream=upstream,
+        written_sync_names=written,
+        setting_sync_names=being_set,
     )
 
 
@@ -211,6 +243,8 @@ def memory(node: Node) -> Memory:
     fields: dict[str, Any] = {}
     for name, value in node.memory:
         fields[name] = moment(name, value) if isinstance(value, float) else value
+    if fields.get("sync_names") is not None:
+        fields["sync_names"] = synchronous.text_of(fields["sync_names"])
     noted = node.last is None or node.last[2]
     return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
 

@@ -20,6 +20,9 @@ NAMES = ("n1", "n2", "n3")
 # number of runs, as PostgreSQL counts it: two promotions may well give the same number.
 Wal: TypeAlias = tuple[tuple[int, int], ...]
 Op: TypeAlias = tuple[Any, ...]
+# `synchronous_standby_names`: how many of which nodes a commit waits for.
+Setting: TypeAlias = tuple[int, tuple[int, ...]]
+NOBODY: Setting = (0, ())
 
 
 class Pg(IntEnum):
@@ -63,6 +66,26 @@ class Flight(NamedTuple):
     answer: bool | None = None
 
 
+class SyncKey(NamedTuple):
+    """The `sync` key.  The version that is there is number 1; see `synchronous.py`."""
+
+    leader: int
+    standbys: tuple[int, ...]
+    quorum: int
+    revision: int = 1
+
+
+class Sync(NamedTuple):
+    """Synchronous replication on one node."""
+
+    written: Setting | None  # in the configuration; None: none of ours
+    force: Setting  # what a new session sees
+    obeyed: tuple[Setting, ...]  # earlier ones that some process still goes by
+    setting: tuple[str, Setting | None] | None  # on its way: ("write" or "load", names)
+    rows: tuple[int | None, ...]  # by node: how much it confirmed to this primary; None: gone
+    acknowledged: Wal  # what this server ever told clients
+
+
 class View(NamedTuple):
     """What every node can read in the store."""
 
@@ -72,6 +95,7 @@ class View(NamedTuple):
     forks: tuple[int, ...]  # history: where each finished timeline ended
     failover: tuple[int | None, int | None] | None  # the request: (leader, candidate)
     pause: bool
+    sync: SyncKey | None = None
 
 
 class Shared(NamedTuple):
@@ -125,6 +149,9 @@ class Node(NamedTuple):
     unguarded: bool  # its fence was disarmed in maintenance mode, and not armed since
     # the fence: ("process" or "directory", seconds until the lease that it knows ends)
     fence: tuple[str, float] | None
+    # synchronous replication, and whether the node's connection to its upstream is cut
+    sync: Sync | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +171,11 @@ class World:
     twins: bool = False  # two promotions may give the same timeline number
     heals: bool = True  # ask of each of its states whether a leader can come
     timely: bool = True  # a daemon that is not frozen does all it has to do within a tick
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether synchronous mode is on."""
+        return self.policy.synchronous_mode != "off"
 
     @property
     def paused_policy(self) -> Policy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from proof.search import effects
+from proof.search import effects, synchronous
 from proof.search.look import UNTIL
 from proof.search.model import Budget, Node, Peer, Pg, Shared, Told, View, World, extended
 
@@ -33,6 +33,8 @@ def work(world: World, node: Node, shared: Shared) -> Iterator[Move]:
     if node.job is not None and not node.frozen:
         for text, changed, then in _job(node, shared):
             yield Move(text, changed, then)
+    for text, changed in synchronous.setting_moves(node):
+        yield Move(text, changed, shared)
 
 
 def alone(world: World, node: Node) -> Iterator[tuple[str, Node, str]]:
@@ -65,7 +67,8 @@ def server_moves(world: World, node: Node, shared: Shared) -> Iterator[tuple[str
                 yield "a client commits", node._replace(wal=extended(node.wal)), less
             if node.halting:
                 closing, then = effects.shutdown_record(node, shared)
-                yield "PostgreSQL shuts down", closing._replace(pg=Pg.CLOSING), then
+                closing = synchronous.ended(closing)._replace(pg=Pg.CLOSING)
+                yield "PostgreSQL shuts down", closing, then
         case Pg.CLOSING:
             yield "PostgreSQL is down", effects.down(node, "shut down"), shared
         case Pg.STANDBY if node.halting:
@@ -119,10 +122,11 @@ def _job(node: Node, shared: Shared) -> Iterator[tuple[str, Node, Shared]]:
 
 
 def _spawned(node: Node, more: tuple[Any, ...]) -> tuple[str, Node]:
-    assert node.job is not None
     role, upstream, left = more
     if node.pg is not Pg.DOWN:
         return "PostgreSQL runs already", ended(node, True)
+    node = synchronous.begun(node)
+    assert node.job is not None
     if left is not None and left < 0:
         return "it is too late to start", ended(node, False)
     if role == "primary":
@@ -236,6 +240,8 @@ def _breakages(node: Node) -> Iterator[tuple[str, str, Node]]:
     if node.up or node.pg is not Pg.DOWN or node.fence is not None:
         gone = effects.crashed(effects.dead(node))._replace(fence=None, silent=False)
         yield "host", "the host crashes", gone
+    if node.pg is Pg.STANDBY and not node.cut:
+        yield "cut", "its connection to other servers is cut", node._replace(cut=True)
     if node.job is not None and not node.frozen and _may_fail(node):
         yield "job", f"{node.job[0]} fails", ended(node, False)
 
@@ -260,6 +266,8 @@ def _repairs(node: Node) -> Iterator[tuple[str, Node]]:
         yield "the store answers it again", node._replace(silent=False)
     if node.old_view is not None:
         yield "its view moves on", node._replace(old_view=None)
+    if node.cut:
+        yield "it reaches other servers again", node._replace(cut=False)
 
 
 # --- the store and its operators ------------------------------------------------------------------
@@ -320,6 +328,7 @@ def older(world: World, node: Node) -> Node | None:
         peers=tuple(_older_peer(world, peer) for peer in node.peers),
         told=_older_told(world, node.told),
         old_view=_older_view(world, node.old_view),
+        sync=synchronous.older(node.sync),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proof.search import synchronous
 from proof.search.model import Node, Op, Shared, View
 
 # Operations that name a node, and where.
@@ -23,6 +24,7 @@ def renamed_view(view: View, order: tuple[int, ...]) -> View:
         leader=place[view.leader],
         members=tuple(view.members[n] for n in order),
         failover=None if asked is None else (place[asked[0]], place[asked[1]]),
+        sync=synchronous.renamed_key(view.sync, place),
     )
 
 
@@ -30,6 +32,8 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
     """A node that refers to the others by their new places."""
     place = _places(order)
     job, told, old = node.job, node.told, node.old_view
+    if node.sync is not None:
+        node = _renamed_names(node, place, order)
     return node._replace(
         pending=tuple(_op(op, place) for op in node.pending) if node.pending else (),
         job=None if job is None else (*job[:3], _op((job[0], *job[3]), place)[1:]),
@@ -40,6 +44,17 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
     )
 
 
+def _renamed_names(node: Node, place: dict[Any, Any], order: tuple[int, ...]) -> Node:
+    flight = node.flight
+    return node._replace(
+        sync=synchronous.renamed(node, place, order),
+        memory=synchronous.renamed_memory(node.memory, place),
+        kept=synchronous.renamed_memory(node.kept, place),
+        late=None if node.late is None else _op(node.late, place),
+        flight=None if flight is None else flight._replace(op=_op(flight.op, place)),
+    )
+
+
 def _places(order: tuple[int, ...]) -> dict[Any, Any]:
     return {None: None} | {n: k for k, n in enumerate(order)}
 
@@ -47,6 +62,12 @@ def _places(order: tuple[int, ...]) -> dict[Any, Any]:
 def _op(op: Op, place: dict[Any, Any]) -> Op:
     if op[0] == "ask":
         return ("ask", tuple(sorted(place[n] for n in op[1])))
+    if op[0] == "sync":
+        return ("sync", tuple(sorted(place[n] for n in op[1])), *op[2:])
+    if op[0] == "names":
+        return op if op[1] is None else ("names", synchronous.renamed_names(op[1], place))
+    if op[0] == "remember":
+        return ("remember", synchronous.renamed_memory(op[1], place))
     at = _NAMING.get(op[0])
     if at is None or len(op) <= at:
         return op

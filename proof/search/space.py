@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from engine.decide import run
 from proof.invariants import broken_by_decision
-from proof.search import checks, effects, moves, together
+from proof.search import checks, effects, moves, synchronous, together
 from proof.search.alike import alike
 from proof.search.look import snapshot
 from proof.search.model import NAMES, Budget, Node, Op, Shared, View, World
@@ -75,6 +75,8 @@ class Space:
         self._later: dict[int, int] = {}
         self._checked: dict[tuple[Any, ...], bool] = {}
         self._look_of: dict[int, int] = {}
+        self._first_version: dict[int, int] = {}
+        self._referring: dict[tuple[int, int], int] = {}
         self._renamed_node: list[dict[int, int]] = []
         self._renamed_shared: list[dict[int, int]] = []
         identity = tuple(range(world.nodes))
@@ -94,6 +96,8 @@ class Space:
 
     def number(self, node: Node) -> int:
         """The number of all nodes like this one."""
+        if node.sync is not None:
+            node = synchronous.settled(node)
         return self.nodes.of(alike(self.world, node))
 
     def unpack(self, state: int) -> tuple[int, int, list[int]]:
@@ -113,6 +117,8 @@ class Space:
 
     def canonical(self, state: int) -> int:
         """The smallest of all renamings of a state."""
+        if self.world.synchronous:
+            state = self._renumbered(state)
         budget, shared, numbers = self.unpack(state)
         best = state
         for which, order in enumerate(self._renamings):
@@ -132,6 +138,26 @@ class Space:
                 other = (other << BITS) | new
             best = min(best, other)
         return best
+
+    def _renumbered(self, state: int) -> int:
+        """The state where the version of the `sync` key that is there is number one."""
+        budget, shared, numbers = self.unpack(state)
+        key = self.shares.values[shared].view.sync
+        if key is None:
+            return state
+        store = self._first_version.get(shared)
+        if store is None:
+            value = synchronous.renumbered_shared(self.shares.values[shared])
+            store = self._first_version[shared] = self.shares.of(value)
+        out = (budget << BITS) | store
+        for number in numbers:
+            known = (number, key.revision)
+            new = self._referring.get(known)
+            if new is None:
+                node = synchronous.renumbered_node(self.nodes.values[number], key.revision)
+                new = self._referring[known] = self.number(node)
+            out = (out << BITS) | new
+        return out
 
     # --- what follows -----------------------------------------------------------------------------
 
@@ -303,7 +329,8 @@ class Space:
             node = self.nodes.values[numbers[n]]
             faces = [self.faces.values[k] for k in key[2:]]
             found = {
-                self.number(x) for _, x in together.steps(node, faces, unheard=self.world.unheard)
+                self.number(x)
+                for _, x in together.steps(n, node, faces, unheard=self.world.unheard)
             }
             steps = self._with_others[key] = tuple(found - {numbers[n]})
         return steps
@@ -379,7 +406,7 @@ class Space:
                     text = f"{NAMES[n]}: {self._text(n, move, node, shared)}"
                     yield Step(text, self.pack(left, move.shared, after), bool(move.fault))
             if together.needs_others(node):
-                for text, changed in together.steps(node, faces, unheard=self.world.unheard):
+                for text, changed in together.steps(n, node, faces, unheard=self.world.unheard):
                     after = [changed if k == n else x for k, x in enumerate(nodes)]
                     yield Step(f"{NAMES[n]}: {text}", self.pack(budget, shared, after), False)
         for text, then, kind in moves.of_the_store(self.world, shared):
@@ -405,7 +432,7 @@ class Space:
         """Whether every invariant holds: asked once for all states that look alike to them."""
         _, shared, numbers = self.unpack(state)
         view = self.shares.values[shared].view
-        key = (view.leader, view.pause, *(self._look(n) for n in numbers))
+        key = (view.leader, view.pause, view.sync, *(self._look(n) for n in numbers))
         found = self._checked.get(key)
         if found is None:
             found = self._checked[key] = not self.broken(state)
@@ -421,7 +448,7 @@ class Space:
     def broken(self, state: int) -> list[str]:
         """Every invariant that the state breaks."""
         _, shared, nodes = self.read(state)
-        return checks.broken([checks.look(node) for node in nodes], shared)
+        return checks.broken(self.world, [checks.look(node) for node in nodes], shared)
 
 
 _CALM = (".allowed", ".nothing", ".unchanged", ".same", ".told", ".no", ".silent", ".unknown")

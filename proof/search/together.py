@@ -11,7 +11,7 @@ from itertools import product
 from typing import NamedTuple
 
 from proof.search import effects
-from proof.search.model import Node, Peer, Pg, Told, Wal, forks, is_beginning, lsn
+from proof.search.model import NAMES, Node, Peer, Pg, Told, Wal, forks, is_beginning, lsn
 from proof.search.moves import ended
 
 
@@ -22,6 +22,7 @@ class Face(NamedTuple):
     pg: Pg
     checkpointed: bool
     wal: Wal
+    upstream: int | None = None  # told only where it counts, in synchronous mode
 
 
 def face(node: Node) -> Face:
@@ -32,12 +33,15 @@ def face(node: Node) -> Face:
         node.pg if serves else Pg.DOWN,
         node.checkpointed and node.pg is Pg.PRIMARY,
         node.wal if serves else (),
+        node.upstream if node.sync is not None and node.pg is Pg.STANDBY and not node.cut else None,
     )
 
 
 def needs_others(node: Node) -> bool:
     """Whether a next step of this node depends on another one."""
     if node.pg is Pg.STANDBY and node.upstream is not None:
+        return True
+    if node.sync is not None and node.pg is Pg.PRIMARY:
         return True
     if node.frozen:
         return False
@@ -46,12 +50,16 @@ def needs_others(node: Node) -> bool:
     return bool(node.pending) and node.pending[0][0] in {"ask", "ask leader"}
 
 
-def steps(node: Node, faces: Sequence[Face], *, unheard: bool) -> Iterator[tuple[str, Node]]:
-    """Every step of this node that needs others; `faces` are those of all nodes.
+def steps(
+    n: int, node: Node, faces: Sequence[Face], *, unheard: bool
+) -> Iterator[tuple[str, Node]]:
+    """Every step of node `n` that needs others; `faces` are those of all nodes.
 
     `unheard`: a question over REST may go without an answer although the other daemon is there.
     """
-    if node.pg is Pg.STANDBY and node.upstream is not None:
+    if node.sync is not None and node.pg is Pg.PRIMARY:
+        yield from _confirmed(n, node, faces)
+    if node.pg is Pg.STANDBY and node.upstream is not None and not node.cut:
         source = faces[node.upstream]
         if streams(node.wal, source) and node.wal != source.wal:
             yield "it receives WAL", node._replace(wal=source.wal)
@@ -63,6 +71,18 @@ def steps(node: Node, faces: Sequence[Face], *, unheard: bool) -> Iterator[tuple
         yield from _asked(node, faces, unheard=unheard)
     if node.pending and node.pending[0][0] == "ask leader":
         yield _asked_leader(node, faces)
+
+
+def _confirmed(n: int, node: Node, faces: Sequence[Face]) -> Iterator[tuple[str, Node]]:
+    """A standby confirms what it has, or is seen to be gone, some time after it is so."""
+    assert node.sync is not None
+    for k, other in enumerate(faces):
+        mine = other.pg is Pg.STANDBY and other.upstream == n
+        at = lsn(other.wal) if mine and streams(other.wal, faces[n]) else None
+        if at != node.sync.rows[k]:
+            rows = tuple(at if m == k else x for m, x in enumerate(node.sync.rows))
+            text = f"{NAMES[k]} is gone" if at is None else f"{NAMES[k]} has confirmed {at}"
+            yield text, node._replace(sync=node.sync._replace(rows=rows))
 
 
 def streams(wal: Wal, source: Face) -> bool:

@@ -39,8 +39,33 @@ _HANDOVER = _two("handover", "a switchover, and a daemon is frozen", switchover=
 _DAEMONS = _two("daemons", "a daemon dies, and one is frozen", daemon=1, freeze=1)
 _PAUSE = _two("pause", "maintenance mode, and a daemon is frozen", pause=1, freeze=1)
 
+_SYNC = replace(SHORT, synchronous_mode="on")
+_STRICT = replace(_SYNC, synchronous_mode_strict=True)
+_QUORUM = replace(_SYNC, synchronous_mode="quorum")
+
+
+def _synchronous(name: str, what: str, policy: Policy, **faults: int) -> World:
+    world = _two(name, what, **faults)
+    return replace(world, policy=policy, promotions=1, budget=1)
+
+
+def _names(name: str, what: str, policy: Policy, **faults: int) -> World:
+    """Three nodes, up to where a promotion would begin: who may lead by `sync` says the rest."""
+    world = _synchronous(name, what, policy, **faults)
+    return replace(world, nodes=3, promotions=0)
+
+
+_LEADER_OR_STANDBY = {"cut": 1, "host": 1, "freeze": 1}
+_STEPS = {"cut": 1, "slow": 1, "daemon": 1}
+SYNC = _synchronous("sync", "a standby or the leader is gone", _SYNC, **_LEADER_OR_STANDBY)
+STRICT = _synchronous("strict", "the same in strict mode", _STRICT, **_LEADER_OR_STANDBY)
+NAMES = _names("names", "the daemon dies between two steps, a write is late", _SYNC, **_STEPS)
+QUORUM = _names("quorum", "the same with a quorum", _QUORUM, **_STEPS)
+
 # The biggest first, so that two processes end at about the same time.
 WORLDS = (
+    SYNC,
+    STRICT,
     _two("jobs", "a job fails", job=1, postmaster=1, freeze=1),
     _two("crashes", "a postmaster and a host die", postmaster=1, host=1),
     _two("stale", "a view of the store stands still", stale=1, freeze=1, slow=1),
@@ -53,11 +78,15 @@ WORLDS = (
         promotions=1,
         records=0,
     ),
+    NAMES,
+    QUORUM,
     World("three", "three nodes, one fault", 3, SHORT, 1.0, {"host": 1, "freeze": 1}, 1, 1, 0),
 )
 
 # What takes longer than the usual run may: `make search-all`, or by name.
 LARGER = (
+    replace(NAMES, name="more names", faults={"cut": 2, "slow": 1, "daemon": 1}, budget=2),
+    replace(QUORUM, name="more quorum", faults={"cut": 2, "slow": 1, "daemon": 1}, budget=2),
     _ENDS,
     _HANDOVER,
     _PAUSE,
@@ -72,6 +101,10 @@ def _small(world: World) -> World:
     return replace(world, name=f"small {world.name}", promotions=1, records=0, budget=1)
 
 
-QUICK = tuple(
-    _small(world) for world in (*WORLDS, *LARGER) if world.name in {"crashes", "ends", "pause"}
+_CUT = {"cut": 1}
+QUICK = (
+    *(_small(x) for x in (*WORLDS, *LARGER) if x.name in {"crashes", "ends", "pause"}),
+    replace(NAMES, name="small names", faults=_CUT),
+    replace(QUORUM, name="small quorum", faults=_CUT),
+    replace(SYNC, name="small sync", faults=_CUT),
 )

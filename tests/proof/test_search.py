@@ -19,7 +19,7 @@ from proof.search.liveness import search
 from proof.search.model import Node, Op, Shared, World
 from proof.search.rename import renamed_node, renamed_shared
 from proof.search.space import Space
-from proof.search.worlds import FREEZE, QUICK, UNFENCED
+from proof.search.worlds import FREEZE, NAMES, QUICK, UNFENCED
 
 ENOUGH = 400_000
 
@@ -147,6 +147,7 @@ def test_twin_timelines_are_seen_where_a_world_has_them(twins: bool) -> None:
 # --- nothing is left out --------------------------------------------------------------------------
 
 VARIED = replace(FREEZE, name="varied", faults={"freeze": 1, "slow": 1, "switchover": 1}, budget=2)
+NAMED = replace(NAMES, faults={"cut": 1, "slow": 1, "host": 1}, budget=2, promotions=1)
 
 
 def _some_states(world: World, most: int, count: int) -> tuple[Walk, list[int]]:
@@ -165,15 +166,16 @@ def _outcomes(space: Space, n: int, node: Node, shared: Shared) -> set[object]:
     return found | {None if later is None else space.number(later)}
 
 
-def test_nodes_that_count_as_alike_go_on_alike() -> None:
+@pytest.mark.parametrize("world", [VARIED, NAMED], ids=["varied", "named"])
+def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     """What `alike` takes away changes no decision and nothing that follows."""
-    walk, states = _some_states(VARIED, 20_000, 4_000)
+    walk, states = _some_states(world, 20_000, 4_000)
     space, differing = walk.space, 0
     for state in states:
         _budget, shared, nodes = space.read(state)
         for n, node in enumerate(nodes):
             for move in space.own_moves(n, node, shared):
-                same = alike(VARIED, move.node)
+                same = alike(world, move.node)
                 if same != move.node:
                     differing += 1
                     expected = _outcomes(space, n, same, move.shared)
@@ -181,10 +183,11 @@ def test_nodes_that_count_as_alike_go_on_alike() -> None:
     assert differing > 100
 
 
+@pytest.mark.parametrize("world", [VARIED, NAMED], ids=["varied", "named"])
 @pytest.mark.parametrize("count", [2, 3])
-def test_names_change_nothing(count: int) -> None:
+def test_names_change_nothing(world: World, count: int) -> None:
     """What follows from a renamed state are the renamed followers."""
-    walk, states = _some_states(replace(VARIED, nodes=count), 5_000, 500)
+    walk, states = _some_states(replace(world, nodes=count), 5_000, 500)
     space = walk.space
     for state in states:
         budget, shared, nodes = space.read(state)
@@ -198,6 +201,42 @@ def test_names_change_nothing(count: int) -> None:
 
 def test_packing_keeps_every_part() -> None:
     """A state that is unpacked and packed again is the same number."""
-    walk, states = _some_states(VARIED, 2_000, 500)
+    for world in (VARIED, NAMED):
+        walk, states = _some_states(world, 2_000, 500)
+        for state in states:
+            assert walk.space.pack(*walk.space.read(state)) == state
+
+
+def test_only_which_version_of_the_sync_key_is_there_counts() -> None:
+    """Whoever refers to one that is gone refers to none, and decides the same."""
+    walk, states = _some_states(NAMED, 20_000, 500)
+    space, versions = walk.space, set()
     for state in states:
-        assert walk.space.pack(*walk.space.read(state)) == state
+        budget, shared, nodes = space.read(state)
+        key = shared.view.sync
+        assert key is not None
+        versions.add(key.revision)
+        later = shared._replace(view=shared.view._replace(sync=key._replace(revision=7)))
+        referring = [_with_version(node, 7) for node in nodes]
+        assert space.canonical(space.pack(budget, later, referring)) == state
+    assert versions == {1}
+
+
+def _with_version(node: Node, revision: int) -> Node:
+    """The node, where the version that is there has that number."""
+    memory = tuple(
+        (name, revision if name in {"sync_asked", "raced_on"} and value == 1 else value)
+        for name, value in node.memory
+    )
+    pending = tuple(_op_with_version(op, revision) for op in node.pending)
+    flight, late = node.flight, node.late
+    return node._replace(
+        memory=memory,
+        pending=pending,
+        late=late and _op_with_version(late, revision),
+        flight=flight and flight._replace(op=_op_with_version(flight.op, revision)),
+    )
+
+
+def _op_with_version(op: Op, revision: int) -> Op:
+    return (*op[:3], revision) if op[0] == "sync" and op[3] == 1 else op
