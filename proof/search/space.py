@@ -18,6 +18,7 @@ from proof.search.alike import alike
 from proof.search.look import snapshot
 from proof.search.model import NAMES, Budget, Node, Op, Shared, View, World
 from proof.search.moves import Move
+from proof.search.numbers import Numbers
 from proof.search.rename import renamed_node, renamed_shared
 
 BITS = 24
@@ -34,22 +35,6 @@ class Step(NamedTuple):
     text: str
     state: int
     fault: bool
-
-
-class Numbers:
-    """Numbers for values, in the order of their first appearance."""
-
-    def __init__(self) -> None:
-        self._of: dict[Any, int] = {}
-        self.values: list[Any] = []
-
-    def of(self, value: Any) -> int:
-        """The number of that value."""
-        number = self._of.get(value)
-        if number is None:
-            number = self._of[value] = len(self.values)
-            self.values.append(value)
-        return number
 
 
 class Space:
