@@ -6,8 +6,9 @@ from typing import Any
 from engine import views
 from engine.facts.lease import i_own_the_lock
 from engine.facts.postgres import crashed_as_primary, may_accept_writes
-from engine.state import DirectoryKind, JobKind, Snapshot
+from engine.state import DirectoryKind, JobKind, Snapshot, Tags
 
+UNTAGGED = Tags()
 _JOB_STATES = {
     JobKind.INITDB: "initializing new cluster",
     JobKind.CLONE: "creating replica",
@@ -70,6 +71,8 @@ def _positions(s: Snapshot) -> dict[str, Any]:
 def tags_document(s: Snapshot) -> dict[str, Any]:
     """Our tags as published: false ones and defaults are left out."""
     tags = s.me.tags
+    if tags == UNTAGGED:
+        return {}
     out: dict[str, Any] = dict(tags.other)
     for name in ("nofailover", "noloadbalance", "nosync", "clonefrom", "nostream"):
         if getattr(tags, name):

@@ -132,9 +132,8 @@ def names_of(text: str) -> Names:
 def _tokens(text: str) -> list[str]:
     """Names in lower case, marks, and the keywords in capitals; [""] when it cannot be read."""
     found, at = [], 0
-    while text[at:].strip():
-        token = _TOKEN.match(text, at)
-        if token is None:
+    for token in _TOKEN.finditer(text):
+        if token.start() != at:
             return [""]
         at = token.end()
         if token["quoted"]:
@@ -144,4 +143,4 @@ def _tokens(text: str) -> list[str]:
             found.append(word.upper() if word in _KEYWORDS else word)
         else:
             found.append(token["mark"])
-    return found
+    return [""] if text[at:].strip() else found

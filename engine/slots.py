@@ -42,9 +42,9 @@ def followers(s: Snapshot) -> tuple[Member, ...]:
     Everybody's, because it may be promoted; of a node that never leads only those of the members
     that stream from it.
     """
-    members = (m for m in views.other_members(s) if not m.tags.nostream)
+    members = [m for m in views.other_members(s) if not m.tags.nostream]
     if s.me.tags.nofailover:
-        return tuple(m for m in members if m.tags.replicatefrom == s.me.name)
+        members = [m for m in members if m.tags.replicatefrom == s.me.name]
     return tuple(members)
 
 
@@ -73,8 +73,9 @@ def wanted_physical(s: Snapshot) -> set[str]:
     """The names of the physical slots that there must be here, never our own."""
     wanted = {views.slot_name(m.name) for m in followers(s)}
     if not s.me.tags.nofailover:
-        wanted |= {p.name for p in permanent(s, "physical")}
-    return wanted - {views.slot_name(s.me.name)}
+        wanted.update(p.name for p in permanent(s, "physical"))
+    wanted.discard(views.slot_name(s.me.name))
+    return wanted
 
 
 def owner(s: Snapshot, name: str) -> str:
@@ -90,16 +91,17 @@ def owner(s: Snapshot, name: str) -> str:
 def clashes(s: Snapshot) -> tuple[str, ...]:
     """Slot names that more than one owner maps to, with the owners."""
     view = views.cluster(s)
-    claims = [(views.slot_name(m.name), f"member {m.name}") for m in (view.members if view else ())]
+    members = view.members if view else ()
+    names = [views.slot_name(member.name) for member in members]
     # A permanent physical one of a member's name is meant for that member.
-    claims += [
-        (p.name, "a permanent slot") for p in s.policy.permanent_slots if p.kind == "logical"
-    ]
-    owners: dict[str, list[str]] = {}
-    for name, owner_of_it in claims:
-        owners.setdefault(name, []).append(owner_of_it)
-    if len(owners) == len(claims):
+    permanent_names = [p.name for p in s.policy.permanent_slots if p.kind == "logical"]
+    if len({*names, *permanent_names}) == len(names) + len(permanent_names):
         return ()
+    owners: dict[str, list[str]] = {}
+    for name, member in zip(names, members, strict=True):
+        owners.setdefault(name, []).append(f"member {member.name}")
+    for name in permanent_names:
+        owners.setdefault(name, []).append("a permanent slot")
     return tuple(
         f"{name} ({', '.join(sorted(owners[name]))})"
         for name in sorted(owners)
@@ -162,7 +164,8 @@ def useless(s: Snapshot) -> tuple[str, ...]:
     Their WAL is lost; or they hold rows for a member that streams from somewhere else.  A logical
     slot is useless only as a copy: on the primary its loss is its consumer's to notice.
     """
-    idle = [slot for slot in here(s) if not slot.active and not ignored(s, slot)]
+    failing = [slot for slot in here(s) if slot.wal_status == "lost" or slot.has_xmin]
+    idle = [slot for slot in failing if not slot.active and not ignored(s, slot)]
     if not idle:
         return ()
     wanted = wanted_physical(s)
@@ -319,6 +322,8 @@ def behind(s: Snapshot) -> dict[str, int]:
     """On a standby: our inactive slots that the leader's have overtaken, and how far they go."""
     server, view = views.server(s), views.cluster(s)
     if server is None or view is None or not server.in_recovery or server.replay_lsn is None:
+        return {}
+    if not view.slots:
         return {}
     mine, found = set(ours(s)), {}
     for slot in here(s):

@@ -5,7 +5,6 @@ decides.  The arithmetic of names and promises itself is in `engine.quorum`.  Me
 compared in lower case, as PostgreSQL does it.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 from engine import quorum, views
@@ -81,11 +80,11 @@ class Standby:
 def eligible(s: Snapshot) -> tuple[Member, ...]:
     """The other members whose tags let them be synchronous, and whose name only they have."""
     others = views.other_members(s)
-    count = Counter(m.name.lower() for m in (*others, s.me))
+    names = [m.name.lower() for m in (*others, s.me)]
     return tuple(
         m
-        for m in others
-        if not m.tags.nosync and m.tags.sync_priority > 0 and count[m.name.lower()] == 1
+        for m, name in zip(others, names, strict=False)
+        if not m.tags.nosync and m.tags.sync_priority > 0 and names.count(name) == 1
     )
 
 
@@ -107,8 +106,10 @@ def fit(s: Snapshot) -> tuple[Standby, ...]:
         # Two connections of one name: nobody knows which of them PostgreSQL counts.
         if len(own) == 1 and _is_streamed_to(s, here, member, own[0]):
             found.append(Standby(member.name.lower(), member, own[0], _lags(s, here, own[0])))
-    current = promise(s).voters | in_force(s).members | written(s).members
-    return tuple(sorted(found, key=lambda x: _order(x, current)))
+    if len(found) > 1:
+        current = promise(s).voters | in_force(s).members | written(s).members
+        found.sort(key=lambda x: _order(x, current))
+    return tuple(found)
 
 
 def _order(x: Standby, current: frozenset[str]) -> tuple[object, ...]:

@@ -7,14 +7,16 @@ Used by the property tests and by whatever else runs the engine.  They only look
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from engine.actions import (
     AcquireLock,
     Action,
+    ArmFence,
     Clone,
     CreateInitialize,
     DeleteInitialize,
+    DisarmFence,
     Exit,
     JobAction,
     Promote,
@@ -30,11 +32,15 @@ from engine.actions import (
 from engine.state import JobKind, Known, Snapshot
 
 T = TypeVar("T")
+_JOBS = frozenset(get_args(JobAction))
 
 # Work that runs on a directory without a server that clients could reach.
 WITHOUT_CLIENTS = frozenset(
     {JobKind.INITDB, JobKind.CLONE, JobKind.REWIND, JobKind.CRASH_RECOVERY, JobKind.REMOVE}
 )
+
+# What starts, stops, promotes, fills or removes a server.
+ON_POSTGRES = (StartPostgres, StopPostgres, Promote, RemoveDataDirectory, Clone, RunInitdb)
 
 # What must not stand in one list, in whatever order.
 _APART: tuple[tuple[type, type], ...] = (
@@ -59,23 +65,24 @@ def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
 
 def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
     """Every way in which these actions can't be meant together; empty when they can."""
-    kinds = {type(action) for action in actions}
+    kinds = [type(action) for action in actions]
     found = [
         f"{one.__name__} together with {other.__name__}"
         for one, other in _APART
         if one in kinds and other in kinds
     ]
-    jobs = [action for action in actions if isinstance(action, JobAction)]
+    jobs = [action for action in actions if type(action) in _JOBS]
     if len(jobs) > 1:
         found.append(f"more than one piece of long work: {jobs}")
     if s.job is not None:
         found += [f"{j} during {s.job}" for j in jobs if not _may_cut_in(j)]
-    names = [type(action).__name__ for action in actions]
-    if "DisarmFence" in names and "ArmFence" in names[: names.index("DisarmFence")]:
+    if DisarmFence in kinds and ArmFence in kinds[: kinds.index(DisarmFence)]:
         found.append("the fence is armed and disarmed again")
-    if len(set(map(repr, of(Exit, actions)))) > 1:
-        found.append("two different exits")
-    return found + _after_the_end(actions) + _holding(s, actions)
+    if Exit in kinds:
+        if len(set(map(repr, of(Exit, actions)))) > 1:
+            found.append("two different exits")
+        found += _after_the_end(actions) + _holding(s, actions)
+    return found
 
 
 def _may_cut_in(action: Action) -> bool:
@@ -188,5 +195,4 @@ def votes(s: Snapshot) -> int:
 
 def acts_on_postgres(actions: Sequence[Action]) -> list[Action]:
     """What starts, stops, promotes, fills or removes a server."""
-    kinds = (StartPostgres, StopPostgres, Promote, RemoveDataDirectory, Clone, RunInitdb)
-    return [action for action in actions if isinstance(action, kinds)]
+    return [action for action in actions if isinstance(action, ON_POSTGRES)]

@@ -39,7 +39,20 @@ from proof import checker
 
 Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
 
+ABOUT: dict[Promise, tuple[type, ...]] = {}
 
+
+def about(*kinds: type) -> Callable[[Promise], Promise]:
+    """Say that a promise is always kept by a decision without any action of these classes."""
+
+    def note(promise: Promise) -> Promise:
+        ABOUT[promise] = kinds
+        return promise
+
+    return note
+
+
+@about(Promote, StartPostgres)
 def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
     """Promote, or start as primary, only with more time on the lease than a stop needs.
 
@@ -56,6 +69,7 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
         assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
 
 
+@about(AcquireLock)
 def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action]) -> None:
     """No AcquireLock while another owns the lock or the required fence is missing.
 
@@ -68,6 +82,7 @@ def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action
         assert s.fence.ready or not s.policy.fence_required or s.policy.pause or harmless
 
 
+@about(Promote, StartPostgres)
 def in_a_standby_cluster_nothing_becomes_writable(s: Snapshot, actions: Sequence[Action]) -> None:
     """No promotion and no start as primary; only a cluster that is being founded finishes that."""
     if s.policy.standby_cluster is not None and not s.memory.bootstrapping:
@@ -75,6 +90,7 @@ def in_a_standby_cluster_nothing_becomes_writable(s: Snapshot, actions: Sequence
         assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
 
 
+@about(StartPostgres)
 def a_copy_of_a_remote_primary_never_begins_as_a_primary(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -83,6 +99,7 @@ def a_copy_of_a_remote_primary_never_begins_as_a_primary(
         assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
 
 
+@about(AcquireLock)
 def a_standby_does_not_race_against_a_writable_member(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -105,6 +122,7 @@ def a_writable_server_without_a_lock_is_stopped_at_once(
         assert stopping or any(x.mode == "immediate" for x in checker.of(StopPostgres, actions))
 
 
+@about(Promote, StartPostgres)
 def the_fence_is_armed_before_anything_becomes_writable(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -118,6 +136,7 @@ def the_fence_is_armed_before_anything_becomes_writable(
         assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
 
 
+@about(Promote, StartPostgres)
 def a_required_watchdog_counts_before_anything_becomes_writable(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -130,6 +149,7 @@ def a_required_watchdog_counts_before_anything_becomes_writable(
             assert first or s.watchdog.active
 
 
+@about(CloseWatchdog)
 def the_watchdog_is_closed_only_when_nothing_can_write(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -138,6 +158,7 @@ def the_watchdog_is_closed_only_when_nothing_can_write(
         assert s.policy.watchdog_mode == "off" or not checker.may_be_writable(s)
 
 
+@about(*checker.ON_POSTGRES)
 def in_pause_nothing_happens_by_itself(s: Snapshot, actions: Sequence[Action]) -> None:
     """In maintenance mode only a request or an unfinished bootstrap touches a server."""
     asked = (
@@ -158,6 +179,7 @@ def _handover_by_hand(s: Snapshot) -> bool:
     return request is not None and request.scheduled_epoch is None
 
 
+@about(RemoveDataDirectory, MoveDataDirectory)
 def a_data_directory_is_removed_only_with_permission(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -182,6 +204,7 @@ def a_data_directory_is_removed_only_with_permission(
         assert s.job is None
 
 
+@about(CreateRoles)
 def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[Action]) -> None:
     """The SQL part of the bootstrap never runs on an adopted server."""
     if checker.of(CreateRoles, actions):
@@ -189,6 +212,7 @@ def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[A
         assert checker.runs_as_primary(s)
 
 
+@about(Exit)
 def a_silent_store_does_not_keep_a_daemon_from_ending(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
@@ -197,6 +221,7 @@ def a_silent_store_does_not_keep_a_daemon_from_ending(
         assert not [action for action in actions if isinstance(action, StoreAction)]
 
 
+@about(AcquireLock, RenewLock, Promote, StartPostgres)
 def whoever_consented_does_not_lead(s: Snapshot, actions: Sequence[Action]) -> None:
     """While a primary without the store counts on our word, we take no lock and nothing writes."""
     if not checker.consented(s) or s.memory.bootstrapping:
@@ -207,6 +232,7 @@ def whoever_consented_does_not_lead(s: Snapshot, actions: Sequence[Action]) -> N
     assert not [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
 
 
+@about(Answer)
 def consent_is_given_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Action]) -> None:
     """Only a member without lock and without a writable server agrees, and for a whole ttl."""
     calls = {call.id: call for call in s.failsafe_calls}
@@ -219,6 +245,7 @@ def consent_is_given_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Act
             assert max(promised) >= s.now + s.policy.ttl_seconds
 
 
+@about(Remember)
 def only_all_members_prolong_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
     """The certainty goes no further than the word of every member that could race."""
     for x in checker.of(Remember, actions):
@@ -232,6 +259,7 @@ def only_all_members_prolong_a_lease(s: Snapshot, actions: Sequence[Action]) -> 
             assert name == s.me.name or until <= told[name]
 
 
+@about(AcquireLock)
 def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Action]) -> None:
     """A standby that its tags, its lag or `sync` keep from leading takes no lock.
 
@@ -255,6 +283,7 @@ def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Act
         assert "" in named or s.me.name in named
 
 
+@about(StartPostgres)
 def a_half_made_directory_is_never_started(s: Snapshot, actions: Sequence[Action]) -> None:
     """Where pg_rewind was cut off, or failed, no server is started.
 
@@ -266,6 +295,7 @@ def a_half_made_directory_is_never_started(s: Snapshot, actions: Sequence[Action
         assert not checker.of(StartPostgres, actions)
 
 
+@about(RunInitdb, Clone)
 def only_an_empty_directory_is_filled(s: Snapshot, actions: Sequence[Action]) -> None:
     """Initdb and a copy run only where there is nothing, and no server."""
     if any(isinstance(action, RunInitdb | Clone) for action in actions):
@@ -273,6 +303,7 @@ def only_an_empty_directory_is_filled(s: Snapshot, actions: Sequence[Action]) ->
         assert s.postgres.postmaster is None
 
 
+@about(ReleaseLock)
 def the_lock_is_given_away_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Action]) -> None:
     """No ReleaseLock while PostgreSQL may be writable.
 
@@ -288,6 +319,7 @@ def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> No
     assert not checker.contradictions(s, actions)
 
 
+@about(Promote, AcquireLock)
 def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[Action]) -> None:
     """A standby takes the lock only by `sync` or an operator, and is promoted only once it is ours.
 
@@ -307,6 +339,7 @@ def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[A
         assert _handover_by_hand(s) or named or (s.policy.synchronous_mode == "quorum" and votes)
 
 
+@about(WriteSync)
 def the_sync_key_is_written_only_over_what_was_seen(s: Snapshot, actions: Sequence[Action]) -> None:
     """WriteSync names us as the leader and the revision that the decision was made from."""
     for action in checker.of(WriteSync, actions):
@@ -356,17 +389,28 @@ COURSE = frozenset(
 def every_decision_says_why(s: Snapshot, decision: Decision) -> None:
     """Every rule that fired has a reason; a decision acts on the node's course, or says why not."""
     assert all(RULES[name].why for name in decision.fired)
-    holds = [action for action in decision.actions if isinstance(action, Hold)]
+    holds = checker.of(Hold, decision.actions)
     assert all(hold.waiting_for for hold in holds)
     if not holds:
         course = (name for name in decision.fired if name.partition(".")[0] in COURSE)
         assert any(RULES[name].then(s) for name in course)
 
 
+_ABOUT_ALL = tuple(promise for promise in PROMISES if promise not in ABOUT)
+_ABOUT_SOME = {
+    kind: tuple(promise for promise in PROMISES if kind in ABOUT.get(promise, ()))
+    for kinds in ABOUT.values()
+    for kind in kinds
+}
+
+
 def broken_promises(s: Snapshot, decision: Decision) -> list[str]:
     """The promises that this decision breaks, each with its sentence; empty when all are kept."""
+    asked = dict.fromkeys(_ABOUT_ALL)
+    for kind in map(type, decision.actions):
+        asked.update(dict.fromkeys(_ABOUT_SOME.get(kind, ())))
     found = []
-    for promise in PROMISES:
+    for promise in asked:
         try:
             promise(s, decision.actions)
         except AssertionError:

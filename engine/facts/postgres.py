@@ -106,7 +106,7 @@ def receives_wal(s: Snapshot) -> bool:
 @fact(_server)
 def server_is_silent(s: Snapshot) -> bool:
     """A postmaster exists, or may exist, but gives no answer."""
-    return postmaster_runs.holds(s) and isinstance(s.postgres.server, Unknown)
+    return isinstance(s.postgres.server, Unknown) and postmaster_runs.holds(s)
 
 
 @fact(_server)

@@ -198,10 +198,10 @@ def truth_has_an_address(s: Snapshot) -> bool:
 @fact(_upstream)
 def upstream_differs(s: Snapshot) -> bool:
     """The standby is configured for another upstream than it should follow."""
-    if views.wanted_upstream(s) is None and not views.follows_archive(s):
+    wanted = views.wanted_upstream(s)
+    if wanted is None and not views.follows_archive(s):
         return False
-    wanted = views.streams_from(s)
-    if wanted is None:
+    if wanted is None or s.me.tags.nostream:
         return s.postgres.configured_upstream is not None
     at = f"{wanted.host}:{wanted.port}"
     return (s.postgres.configured_upstream, s.postgres.configured_slot) != (at, wanted.slot)

@@ -37,7 +37,8 @@ def member_key_is_due(s: Snapshot) -> bool:
 @fact(_published)
 def member_key_is_outdated(s: Snapshot) -> bool:
     """Something other than a WAL position has changed since the member key was written."""
-    return _steady(s.published) != _steady(member_document(s))
+    document = member_document(s)
+    return s.published != document and _steady(s.published) != _steady(document)
 
 
 # --- status and history ---------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from engine.state import (
     LeaderTimeline,
     Lease,
     Member,
+    Memory,
     PeerAnswer,
     Postgres,
     Request,
@@ -94,6 +95,7 @@ class Daemon:
         self._vanished: tuple[Member, ...] = ()
         self._vanished_at = 0.0
         self._pace = Pace()
+        self._kept: Memory | None = None
         self.published_next = Signal()
         self._naps = Signal()
         self._wanted = False
@@ -176,7 +178,9 @@ class Daemon:
         published.fire()
         self.world.decided(self.host.name, snapshot, decision)
         again, failed = yield from self._executor.run(decision.actions)
-        self.host.disk.memory = after_restart(self.memory)
+        if self.memory is not self._kept:
+            self._kept = self.memory
+            self.host.disk.memory = after_restart(self.memory)
         if again:
             moment = self.now()
             return moment if self._pace.may_go_on(moment) else moment + BREATH_SECONDS

@@ -49,7 +49,7 @@ class World:
         self.violations: list[Violation] = []
         self.tolerated: set[Toleration] = set()
         self.cycles = 0
-        self.fired: Counter[str] = Counter()
+        self._fired: Counter[tuple[str, ...]] = Counter()
         self.counts: Counter[str] = Counter()
         self.log: Callable[[str, str], None] | None = None
         self.on_note: list[Callable[[str, str], None]] = []
@@ -68,6 +68,14 @@ class World:
             host = Host(self, number, tags=tags[number - 1], rate=rates[number - 1])
             self.hosts[host.name] = host
         Task(self.clock, Life(), self._clients()).start()
+
+    @property
+    def fired(self) -> Counter[str]:
+        """How often each rule has fired."""
+        found: Counter[str] = Counter()
+        for rules, times in self._fired.items():
+            found.update(dict.fromkeys(rules, times))
+        return found
 
     # --- numbers and names ------------------------------------------------------------------------
 
@@ -196,7 +204,7 @@ class World:
 
     def decided(self, name: str, s: Snapshot, decision: Decision) -> None:
         """A node has decided: the output checker looks at it."""
-        self.fired.update(decision.fired)
+        self._fired[decision.fired] += 1
         found = invariants.broken_by_decision(s, decision)
         if found:
             self._violated(found)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from engine.decide import run
 from engine.state import Snapshot
-from proof.promises import broken_promises
+from proof.promises import ABOUT, broken_promises
 from tests.properties.strategies import snapshots
 from tests.support import guards, scenes
 from tests.support.scenarios import Scenario, all_scenarios
@@ -44,6 +44,14 @@ TURNS: tuple[Variation, ...] = (
 def test_drawn_snapshots_break_no_promise(s: Snapshot) -> None:
     """A scenario with a few changes drawn from all of them breaks no promise."""
     assert not broken_promises(s, run(s))
+
+
+@given(snapshots())
+def test_a_promise_about_some_actions_is_kept_by_whatever_lacks_them(s: Snapshot) -> None:
+    """So it need not be asked of a decision without them."""
+    actions = run(s).actions
+    for promise, kinds in ABOUT.items():
+        promise(s, [action for action in actions if not isinstance(action, kinds)])
 
 
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda x: x.rule)
