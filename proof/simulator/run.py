@@ -72,12 +72,13 @@ def run(plan: Plan, log: Callable[[float, str, str], None] | None = None) -> Out
     _schedule(world, plan, done)
     for host in world.hosts.values():
         host.start_daemon()
-    world.clock.run(plan.heal_at, lambda: not world.violations)
+    world.clock.run(plan.heal_at, world.violations)
     healed_after = None
     if not world.violations:
         world.told("STEP", "every fault ends")
         heal(world)
         healed_after = _come_back(world, plan)
+    world.clock.end()
     return Outcome(
         world.violations,
         world.cycles,
@@ -102,11 +103,11 @@ def _schedule(world: World, plan: Plan, done: list[Step]) -> None:
         step = next((step for step in waiting if step.after == what), None)
         if step is not None:
             waiting.remove(step)
-            world.clock.after(step.at, None, lambda: act(step, subject))
+            world.clock.after(step.at, None, act, step, subject)
 
     for step in plan.steps:
         if not step.after:
-            world.clock.at(step.at, None, lambda s=step: act(s, ""))  # type: ignore[misc]
+            world.clock.at(step.at, None, act, step, "")
     world.on_note.append(occurred)
 
 
@@ -119,7 +120,7 @@ def _come_back(world: World, plan: Plan) -> float | None:
     began = world.clock.now
     until = began + HEALING_LOOPS * loop + 2 * ttl + patience
     while world.clock.now < until and not world.violations:
-        world.clock.run(world.clock.now + loop / 2, lambda: not world.violations)
+        world.clock.run(world.clock.now + loop / 2, world.violations)
         if not _is_ending(world) and not unfinished(world.ending()):
             took = world.clock.now - began
             _rest(world, loop)
@@ -138,11 +139,11 @@ def _is_ending(world: World) -> bool:
 def _rest(world: World, loop: float) -> None:
     """Nothing happens any more: decisions must come to rest."""
     world.writes = False
-    world.clock.run(world.clock.now + 6 * loop, lambda: not world.violations)
+    world.clock.run(world.clock.now + 6 * loop, world.violations)
     stirring: set[str] = set()
     until = world.clock.now + REST_LOOPS * loop
     while world.clock.now < until and not world.violations:
-        world.clock.run(world.clock.now + loop / 7, lambda: not world.violations)
+        world.clock.run(world.clock.now + loop / 7, world.violations)
         for name, host in world.hosts.items():
             decision = host.daemon.decision if host.daemon is not None else None
             for action in decision.actions if decision is not None else ():

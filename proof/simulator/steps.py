@@ -211,11 +211,7 @@ def _swizzle(world: World, name: str, seconds: str) -> None:
     step = float(seconds) / (2 * len(others))
     for place, other in enumerate(others):
         keep = step * (1 + world.random.randrange(2 * len(others)))
-        world.clock.after(
-            place * step,
-            None,
-            lambda o=other, k=keep: _split(world, name, o, str(k)),  # type: ignore[misc]
-        )
+        world.clock.after(place * step, None, _split, world, name, other, str(keep))
 
 
 def _slow_link(world: World, one: str, other: str, delay: str, seconds: str) -> None:

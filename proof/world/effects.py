@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast, get_args
 
 from engine import actions as a
 from engine import views
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from proof.world.daemon import Daemon
 
 
+_IN_STORE = frozenset(get_args(StoreAction))
+_AS_JOBS = frozenset(get_args(JobAction))
+_BESIDE = frozenset(get_args(SideAction))
+
+
 class Executor:
     """Runs the actions of one decision after another."""
 
@@ -36,14 +41,15 @@ class Executor:
         """Carry the actions out; whether to look again at once, and whether all were done."""
         again = failed = False
         for action in actions:
-            if isinstance(action, StoreAction):
-                done = yield from self._run_store(action)
-            elif isinstance(action, JobAction):
-                done = self._start_job(action)
-            elif isinstance(action, SideAction):
-                done = self._start_side(action)
+            kind, todo = type(action), cast(Any, action)
+            if kind in _IN_STORE:
+                done = yield from self._run_store(todo)
+            elif kind in _AS_JOBS:
+                done = self._start_job(todo)
+            elif kind in _BESIDE:
+                done = self._start_side(todo)
             else:
-                done = self._run_here(action)
+                done = self._run_here(todo)
             if not done:
                 failed = True
                 if not isinstance(action, HEARTBEATS) or self._daemon.lease.refused:

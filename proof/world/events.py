@@ -6,7 +6,7 @@ any of them does.  A task yields seconds to wait, or a `Wait` for a signal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sized
 from heapq import heappop, heappush
 from typing import Any, TypeAlias
 
@@ -25,7 +25,7 @@ class Life:
     def __init__(self) -> None:
         self.alive = True
         self.frozen = 0
-        self.held: list[Callable[[], None]] = []
+        self.held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def end(self) -> None:
         """Nothing of it happens any more."""
@@ -43,45 +43,58 @@ class Life:
         self.frozen -= 1
         if not self.frozen:
             held, self.held = self.held, []
-            for happen in held:
+            for happen, given in held:
                 if self.alive:
-                    happen()
+                    happen(*given)
 
 
 class Clock:
     """True time in seconds, which no host can read, and everything that is due."""
 
-    __slots__ = ("_due", "_order", "now")
+    __slots__ = ("_due", "_order", "now", "tasks")
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Life | None, Callable[[], None]]] = []
+        self.tasks: dict[Task, None] = {}  # begun and not ended
+        self._due: list[tuple[float, int, Life | None, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
 
-    def at(self, moment: float, life: Life | None, happen: Callable[[], None]) -> None:
-        """Let `happen` be called then, if its owner lives; at equal moments, first come first."""
+    def at(
+        self, moment: float, life: Life | None, happen: Callable[..., None], *given: object
+    ) -> None:
+        """Let `happen(*given)` be called then, if its owner lives; in order at equal moments."""
         self._order += 1
-        heappush(self._due, (moment if moment > self.now else self.now, self._order, life, happen))
+        now = self.now
+        heappush(self._due, (moment if moment > now else now, self._order, life, happen, given))
 
-    def after(self, seconds: float, life: Life | None, happen: Callable[[], None]) -> None:
-        """Let `happen` be called after so many seconds of true time."""
+    def after(
+        self, seconds: float, life: Life | None, happen: Callable[..., None], *given: object
+    ) -> None:
+        """Let `happen(*given)` be called after so many seconds of true time."""
         self._order += 1
-        heappush(self._due, (self.now + seconds, self._order, life, happen))
+        heappush(self._due, (self.now + seconds, self._order, life, happen, given))
 
-    def run(self, until: float, going_on: Callable[[], bool]) -> None:
-        """Let time pass until then, or until `going_on` says no."""
+    def run(self, until: float, found: Sized) -> None:
+        """Let time pass until then, or until something was found."""
         due = self._due
-        while due and due[0][0] <= until and going_on():
-            self.now, _, life, happen = heappop(due)
+        while due and due[0][0] <= until and not found:
+            self.now, _, life, happen, given = heappop(due)
             if life is None:
-                happen()
+                happen(*given)
             elif life.alive:
                 if life.frozen:
-                    life.held.append(happen)
+                    life.held.append((happen, given))
                 else:
-                    happen()
-        if going_on():
+                    happen(*given)
+        if not found:
             self.now = max(self.now, until)
+
+    def end(self) -> None:
+        """Let go of everything; the garbage collector would close generators from the inside."""
+        self._due.clear()
+        for task in self.tasks:
+            task.close()
+        self.tasks.clear()
 
 
 class Signal:
@@ -90,8 +103,8 @@ class Signal:
     __slots__ = ("_also", "_waiting", "fired", "value")
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Task, int]] = []
-        self._also: list[Signal] = []
+        self._waiting: tuple[tuple[Task, int], ...] = ()
+        self._also: tuple[Signal, ...] = ()
         self.fired = False
         self.value: Any = None
 
@@ -100,19 +113,19 @@ class Signal:
         if self.fired:
             return
         self.fired, self.value = True, value
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, ()
         for task, turn in waiting:
-            task.clock.after(0.0, task.life, lambda t=task, n=turn: t.resume(n, True))  # type: ignore[misc]
+            task.clock.after(0.0, task.life, task.resume, turn, True)
         for other in self._also:
             other.fire(value)
 
     def also(self, other: Signal) -> None:
         """Fire that one too, when this one fires."""
-        self._also.append(other)
+        self._also += (other,)
 
     def add(self, task: Task, turn: int) -> None:
         """Wake this task too, if it still waits in that turn."""
-        self._waiting.append((task, turn))
+        self._waiting += ((task, turn),)
 
 
 class Wait:
@@ -141,6 +154,7 @@ class Task:
 
     def start(self) -> Task:
         """Take the first step now."""
+        self.clock.tasks[self] = None
         self.resume(0, None)
         return self
 
@@ -148,18 +162,22 @@ class Task:
         """Throw `Cancelled` into it, where it waits."""
         if not self.over:
             self._turn += 1
-            self._go(lambda: self._steps.throw(Cancelled("cancelled")))
+            self._go(self._steps.throw, Cancelled("cancelled"))
+
+    def close(self) -> None:
+        """Let go of it where it waits; nobody hears of it."""
+        self._steps.close()
 
     def resume(self, turn: int, answer: Any) -> None:
         """Go on, unless something else has woken it before."""
         if turn != self._turn or self.over:
             return
         self._turn += 1
-        self._go(lambda: self._steps.send(answer))
+        self._go(self._steps.send, answer)
 
-    def _go(self, step: Callable[[], Any]) -> None:
+    def _go(self, step: Callable[[Any], Any], what: Any) -> None:
         try:
-            wait = step()
+            wait = step(what)
             while type(wait) is Wait and wait.signal.fired:
                 wait = self._steps.send(True)
         except StopIteration as end:
@@ -171,11 +189,12 @@ class Task:
             if type(wait) is Wait:
                 wait.signal.add(self, turn)
                 if wait.seconds is not None:
-                    self.clock.after(wait.seconds, self.life, lambda: self.resume(turn, False))
+                    self.clock.after(wait.seconds, self.life, self.resume, turn, False)
             else:
-                self.clock.after(wait, self.life, lambda: self.resume(turn, None))
+                self.clock.after(wait, self.life, self.resume, turn, None)
 
     def _finish(self, value: Any, error: Exception | None) -> None:
         self.over = True
         self.error = error
+        self.clock.tasks.pop(self, None)
         self.ended.fire(value)

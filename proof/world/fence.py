@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.state import Fence as Seen
@@ -51,7 +52,7 @@ class Guard:
         self.kill_at, self._grace, self.phase = kill_at, grace, "armed"
         self._turn += 1
         turn, late = self._turn, self._host.between(0.0, LATENESS_SECONDS)
-        self._at(kill_at, late, lambda: self._fire(turn))
+        self._at(kill_at, late, self._fire, turn)
 
     def disarm(self) -> None:
         """Guard nothing; refused once the signals are out."""
@@ -68,9 +69,9 @@ class Guard:
         self.phase, self.kill_at, self._target = "idle", 0.0, None
         self._turn += 1
 
-    def _at(self, local: float, late: float, happen: object) -> None:
-        world = self._host.world
-        world.clock.at(self._host.true_moment(local) + late, self.life, happen)  # type: ignore[arg-type]
+    def _at(self, local: float, late: float, happen: Callable[..., None], *given: object) -> None:
+        moment = self._host.true_moment(local) + late
+        self._host.world.clock.at(moment, self.life, happen, *given)
 
     def _fire(self, turn: int) -> None:
         if turn != self._turn:
@@ -81,7 +82,7 @@ class Guard:
             if self._host.now() >= self.kill_at + self._grace:
                 self._forget()
             else:
-                self._at(self._host.now() + 0.02, 0.0, lambda: self._fire(turn))
+                self._at(self._host.now() + 0.02, 0.0, self._fire, turn)
             return
         self._host.world.fence_fires(self._host)
         target, self.phase = self._target, "quit"

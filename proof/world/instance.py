@@ -46,10 +46,6 @@ class Instance:
     def observe(self) -> Postgres:
         """Directory, process and answers, at this instant."""
         host, disk, server = self.host, self.host.disk, self.host.server
-        directory = disk.look(running=server is not None, identifier_seen=self._identifier)
-        if directory.kind is not DirectoryKind.VALID:
-            self._identifier = ""
-        self._identifier = directory.system_identifier or self._identifier
         wanted, applied = self.digests()
         answers: Known[Server] | Unknown
         starting = False
@@ -66,7 +62,10 @@ class Instance:
             self._failing_since = None
             self._identifier = disk.system_identifier
             answers = Known(self._answer(server), host.now())
-            directory = disk.look(running=True, identifier_seen=self._identifier)
+        directory = disk.look(running=server is not None, identifier_seen=self._identifier)
+        if directory.kind is not DirectoryKind.VALID:
+            self._identifier = ""
+        self._identifier = directory.system_identifier or self._identifier
         return Postgres(
             directory=directory,
             postmaster=None if server is None else host.postmaster(server),

@@ -120,7 +120,9 @@ class Session:
         self._clock.at(
             self._last_delivery,
             self._life,
-            lambda: self._deliver((cluster, config, version), stream),
+            self._deliver,
+            (cluster, config, version),
+            stream,
         )
 
     def _unstall(self) -> None:
@@ -210,12 +212,12 @@ class Session:
         def arrive() -> None:
             if not store.up:
                 if store.refuses and network.open(STORE, name):
-                    clock.after(0.0, self._life, lambda: reply.fire(None))
+                    clock.after(0.0, self._life, reply.fire, None)
                 return
             answer = (do(after_loss),)
             if network.open(STORE, name) and not network.is_lost():
                 back = network.seconds(STORE, name)
-                clock.after(back, self._life, lambda: reply.fire(answer))
+                clock.after(back, self._life, reply.fire, answer)
 
         if network.open(name, STORE) and not network.is_lost():
             there = network.seconds(name, STORE) + network.lateness()

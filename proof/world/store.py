@@ -116,13 +116,13 @@ class Store:
 
     def _expect_end(self, key: str) -> None:
         moment = self._ends[key] + self._slack()
-        self._clock.at(moment, self.life, lambda: self._perhaps_end(key))
+        self._clock.at(moment, self.life, self._perhaps_end, key)
 
     def _perhaps_end(self, key: str) -> None:
         if key not in self._ends:
             return
         if not self.up:  # nothing ends while nobody is there to end it
-            self._clock.after(1.0, self.life, lambda: self._perhaps_end(key))
+            self._clock.after(1.0, self.life, self._perhaps_end, key)
         elif self._ends[key] > self._clock.now:
             self._expect_end(key)
         else:

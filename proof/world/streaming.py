@@ -45,7 +45,9 @@ class Link:
         world.clock.after(
             world.network.seconds(sender, receiver),
             self.down.life,
-            lambda: self._arrive(branch, lsn),
+            self._arrive,
+            branch,
+            lsn,
         )
 
     def _arrive(self, branch: Branch, lsn: int) -> None:
@@ -61,9 +63,7 @@ class Link:
         network, sender, receiver = down.world.network, down.host.name, up.host.name
         if network.open(sender, receiver):
             have = down.host.disk.end
-            down.world.clock.after(
-                network.seconds(sender, receiver), up.life, lambda: self._confirm(have)
-            )
+            down.world.clock.after(network.seconds(sender, receiver), up.life, self._confirm, have)
 
     def _confirm(self, lsn: int) -> None:
         if lsn > self.flushed and not self.broken.fired:
