@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import near_misses
+from tests.support import near_misses, order
 from tests.support.scenarios import FOLDER, all_scenarios, rewrite
 
 
@@ -20,3 +20,4 @@ def pytest_configure(config: pytest.Config) -> None:
             rewrite(path)
         all_scenarios.cache_clear()
         near_misses.rewrite()
+        order.rewrite()
