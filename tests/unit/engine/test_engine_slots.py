@@ -11,7 +11,7 @@ from engine import slots
 from engine.actions import AskSlots
 from engine.decide import run
 from engine.policy import PermanentSlot
-from engine.state import Known, Slot, Snapshot, Tags, Unknown
+from engine.state import Known, Member, Slot, Snapshot, Tags, Unknown
 from tests.support.scenes import CDC, CDC_SLOT, NOW, TOLD_SLOTS, scene, with_member
 from tests.support.snapshots import LSN
 
@@ -42,6 +42,21 @@ def _with(base: str, *found: Slot, **changes: Any) -> Snapshot:
     assert isinstance(s.postgres.server, Known)
     server = Known(replace(s.postgres.server.value, slots=found), NOW)
     return replace(s, postgres=replace(s.postgres, server=server))
+
+
+def test_one_slot_name_for_two_owners_is_told_with_both() -> None:
+    """Two members may map to one name, and a logical slot to a member's; a physical one may."""
+    s = scene("primary", {})
+    asked = (PermanentSlot("n2", "logical"), PermanentSlot("n3", "physical"))
+    assert slots.clashes(s) == ()
+    s = replace(s, policy=replace(s.policy, permanent_slots=asked))
+    assert slots.clashes(s) == ("n2 (a permanent slot, member n2)",)
+    assert isinstance(s.cluster, Known)
+    view = replace(
+        s.cluster.value, members=(*s.cluster.value.members, Member("N-3"), Member("n_3"))
+    )
+    twins = slots.clashes(replace(s, cluster=Known(view, NOW)))
+    assert twins == ("n2 (a permanent slot, member n2)", "n_3 (member N-3, member n_3)")
 
 
 def test_only_inactive_physical_slots_of_nobody_are_unclaimed() -> None:
