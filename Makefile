@@ -88,8 +88,9 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 endif
 
 .PHONY: sim sim-ci scenario
-sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event)
-	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) $(if $(filter-out 1,$(RUNS)),--runs $(RUNS),-v)
+sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event; KEEP=file: to go on)
+	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) \
+	  $(if $(filter-out 1,$(RUNS)),--runs $(RUNS) $(if $(KEEP),--keep $(KEEP)),-v)
 sim-ci: .venv/ready ## a minute of fresh seeds, and every kept story
 	SIM_SECONDS=60 $(PYTEST) tests/proof/test_simulator.py
 scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NAME=what-must-hold

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import secrets
 import subprocess
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 
+from proof.simulator import batch
 from proof.simulator.draw import Plan, draw
-from proof.simulator.run import Outcome, run
+from proof.simulator.run import run
 from proof.simulator.shrink import explicit, shrink
 from proof.simulator.story import FOLDER, read, to_text
-
-YEAR_SECONDS = 365.25 * 86400
 
 
 def revision() -> str:
@@ -33,71 +29,17 @@ def revision() -> str:
     return told.stdout.strip()
 
 
-def _one(seed: int) -> tuple[int, Outcome | str, float]:
-    began = time.process_time()
-    try:
-        outcome: Outcome | str = run(draw(seed))
-    except Exception as error:  # a model that stumbles must name the seed, like a violation
-        outcome = f"{type(error).__name__}: {error}"
-    return seed, outcome, time.process_time() - began
-
-
-def many(first: int, runs: int, seconds: float, jobs: int) -> int:
-    """Run seeds side by side and print a summary; the exit status."""
+def many(first: int, runs: int, asked: argparse.Namespace) -> int:
+    """Run seeds side by side, or go on with those of a batch that was stopped; the exit status."""
     command = f"python -m proof.simulator --seed {first} --runs {runs}"
-    print(f"simulator at {revision()}: seeds {first} to {first + runs - 1} ({command})")
-    until = time.monotonic() + seconds
-    total = Summary()
-    with multiprocessing.Pool(jobs) as pool:
-        for seed, outcome, spent in pool.imap_unordered(_one, range(first, first + runs)):
-            total.add(seed, outcome, spent)
-            if time.monotonic() > until:
-                pool.terminate()
-                break
-    total.tell()
-    return 1 if total.failures else 0
-
-
-class Summary:
-    """What many runs came to."""
-
-    def __init__(self) -> None:
-        self.runs = self.cycles = 0
-        self.seconds = self.spent = 0.0
-        self.counts: Counter[str] = Counter()
-        self.fired: Counter[str] = Counter()
-        self.failures: list[int] = []
-
-    def add(self, seed: int, outcome: Outcome | str, spent: float) -> None:
-        """Count one run, and say at once if it failed."""
-        self.runs += 1
-        self.spent += spent
-        if isinstance(outcome, str):
-            self.failures.append(seed)
-            print(f"seed {seed}: the model failed: {outcome}", flush=True)
-            return
-        self.cycles += outcome.cycles
-        self.seconds += outcome.seconds
-        self.counts.update(outcome.counts)
-        self.fired.update(outcome.fired)
-        if outcome.violations:
-            self.failures.append(seed)
-            first = outcome.violations[0]
-            print(f"seed {seed} after {outcome.seconds:.1f} s: {first}", flush=True)
-
-    def tell(self) -> None:
-        """Print everything."""
-        years = self.seconds / YEAR_SECONDS
-        speed = self.cycles / self.spent if self.spent else 0.0
-        print(f"{self.runs} runs, {self.cycles} node-cycles, {years:.3f} years of simulated time")
-        print(f"{speed:.0f} node-cycles per second of one core; {len(self.fired)} rules fired")
-        for title, start in (("steps", "step "), ("jobs", "job ")):
-            told = sorted((k.removeprefix(start), n) for k, n in self.counts.items() if start in k)
-            print(f"{title}: " + ", ".join(f"{name} {n}" for name, n in told))
-        others = sorted((k, n) for k, n in self.counts.items() if " " not in k or "fence" in k)
-        print("seen: " + ", ".join(f"{name} {n}" for name, n in others))
-        failed = ", ".join(map(str, sorted(self.failures)[:20])) or "none"
-        print(f"violations: {len(self.failures)} (seeds: {failed})")
+    total = batch.Summary(revision(), first, first)
+    if asked.keep is not None and asked.keep.exists():
+        total = batch.Summary.read(asked.keep)
+        if (total.revision, total.first) != (revision(), first):
+            print(f"{asked.keep} is of seed {total.first} at {total.revision}: remove it first")
+            return 2
+    print(f"simulator at {total.revision}: seeds {first} to {first + runs - 1} ({command})")
+    return batch.many(total, runs, asked.seconds, asked.jobs, asked.keep)
 
 
 def one(plan: Plan, title: str, command: str, *, verbose: bool) -> int:
@@ -139,6 +81,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the first seed; drawn if it is not given")
     parser.add_argument("--runs", type=int, default=1, help="how many seeds from there on")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after that time")
+    parser.add_argument("--keep", type=Path, help="file to write to, and to go on from")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
     parser.add_argument("--story", type=Path, help="live through that file instead")
     parser.add_argument("--save", metavar="NAME", help="shrink the seed and keep it as a story")
@@ -151,7 +94,7 @@ def main() -> int:
     if asked.save:
         return save(seed, asked.save)
     if asked.runs > 1:
-        return many(seed, asked.runs, asked.seconds, asked.jobs)
+        return many(seed, asked.runs, asked)
     command = f"python -m proof.simulator --seed {seed} -v"
     return one(draw(seed), f"seed {seed}", command, verbose=asked.verbose)
 

@@ -1,0 +1,61 @@
+"""A batch of simulated runs: its figures, and going on where it was stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from proof.invariants import Violation
+from proof.simulator.__main__ import main
+from proof.simulator.batch import Summary, many
+from proof.simulator.run import Outcome
+
+
+def _figures(total: Summary) -> dict[str, object]:
+    return {name: value for name, value in vars(total).items() if name != "spent"}
+
+
+def test_a_batch_that_was_stopped_goes_on_to_the_same_figures(tmp_path: Path) -> None:
+    """Two runs and, from the file on, two more come to what four runs come to."""
+    kept = tmp_path / "batch.json"
+    many(Summary("abc", 5, 5), 2, 1e9, 2, kept)
+    stopped = Summary.read(kept)
+    assert (stopped.runs, stopped.following) == (2, 7)
+    many(stopped, 4, 1e9, 2, kept)
+    whole = Summary("abc", 5, 5)
+    many(whole, 4, 1e9, 1, None)
+    assert _figures(Summary.read(kept)) == _figures(whole)
+    assert whole.cycles > 4 * 50
+
+
+def test_the_summary_names_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs, cycles, time, faults and operators by kind, and broken runs by invariant."""
+    total = Summary("abc", 1, 1)
+    counts = Counter({"step cut": 3, "step pause": 1, "job Promote": 2, "promotions": 2})
+    broken = [Violation("one_writer", "At most one.", "n1 and n2")]
+    total.add(1, Outcome([], 200, 86400.0, (), counts=counts), 0.5)
+    total.add(2, Outcome(broken, 100, 0.0, (), counts=Counter({"step cut": 1})), 0.5)
+    total.add(3, "KeyError: n9", 0.0)
+    said = total.tell()
+    for figure in (
+        *("3 runs, 300 node-cycles", "1.00 days", "300 node-cycles per second"),
+        *("faults: 4: cut 4", "operators: 1: pause 1", "jobs: Promote 2", "seen: promotions 2"),
+        *("runs that broke something: 2", "one_writer: 1 (seeds 2)", "model failed: 1 (seeds 3)"),
+    ):
+        assert figure in said
+    assert total.progress(9).startswith("3 of 9 runs, 300 node-cycles")
+    assert "seed 2 after 0.0 s: one_writer" in capsys.readouterr().out
+
+
+def test_figures_of_another_batch_are_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another seed or revision is left alone."""
+    kept = tmp_path / "batch.json"
+    Summary("abc", 1, 4).write(kept)
+    asked = ["simulator", "--seed", "1", "--runs", "9", "--keep", str(kept)]
+    monkeypatch.setattr("sys.argv", asked)
+    assert main() == 2
+    assert Summary.read(kept).following == 4
