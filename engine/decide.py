@@ -21,7 +21,7 @@ from engine.tables.race import RACE
 from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
 from engine.tables.running import PRIMARY, STANDBY
-from engine.tables.safety import FENCE, WRITE
+from engine.tables.safety import FENCE, LEASE, WRITE
 from engine.tables.slots import ADVANCE, BUDGET, SLOTS
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
@@ -29,6 +29,7 @@ from engine.tables.watchdog import WATCHDOG
 from engine.trees import Question, Tree, tree_of
 
 TABLES: tuple[Table, ...] = (
+    LEASE,
     WRITE,
     CONSENT,
     FAILSAFE,

@@ -105,6 +105,9 @@ class Memory:
     standing_down_since: float | None = None  # a graceful hand-over is under way
     handover_revision: int | None = None  # of the `failover` key that was due last,
     handover_since: float | None = None  # and since when: older answers do not count for it
+    lease_void: float | None = (
+        None  # the lease sent then: the store has shown since that it is over
+    )
     race_barred_until: float = 0.0
     race_position: int = 0  # how far we had received when the old primary was last seen to send,
     race_moved_at: float = 0.0  # and when that was (primary_race_backoff)

@@ -69,9 +69,10 @@ def certain_until(lease: Lease, memory: Memory) -> float | None:
     """When the certainty ends that nobody else may lead; None if there is none.
 
     The store keeps its word from before our last renewal was sent, for ttl.  The members keep
-    theirs from before they were asked; that counts only together with the lease it prolonged.
+    theirs from before they were asked; that counts only together with the lease it prolonged.  A
+    lease that the store has shown to be over is void for good, even if the store falls silent.
     """
-    if lease.sent_at is None or lease.refused:
+    if lease.sent_at is None or lease.refused or memory.lease_void == lease.sent_at:
         return None
     ends = lease.sent_at + lease.ttl_seconds
     return max(ends, memory.failsafe_until) if memory.failsafe_lease == lease.sent_at else ends

@@ -120,7 +120,7 @@ def is_foreign(s: Snapshot) -> bool:
 def lease_left(s: Snapshot) -> float:
     """Seconds that our lease is certain for, by the store or by the members; else 0 or less."""
     sent = s.lease.sent_at
-    if sent is None or s.lease.refused or consented(s):
+    if sent is None or s.lease.refused or s.memory.lease_void == sent or consented(s):
         return 0.0
     if any(answer.leads and answer.asked_at > sent for answer in s.failsafe_answers):
         return 0.0

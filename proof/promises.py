@@ -69,6 +69,17 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
         assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
 
 
+def a_lease_that_is_over_is_remembered_as_void(s: Snapshot, actions: Sequence[Action]) -> None:
+    """The store shows another owner, or since the renewal none: the lease is void for good."""
+    sent = s.lease.sent_at
+    if sent is None or s.lease.refused or not isinstance(s.cluster, Known):
+        return
+    gone = s.cluster.value.leader is None and s.cluster.when > sent
+    if (checker.another_leads(s) or gone) and s.memory.lease_void != sent:
+        noted = [x.changes.get("lease_void") for x in checker.of(Remember, actions)]
+        assert sent in noted
+
+
 @about(AcquireLock)
 def the_lock_is_taken_only_when_it_is_free(s: Snapshot, actions: Sequence[Action]) -> None:
     """No AcquireLock while another owns the lock or the required fence is missing.
@@ -112,12 +123,17 @@ def a_standby_does_not_race_against_a_writable_member(
 def a_writable_server_without_a_lock_is_stopped_at_once(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
-    """Lock of another, renewal refused or no time left: an immediate stop, unless one runs."""
+    """Lock of another, renewal refused or no time left: an immediate stop, unless one runs.
+
+    The same if the store has shown that the lease is over, and is silent since.
+    """
     if s.policy.pause or not checker.may_be_writable(s):
         return
-    held = s.lease.sent_at is not None and not s.lease.refused
+    void = s.lease.sent_at is not None and s.memory.lease_void == s.lease.sent_at
+    lost = void and isinstance(s.cluster, Unknown)
+    held = s.lease.sent_at is not None and not s.lease.refused and not void
     no_time = held and checker.lease_left(s) <= checker.stop_margin(s)
-    if checker.another_leads(s) or s.lease.refused or no_time:
+    if checker.another_leads(s) or s.lease.refused or no_time or lost:
         stopping = s.job is not None and (s.job.kind, s.job.detail) == (JobKind.STOP, "immediate")
         assert stopping or any(x.mode == "immediate" for x in checker.of(StopPostgres, actions))
 
@@ -355,6 +371,7 @@ PROMISES: tuple[Promise, ...] = (
     in_synchronous_mode_only_who_is_named_leads,
     the_sync_key_is_written_only_over_what_was_seen,
     nothing_becomes_writable_without_a_lease,
+    a_lease_that_is_over_is_remembered_as_void,
     the_lock_is_taken_only_when_it_is_free,
     in_a_standby_cluster_nothing_becomes_writable,
     a_copy_of_a_remote_primary_never_begins_as_a_primary,

@@ -74,6 +74,23 @@ def renewal_was_refused(s: Snapshot) -> bool:
     return s.lease.refused
 
 
+def _void(s: Snapshot) -> str:
+    return f"lease sent at {s.lease.sent_at}, void: the one sent at {s.memory.lease_void}"
+
+
+@fact(_void)
+def lease_is_void(s: Snapshot) -> bool:
+    """It is remembered that the store has shown, after its last renewal, that our lease is over."""
+    return s.lease.sent_at is not None and s.memory.lease_void == s.lease.sent_at
+
+
+@fact(_void)
+def lease_could_count(s: Snapshot) -> bool:
+    """The store has confirmed a lease of ours, and nothing was seen that ended it."""
+    void = s.lease.refused or s.memory.lease_void == s.lease.sent_at
+    return s.lease.sent_at is not None and not void
+
+
 @fact(_left)
 def lease_is_known(s: Snapshot) -> bool:
     """This daemon holds, or held, a lease of which it knows the end."""

@@ -6,7 +6,7 @@ for more writing.
 
 from engine import synchronous as sync
 from engine import views
-from engine.actions import Action, ArmFence, DisarmFence, Hold, StopPostgres
+from engine.actions import Action, ArmFence, DisarmFence, Hold, Remember, StopPostgres
 from engine.facts.failsafe import a_member_leads_itself, consented
 from engine.facts.lease import (
     another_owns_the_lock,
@@ -14,7 +14,10 @@ from engine.facts.lease import (
     fence_is_armed,
     fence_watches_a_dead_server,
     i_own_the_lock,
+    lease_could_count,
     lease_is_known,
+    lease_is_void,
+    lock_is_free,
     no_time_left,
     renewal_is_due,
     renewal_was_refused,
@@ -98,6 +101,40 @@ FENCE = Table(
 )
 
 
+def _void(s: Snapshot) -> tuple[Action, ...]:
+    return (Remember({"lease_void": s.lease.sent_at}),)
+
+
+LEASE = Table(
+    "lease",
+    "Has the store shown that our lease is over?",
+    applies=(lease_could_count,),
+    rules=(
+        Rule(
+            "lease.taken",
+            "The store names another owner: our lease counts no more, whatever was left of it",
+            when=(another_owns_the_lock,),
+            then=_void,
+            why="A store that loses its keys ends leases early, and may fall silent right after.",
+        ),
+        Rule(
+            "lease.gone",
+            "Since our last renewal the store has shown no owner: our lease counts no more",
+            when=(lock_is_free,),
+            then=_void,
+            why="Whoever asks first may own the lock by now; only a new lease of ours says more.",
+        ),
+        Rule(
+            "lease.unchanged",
+            "Nothing speaks against our lease",
+            when=(),
+            then=nothing,
+            why="Its end, counted from before it was asked for, is all that limits it.",
+        ),
+    ),
+)
+
+
 def _stop_now(why: str) -> tuple[Action, ...]:
     return (StopPostgres("immediate", why),)
 
@@ -134,6 +171,14 @@ WRITE = Table(
             when=(another_owns_the_lock,),
             then=lambda s: _stop_now(f"{views.leader_name(s)} owns the leader lock"),
             why="Two primaries would diverge; the one without the lock gives way.",
+            ends=True,
+        ),
+        Rule(
+            "write.lease_void",
+            "The store has shown that our lease is over, and is silent since: stop at once",
+            when=(lease_is_void, ~store_answers),
+            then=lambda _: _stop_now("the leader lock was gone when the store answered last"),
+            why="Another member may own the lock by now.",
             ends=True,
         ),
         Rule(

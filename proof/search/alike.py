@@ -27,15 +27,15 @@ def alike(world: World, node: Node) -> Node:
     }
     if memory:
         changes["memory"] = _memory(world, node.memory, changes["peers"])
-    if node.refused or node.sent == world.policy.ttl_seconds:
-        changes |= _lease_without_use(node)
+    if node.refused or "lease_void" in memory or node.sent == world.policy.ttl_seconds:
+        changes |= _lease_without_use(node, changes.get("memory", node.memory))
     if all(getattr(node, name) == value for name, value in changes.items()):
         return node
     return node._replace(**changes)
 
 
-def _lease_without_use(node: Node) -> dict[str, Any]:
-    """A lease that is over, or was refused, is no lease.
+def _lease_without_use(node: Node, memory: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """A lease that is over, void, or was refused, is no lease.
 
     A server that is, or may become, writable is ended because of it; for any other server it is as
     if there never had been one.
@@ -47,7 +47,8 @@ def _lease_without_use(node: Node) -> dict[str, Any]:
         for op in (*work, *node.pending)
     )
     if node.pg in {Pg.DOWN, Pg.STANDBY} and not becomes_writable:
-        return {"sent": None, "refused": False}
+        kept = tuple(item for item in memory if item[0] != "lease_void")
+        return {"sent": None, "refused": False, "memory": kept}
     return {"sent": None} if node.refused else {}
 
 

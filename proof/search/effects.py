@@ -53,7 +53,7 @@ class NotInThisWorldError(Exception):
 def _remember(x: Any) -> Op | None:
     kept: list[tuple[str, Any]] = []
     for name, value in sorted(x.changes.items()):
-        if name == "job_seen":
+        if name in {"job_seen", "lease_void"}:  # the last job, the present lease
             kept.append((name, True))
         elif name == "sync_names":
             kept.append((name, None if value is None else synchronous.read(value)))
@@ -168,7 +168,7 @@ def answered(node: Node, op: Op, answer: bool, age: float) -> Node:
     """The node learns of the store's answer to a request that it sent `age` seconds ago."""
     match op[0]:
         case "renew" | "acquire" if answer:
-            return node._replace(sent=age, refused=False)
+            return leased(node, age)
         case "renew":
             return node._replace(refused=True)
         case "publish":
@@ -188,7 +188,13 @@ def overtaken(node: Node, op: Op, answer: bool) -> Node:
 
 def sent_off(node: Node, op: Op) -> Node:
     """What the node itself does before it sends the request."""
-    return node._replace(sent=None, refused=False) if op[0] == "release" else node
+    return leased(node, None) if op[0] == "release" else node
+
+
+def leased(node: Node, sent: float | None) -> Node:
+    """The node with another lease, or none: what made the former one void says nothing of it."""
+    memory = tuple(item for item in node.memory if item[0] != "lease_void")
+    return node._replace(sent=sent, refused=False, memory=memory)
 
 
 def _see_own_change(node: Node, op: Op) -> Node:

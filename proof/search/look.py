@@ -238,6 +238,11 @@ def moment(name: str, relative: float) -> float:
     return NOW + relative if name in UNTIL else NOW + relative - HAIR
 
 
+def sent_at(node: Node) -> float | None:
+    """When the lease that it knows was asked for."""
+    return None if node.sent is None else NOW - node.sent - HAIR
+
+
 def memory(node: Node) -> Memory:
     """The engine's memory, as this node has it."""
     fields: dict[str, Any] = {}
@@ -245,6 +250,8 @@ def memory(node: Node) -> Memory:
         fields[name] = moment(name, value) if isinstance(value, float) else value
     if fields.get("sync_names") is not None:
         fields["sync_names"] = synchronous.text_of(fields["sync_names"])
+    if "lease_void" in fields:
+        fields["lease_void"] = sent_at(node)
     noted = node.last is None or node.last[2]
     return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
 
@@ -263,7 +270,6 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
     else:
         store = _known(shared.view, 0.0)
     policy = world.paused_policy if node.paused else world.policy
-    sent_at = None if node.sent is None else NOW - node.sent - HAIR
     last = None
     if node.last is not None:
         why = "" if node.last[1] else "it failed"
@@ -275,7 +281,7 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
         me=_me(n),
         policy=policy,
         cluster=store,
-        lease=Lease(sent_at, policy.ttl_seconds, node.refused),
+        lease=Lease(sent_at(node), policy.ttl_seconds, node.refused),
         postgres=_postgres(node),
         fence=_fence(world, node),
         memory=memory(node),

@@ -275,6 +275,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.standing_down_since": SINCE,
     "memory.handover_revision": (None, 7, 8),
     "memory.handover_since": SINCE,
+    "memory.lease_void": SINCE,
     "memory.race_barred_until": (0.0, NOW - 1, NOW + 20),
     "memory.diverged_from": (0, 3, 4),
     "memory.sync_names": (None, "", "n2", "ANY 1 (n2,n3)"),

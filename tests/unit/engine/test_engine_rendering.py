@@ -31,7 +31,7 @@ def test_a_decision_tells_who_won_why_and_what_ruled_the_others_out() -> None:
     assert "  why: Two primaries would diverge; the one without the lock gives way." in text
     assert "  because another_owns_the_lock (lock_owner=n2)" in text
     assert "    write.refused: not renewal_was_refused (refused=False)" in text
-    assert "  1. stop PostgreSQL (immediate): n2 owns the leader lock" in text
+    assert "  2. stop PostgreSQL (immediate): n2 owns the leader lock" in text
 
 
 def test_tables_that_do_not_apply_take_one_line_each() -> None:
