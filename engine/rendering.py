@@ -73,7 +73,8 @@ def _start(x: a.StartPostgres) -> str:
 
 def _arm(x: a.ArmFence) -> str:
     whom = f"process {x.pid}" if x.pid else "whatever runs in the data directory"
-    return f"arm the fence for {whom}, {x.before_end_seconds:.1f}s before the lease ends"
+    lease = "the lease ends" if x.asked_ends_at is None else "the end of the lease asked for next"
+    return f"arm the fence for {whom}, {x.before_end_seconds:.1f}s before {lease}"
 
 
 def _ask_failsafe(x: a.AskFailsafe) -> str:

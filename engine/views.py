@@ -124,6 +124,14 @@ def fence_grace_seconds(s: Snapshot) -> float:
     return 0.35 * stop_margin_seconds(s)
 
 
+def fence_guards_the_server(s: Snapshot) -> bool:
+    """Whether a deadline stands for the postmaster, or for whatever the directory holds."""
+    postmaster, armed = s.postgres.postmaster, s.fence.armed_pid
+    if s.fence.kill_at is None:
+        return False
+    return armed is None or (postmaster is not None and armed == postmaster.pid)
+
+
 # --- positions and timelines ----------------------------------------------------------------------
 
 

@@ -24,9 +24,6 @@ class Toleration(StrEnum):
     PAUSED = "in maintenance mode operators answer for what they start"
     GUARDS_KILLED = "daemon and fence were both killed and PostgreSQL was spared"
     NO_FENCE = "the daemon was frozen or killed, and the configuration has no fence"
-    NOT_FENCED_YET = (
-        "a running primary took the lock, and its daemon was frozen before its next cycle"
-    )
     MACHINE_PAUSED = "a hypervisor stopped the whole machine, and its clocks"
     CLOCKS_BEYOND_THE_MARGIN = "a clock drifts by more than the share of ttl that is kept for it"
     STORE_LOST_ITS_CONTENT = "the store lost all keys, the leader key of a promotion among them"
@@ -141,14 +138,7 @@ def _unasked(w: World) -> Iterator[str]:
 
 
 _UNSAFE_CLOCKS = frozenset({Toleration.MACHINE_PAUSED, Toleration.CLOCKS_BEYOND_THE_MARGIN})
-_UNGUARDED = frozenset(
-    {
-        Toleration.GUARDS_KILLED,
-        Toleration.NO_FENCE,
-        Toleration.NOT_FENCED_YET,
-        Toleration.PAUSED,
-    }
-)
+_UNGUARDED = frozenset({Toleration.GUARDS_KILLED, Toleration.NO_FENCE, Toleration.PAUSED})
 
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant(

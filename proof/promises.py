@@ -152,6 +152,25 @@ def the_fence_is_armed_before_anything_becomes_writable(
         assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
 
 
+@about(AcquireLock, RenewLock)
+def the_fence_is_armed_before_a_running_primary_asks_for_a_lease(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """Where none guards it, ArmFence comes before AcquireLock, and before taking a lease up again.
+
+    A daemon that is frozen when the answer comes leaves a guarded server behind.
+    """
+    asks = [
+        n
+        for n, x in enumerate(actions)
+        if isinstance(x, AcquireLock) or (isinstance(x, RenewLock) and not x.create)
+    ]
+    running = s.postgres.postmaster
+    stands = running and s.fence.kill_at is not None and s.fence.armed_pid in {None, running.pid}
+    if asks and checker.may_be_writable(s) and s.fence.ready and not s.policy.pause and not stands:
+        assert any(isinstance(x, ArmFence) for x in actions[: asks[0]])
+
+
 @about(Promote, StartPostgres)
 def a_required_watchdog_counts_before_anything_becomes_writable(
     s: Snapshot, actions: Sequence[Action]
@@ -378,6 +397,7 @@ PROMISES: tuple[Promise, ...] = (
     a_standby_does_not_race_against_a_writable_member,
     a_writable_server_without_a_lock_is_stopped_at_once,
     the_fence_is_armed_before_anything_becomes_writable,
+    the_fence_is_armed_before_a_running_primary_asks_for_a_lease,
     a_required_watchdog_counts_before_anything_becomes_writable,
     the_watchdog_is_closed_only_when_nothing_can_write,
     in_pause_nothing_happens_by_itself,

@@ -12,7 +12,8 @@ class ArmFence:
     """PostgreSQL must be gone `before_end_seconds` before our lease ends, or the fence ends it.
 
     Counted from the end of the lease as it is when the action is carried out: a renewal earlier in
-    the same list moves the deadline.  `pid` 0 guards whatever server runs in the directory by then.
+    the same list moves the deadline.  While there is no lease, from `asked_ends_at`: the earliest
+    end of one that is asked for next.  `pid` 0 guards whatever server runs in the directory then.
     """
 
     pid: int
@@ -20,6 +21,7 @@ class ArmFence:
     before_end_seconds: float
     grace_seconds: float
     required: bool
+    asked_ends_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, nothing
 from engine.state import JobKind, JobResult, Snapshot
+from engine.tables.safety import arm_ahead
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
@@ -312,7 +313,7 @@ LOCK = Table(
             "lock.resume",
             "The store still names us, from before this daemon started or lost touch: renew",
             when=(store_names_me, ~i_own_the_lock, ~consented),
-            then=lambda _: (RenewLock(create=False),),
+            then=lambda s: (*arm_ahead(s), RenewLock(create=False)),
             why="A restarted daemon takes its lease up again instead of causing a failover. A key "
             "that is gone is not created: another may have led since, so there must be a race.",
         ),

@@ -68,7 +68,7 @@ from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
-from engine.tables.safety import arm
+from engine.tables.safety import arm, arm_ahead
 from engine.tables.steps import ask_leader, follow, stop_diverged
 from engine.tables.sync import write_key
 from engine.tables.watchdog import activate_if_wanted
@@ -82,6 +82,7 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     return (
         WriteInitialize(here.system_identifier),
         WriteConfig(s.policy.dcs_config),
+        *arm_ahead(s),
         AcquireLock(),
         Remember({"bootstrapping": False, "roles_created": False}),
     )
@@ -207,7 +208,7 @@ PRIMARY = Table(
             "primary.acquire",
             "The lock is free and PostgreSQL is writable: take the lock",
             when=(lock_is_free,),
-            then=lambda _: (AcquireLock(),),
+            then=lambda s: (*arm_ahead(s), AcquireLock()),
             why="A running primary has every commit, so it need not ask anybody.",
         ),
         Rule(

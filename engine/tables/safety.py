@@ -4,6 +4,8 @@ Conflicts are resolved here: a rule that stops PostgreSQL ends the cycle, so not
 for more writing.
 """
 
+from dataclasses import replace
+
 from engine import synchronous as sync
 from engine import views
 from engine.actions import Action, ArmFence, DisarmFence, Hold, Remember, StopPostgres
@@ -42,12 +44,26 @@ from engine.state import Snapshot
 
 def arm(s: Snapshot) -> tuple[Action, ...]:
     """Tell the fence the process (or the directory) and the moment; nothing without a lease."""
-    if views.lease_ends(s) is None:
-        return ()
+    return () if views.lease_ends(s) is None else (_armed(s),)
+
+
+def _armed(s: Snapshot) -> ArmFence:
     postmaster = s.postgres.postmaster
     pid, ticks = (postmaster.pid, postmaster.start_ticks) if postmaster else (0, 0)
     before, grace = views.fence_before_end_seconds(s), views.fence_grace_seconds(s)
-    return (ArmFence(pid, ticks, before, grace, s.policy.fence_required),)
+    return ArmFence(pid, ticks, before, grace, s.policy.fence_required)
+
+
+def arm_ahead(s: Snapshot) -> tuple[Action, ...]:
+    """What comes before a request for a lease where a server may be writable and nothing guards it.
+
+    The answer may be lost, or find a daemon that hangs: the server must not outlive the lease then.
+    A deadline that stands is left alone; an earlier request may have been granted.
+    """
+    unguarded = may_accept_writes.holds(s) and not views.fence_guards_the_server(s)
+    if s.policy.pause or not s.fence.ready or not unguarded:
+        return ()
+    return (replace(_armed(s), asked_ends_at=s.now + s.policy.ttl_seconds),)
 
 
 FENCE = Table(

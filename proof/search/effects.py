@@ -91,7 +91,7 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.ClearFailover: lambda _: ("clear",),
     a.WriteSync: _sync,
     a.SetSyncNames: lambda x: ("names", None if x.text is None else synchronous.read(x.text)),
-    a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory"),
+    a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory", _left(x.asked_ends_at)),
     a.DisarmFence: lambda _: ("disarm",),
     a.AskPeers: lambda x: ("ask", tuple(index(name) for name in x.names)),
     a.AskLeader: lambda x: ("ask leader", index(x.leader.name)),
@@ -337,16 +337,22 @@ def stopping(node: Node, op: Op) -> Node:
 
 
 def _armed(world: World, node: Node, op: Op) -> tuple[str, Node]:
-    if not world.fence or node.sent is None:
+    ends_in = _lease_ends_in(world, node, op[2])
+    if not world.fence or ends_in is None:
         return "the fence cannot be armed", after(node, op, not world.policy.fence_required)
     if op[1] == "process" and node.pg is Pg.DOWN:
         return "nothing runs that the fence could guard", after(node, op, True)
-    ends_in = max(0.0, world.policy.ttl_seconds - node.sent)
     if ends_in - 0.7 * world.margin <= 0:
         return "the fence is armed and acts at once", after(fired(node), op, True)
     return f"the fence is armed for the {op[1]}", after(
         node._replace(fence=(op[1], ends_in), unguarded=False), op, True
     )
+
+
+def _lease_ends_in(world: World, node: Node, asked: float | None) -> float | None:
+    if node.sent is None or node.refused or ("lease_void", True) in node.memory:
+        return asked
+    return max(0.0, world.policy.ttl_seconds - node.sent)
 
 
 # --- ends -----------------------------------------------------------------------------------------

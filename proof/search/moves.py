@@ -365,6 +365,9 @@ def _older_start(world: World, op: tuple[Any, ...]) -> tuple[Any, ...]:
 def _older_op(world: World, op: tuple[object, ...]) -> tuple[object, ...]:
     if op[0] == "start":
         return _older_start(world, op)
+    if op[0] == "arm" and op[2] is not None:
+        assert isinstance(op[2], float)
+        return (*op[:2], max(op[2] - world.tick, 0.0))
     if op[0] != "remember":
         return op
     assert isinstance(op[1], tuple)

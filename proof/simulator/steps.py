@@ -77,8 +77,6 @@ def _tolerate_unfenced(world: World, host: Host) -> None:
     """What may go on without its daemon, because no deadline stands behind it."""
     if host.guard is None:
         world.tolerated.add(Toleration.NO_FENCE)
-    elif host.guard.phase == "idle" and host.server is not None and host.server.acknowledges:
-        world.tolerated.add(Toleration.NOT_FENCED_YET)
 
 
 # --- processes and machines -----------------------------------------------------------------------

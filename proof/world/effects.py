@@ -371,6 +371,7 @@ class Executor:
     def _arm(self, action: a.ArmFence) -> bool:
         client = self._daemon.fence_client
         ends = views.certain_until(self._daemon.lease, self._daemon.memory)
+        ends = action.asked_ends_at if ends is None else ends
         if client is None or ends is None:
             return not action.required
         kill_at = ends - action.before_end_seconds

@@ -82,6 +82,7 @@ class LocalEffects:
     def _arm(self, action: ArmFence) -> bool:
         client = self._world.fence_client
         ends = views.certain_until(self._world.lease, self._world.memory)
+        ends = action.asked_ends_at if ends is None else ends
         if client is None or ends is None:
             return not action.required
         kill_at = ends - action.before_end_seconds

@@ -101,6 +101,7 @@ def _release(s: Snapshot, action: Any) -> Snapshot:
 
 def _arm(s: Snapshot, action: Any) -> Snapshot:
     ends = certain_until(s.lease, s.memory)
+    ends = action.asked_ends_at if ends is None else ends
     if not s.fence.ready or ends is None:
         return s
     return replace(s, fence=Fence(True, "", action.pid, ends - action.before_end_seconds))

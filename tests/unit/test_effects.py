@@ -77,6 +77,19 @@ def test_a_list_stops_at_the_first_failure(world: Any) -> None:
     assert world.memory == Memory()
 
 
+@pytest.mark.parametrize(("sent_at", "kill_at"), [(None, 1026.5), (1.0, 27.5)])
+def test_without_a_lease_the_fence_is_armed_for_the_one_that_is_asked_for_next(
+    world: Any, sent_at: float | None, kill_at: float
+) -> None:
+    """The deadline is that of the lease, and of the next one only while there is none."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.lease.sent_at = sent_at
+
+    executor.run([a.ArmFence(4711, 1, 3.5, 1.75, required=True, asked_ends_at=1030.0)])
+
+    assert world.fence_client.arm.call_args.args[1:] == (kill_at, 1.75)
+
+
 def test_a_silent_store_does_not_keep_a_crashed_primary_down(world: Any) -> None:
     """What does not depend on a heartbeat is carried out although the heartbeat failed."""
     executor = Executor(world, reconfigure=lambda: None)
