@@ -9,7 +9,7 @@ from engine.state import PeerAnswer, Server, Snapshot
 
 def fit(s: Snapshot) -> tuple[PeerAnswer, ...]:
     """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
-    answers = sorted(s.peers, key=views.BY_NAME)
+    answers = sorted(views.answers(s), key=views.BY_NAME)
     return tuple(a for a in answers if not refusal(s, a))
 
 

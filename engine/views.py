@@ -202,9 +202,18 @@ def answers_since(s: Snapshot, moment: float) -> bool:
     return all(asked.get(name, -1.0) >= oldest for name in peers_to_ask(s))
 
 
+def answers(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """What members said a moment ago, and in a race since the lock is free.
+
+    An older answer says nothing of now, and may be of a member that is not asked any more.
+    """
+    since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
+    return tuple(answer for answer in s.peers if answer.asked_at >= since)
+
+
 def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
-    """The answer of that member, if it was asked."""
-    for answer in s.peers:
+    """The answer of that member, if it was asked a moment ago."""
+    for answer in answers(s):
         if answer.name == name:
             return answer
     return None

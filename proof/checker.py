@@ -29,7 +29,7 @@ from engine.actions import (
     WithdrawMember,
     WriteInitialize,
 )
-from engine.state import JobKind, Known, Snapshot
+from engine.state import JobKind, Known, PeerAnswer, Snapshot
 
 T = TypeVar("T")
 _JOBS = frozenset(get_args(JobAction))
@@ -130,6 +130,12 @@ def lease_left(s: Snapshot) -> float:
     return ends - s.now
 
 
+def answers(s: Snapshot) -> list[PeerAnswer]:
+    """What members said in the last three seconds, and in a race since the lock is free."""
+    since = max(s.memory.lock_free_since or 0.0, s.now - 3.0)
+    return [answer for answer in s.peers if answer.asked_at >= since]
+
+
 def consented(s: Snapshot) -> bool:
     """Whether a primary without the store counts on it that we do not lead."""
     return s.now < s.memory.consented_until
@@ -166,9 +172,9 @@ def may_be_writable(s: Snapshot) -> bool:
 
 def runs_as_primary(s: Snapshot) -> bool:
     """A postmaster runs and answered that it is not in recovery."""
-    answers = s.postgres.server
-    known = s.postgres.postmaster is not None and isinstance(answers, Known)
-    return known and not answers.value.in_recovery  # type: ignore[union-attr]
+    told = s.postgres.server
+    known = s.postgres.postmaster is not None and isinstance(told, Known)
+    return known and not told.value.in_recovery  # type: ignore[union-attr]
 
 
 def synchronous(s: Snapshot) -> bool:
@@ -179,14 +185,14 @@ def synchronous(s: Snapshot) -> bool:
 def votes(s: Snapshot) -> int:
     """How many that `sync` names answered with no more WAL than ours; -1 for us outside."""
     key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
-    answers = s.postgres.server
-    if key is None or not isinstance(answers, Known):
+    told = s.postgres.server
+    if key is None or not isinstance(told, Known):
         return 0
-    here, named = answers.value, {key.leader, *key.standbys}
+    here, named = told.value, {key.leader, *key.standbys}
     mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
     seen = [
         a
-        for a in s.peers
+        for a in answers(s)
         if a.reachable and not a.stale and a.name in named - {s.me.name}
         if a.lsn is not None and (a.lsn <= mine or (a.timeline or 0) < (here.timeline or 0))
     ]

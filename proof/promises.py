@@ -116,7 +116,8 @@ def a_standby_does_not_race_against_a_writable_member(
 ) -> None:
     """A standby takes no lock while a peer answers as a running primary."""
     if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
-        answering = [a for a in s.peers if a.reachable and not a.stale and a.state == "running"]
+        said = checker.answers(s)
+        answering = [a for a in said if a.reachable and not a.stale and a.state == "running"]
         assert not [a for a in answering if a.role in {"primary", "master"}]
 
 

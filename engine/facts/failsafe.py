@@ -192,9 +192,13 @@ def started_lately(s: Snapshot) -> bool:
     return s.now - s.started_at < s.policy.ttl_seconds
 
 
-@fact(lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in s.peers if a.reachable)}")
+@fact(
+    lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in views.answers(s) if a.reachable)}"
+)
 def a_listed_member_is_silent(s: Snapshot) -> bool:
     """A member that the `failsafe` key names gave no answer: it may be a primary without store."""
     view = views.cluster(s)
     listed = set(view.failsafe or ()) if view else set()
-    return bool(listed - {s.me.name} - {a.name for a in s.peers if a.reachable and not a.stale})
+    return bool(
+        listed - {s.me.name} - {a.name for a in views.answers(s) if a.reachable and not a.stale}
+    )

@@ -69,7 +69,7 @@ def timeline_is_checked(s: Snapshot) -> bool:
 
 
 def _answers(s: Snapshot) -> str:
-    said = [_said(a) for a in s.peers]
+    said = [_said(a) for a in views.answers(s)]
     mine = views.lsn_text(views.position(views.server(s)))
     return f"mine {mine}; {', '.join(said) or 'nobody was asked'}"
 
@@ -90,7 +90,7 @@ def peers_were_asked(s: Snapshot) -> bool:
 @fact(_answers)
 def a_peer_is_writable(s: Snapshot) -> bool:
     """A peer answered as primary.  Silence, and an answer from a hung loop, count as no."""
-    return any(_is_writable(a) for a in s.peers)
+    return any(_is_writable(a) for a in views.answers(s))
 
 
 def _is_writable(a: PeerAnswer) -> bool:
@@ -111,14 +111,19 @@ def _compare(s: Snapshot, a: PeerAnswer) -> int:
 @fact(_answers)
 def a_peer_is_ahead(s: Snapshot) -> bool:
     """A peer that may lead has more WAL, or a newer timeline."""
-    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in s.peers)
+    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in views.answers(s))
 
 
-@fact(lambda s: f"{_tags(s)}; {', '.join(f'{a.name}={a.failover_priority}' for a in s.peers)}")
+def _priorities(s: Snapshot) -> str:
+    others = (f"{a.name}={a.failover_priority}" for a in views.answers(s))
+    return f"{_tags(s)}; {', '.join(others)}"
+
+
+@fact(_priorities)
 def a_peer_is_preferred(s: Snapshot) -> bool:
     """A peer at the same position has a higher failover_priority, and need not give way to us."""
     mine, request = s.me.tags.failover_priority, views.failover_request(s)
-    rivals = [a for a in s.peers if request is None or a.name != request.leader]
+    rivals = [a for a in views.answers(s) if request is None or a.name != request.leader]
     return any(
         _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in rivals
     )

@@ -116,7 +116,7 @@ def votes(s: Snapshot) -> int:
     here, named, me = views.server(s), sync.named(s), s.me.name.lower()
     seen = {
         a.name.lower()
-        for a in s.peers
+        for a in views.answers(s)
         if a.reachable and not a.stale and a.lsn is not None and candidates.compare(here, a) <= 0
     }
     return len((seen & named) - {me}) - (0 if me in named else 1)

@@ -261,7 +261,7 @@ def handover_has_begun(s: Snapshot) -> bool:
 
 
 def _candidates(s: Snapshot) -> str:
-    said = [candidates.refusal(s, a) or f"{a.name}: fit" for a in s.peers]
+    said = [candidates.refusal(s, a) or f"{a.name}: fit" for a in views.answers(s)]
     return "; ".join(said) or "nobody was asked"
 
 
@@ -288,7 +288,7 @@ def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
 def _shutdown(s: Snapshot) -> str:
     control = s.postgres.directory.control
     at = views.lsn_text(control.checkpoint_lsn if control else None)
-    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in s.peers)
+    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in views.answers(s))
     return f"shutdown checkpoint at {at}; {have or 'nobody was asked'}"
 
 

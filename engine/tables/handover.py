@@ -34,7 +34,7 @@ def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
 def _nobody_fits(s: Snapshot) -> str:
     request = views.failover_request(s)
     named = request.candidate if request else None
-    reasons = [candidates.refusal(s, a) for a in s.peers if named in {None, a.name}]
+    reasons = [candidates.refusal(s, a) for a in views.answers(s) if named in {None, a.name}]
     reasons = [reason for reason in reasons if reason]
     if named and not reasons:
         return f"the candidate {named} has no member key"

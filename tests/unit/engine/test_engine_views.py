@@ -11,6 +11,8 @@ from engine import agreement, candidates, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
 from engine.facts.postgres import frozen_too_long
+from engine.facts.race import a_peer_is_writable
+from engine.facts.sync import votes
 from engine.facts.upkeep import merged_history
 from engine.state import HistoryLine, Known, Lease, Snapshot, SyncState, Tags, Unknown
 from shell.recorder.codec import encode
@@ -320,6 +322,15 @@ def test_a_frozen_postmaster_that_has_just_answered_is_left_alone() -> None:
     assert frozen_too_long.holds(s)
     assert not frozen_too_long.holds(with_server(s, Known(primary_server(), NOW - 60)))
     assert not frozen_too_long.holds(with_server(s, Unknown(NOW - 2, "timed out")))
+
+
+def test_an_old_answer_of_a_member_that_is_not_asked_any_more_counts_for_nothing() -> None:
+    """It is no vote, and keeps nobody from leading: only what was said in this race counts."""
+    primary = replace(scene("race", {}).peers[1], name="n1", role="primary", lsn=0)
+    said = {age: replace(primary, asked_at=NOW - age) for age in (0.5, 2.0, 58.0)}
+    s = {age: replace(scene("sync race", {}), peers=(answer,)) for age, answer in said.items()}
+    assert [age for age in s if a_peer_is_writable.holds(s[age])] == [0.5]
+    assert [votes(s[age]) for age in s] == [1, 0, 0]
 
 
 def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
