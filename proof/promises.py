@@ -8,16 +8,12 @@ every decision that they see (`broken_promises`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from engine.actions import (
     AcquireLock,
     Action,
-    ActivateWatchdog,
     Answer,
-    ArmFence,
     Clone,
-    CloseWatchdog,
     CreateRoles,
     Exit,
     Hold,
@@ -36,20 +32,14 @@ from engine.actions import (
 from engine.decide import RULES, Decision
 from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
 from proof import checker
-
-Promise: TypeAlias = Callable[[Snapshot, Sequence[Action]], None]
-
-ABOUT: dict[Promise, tuple[type, ...]] = {}
-
-
-def about(*kinds: type) -> Callable[[Promise], Promise]:
-    """Say that a promise is always kept by a decision without any action of these classes."""
-
-    def note(promise: Promise) -> Promise:
-        ABOUT[promise] = kinds
-        return promise
-
-    return note
+from proof.about import ABOUT, Promise, about
+from proof.promised_guards import (
+    a_lease_that_is_over_is_remembered_as_void,
+    a_required_watchdog_counts_before_anything_becomes_writable,
+    the_fence_is_armed_before_a_running_primary_asks_for_a_lease,
+    the_fence_is_armed_before_anything_becomes_writable,
+    the_watchdog_is_closed_only_when_nothing_can_write,
+)
 
 
 @about(Promote, StartPostgres)
@@ -67,17 +57,6 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
     if not s.memory.bootstrapping:
         last = s.now + checker.lease_left(s) - checker.stop_margin(s)
         assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
-
-
-def a_lease_that_is_over_is_remembered_as_void(s: Snapshot, actions: Sequence[Action]) -> None:
-    """The store shows another owner, or since the renewal none: the lease is void for good."""
-    sent = s.lease.sent_at
-    if sent is None or s.lease.refused or not isinstance(s.cluster, Known):
-        return
-    gone = s.cluster.value.leader is None and s.cluster.when > sent
-    if (checker.another_leads(s) or gone) and s.memory.lease_void != sent:
-        noted = [x.changes.get("lease_void") for x in checker.of(Remember, actions)]
-        assert sent in noted
 
 
 @about(AcquireLock)
@@ -137,61 +116,6 @@ def a_writable_server_without_a_lock_is_stopped_at_once(
     if checker.another_leads(s) or s.lease.refused or no_time or lost:
         stopping = s.job is not None and (s.job.kind, s.job.detail) == (JobKind.STOP, "immediate")
         assert stopping or any(x.mode == "immediate" for x in checker.of(StopPostgres, actions))
-
-
-@about(Promote, StartPostgres)
-def the_fence_is_armed_before_anything_becomes_writable(
-    s: Snapshot, actions: Sequence[Action]
-) -> None:
-    """Where no deadline stands, ArmFence comes before Promote or a start as primary."""
-    writable = [
-        n
-        for n, x in enumerate(actions)
-        if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary")
-    ]
-    if writable and s.fence.kill_at is None and not s.memory.bootstrapping:
-        assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
-
-
-@about(AcquireLock, RenewLock)
-def the_fence_is_armed_before_a_running_primary_asks_for_a_lease(
-    s: Snapshot, actions: Sequence[Action]
-) -> None:
-    """Where none guards it, ArmFence comes before AcquireLock, and before taking a lease up again.
-
-    A daemon that is frozen when the answer comes leaves a guarded server behind.
-    """
-    asks = [
-        n
-        for n, x in enumerate(actions)
-        if isinstance(x, AcquireLock) or (isinstance(x, RenewLock) and not x.create)
-    ]
-    running = s.postgres.postmaster
-    stands = running and s.fence.kill_at is not None and s.fence.armed_pid in {None, running.pid}
-    if asks and checker.may_be_writable(s) and s.fence.ready and not s.policy.pause and not stands:
-        assert any(isinstance(x, ArmFence) for x in actions[: asks[0]])
-
-
-@about(Promote, StartPostgres)
-def a_required_watchdog_counts_before_anything_becomes_writable(
-    s: Snapshot, actions: Sequence[Action]
-) -> None:
-    """Where a watchdog is required, it counts, or is let count, before Promote or a start."""
-    if s.policy.watchdog_mode != "required" or s.policy.pause or s.memory.bootstrapping:
-        return
-    for n, x in enumerate(actions):
-        if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary"):
-            first = [y for y in actions[:n] if isinstance(y, ActivateWatchdog) and y.required]
-            assert first or s.watchdog.active
-
-
-@about(CloseWatchdog)
-def the_watchdog_is_closed_only_when_nothing_can_write(
-    s: Snapshot, actions: Sequence[Action]
-) -> None:
-    """Outside pause, a device that counts is closed only without a server that may be writable."""
-    if checker.of(CloseWatchdog, actions) and not s.policy.pause:
-        assert s.policy.watchdog_mode == "off" or not checker.may_be_writable(s)
 
 
 @about(*checker.ON_POSTGRES)
