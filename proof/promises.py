@@ -201,6 +201,8 @@ def consent_is_given_only_by_who_cannot_write(s: Snapshot, actions: Sequence[Act
             assert not checker.may_be_writable(s)
             assert checker.lease_left(s) <= 0
             assert not checker.of(AcquireLock, actions)
+            assert not checker.of(RenewLock, actions)
+            assert not checker.of(Promote, actions)
             promised = [r.changes.get("consented_until", 0) for r in checker.of(Remember, actions)]
             assert max(promised) >= s.now + s.policy.ttl_seconds
 

@@ -5,6 +5,7 @@ from engine import views, watchdog
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
 from engine.facts.failsafe import (
     a_listed_member_is_silent,
+    consent_is_asked,
     consented,
     failsafe_is_on,
     not_listed_for_failsafe,
@@ -108,6 +109,13 @@ RACE = Table(
             when=(consented,),
             then=lambda s: (Hold("the end of our consent", s.memory.consented_until),),
             why="That primary counts on our word for one ttl, even if we reach the store.",
+        ),
+        Rule(
+            "race.asked",
+            "A primary without the store asks, in this very cycle, that we let it go on",
+            when=(consent_is_asked,),
+            then=lambda s: _soon(s, "the primary to be told whether it may go on"),
+            why="Whoever agrees and takes the lock in one breath makes two primaries.",
         ),
         Rule(
             "race.not_listed",

@@ -29,6 +29,7 @@ TURNS: tuple[Variation, ...] = (
     ("policy.watchdog_mode", "required"),
     ("watchdog", guards.WATCHDOGS["fed"]),
     ("memory.consented_until", NOW + 12),
+    ("failsafe_calls", PLACES["failsafe_calls"][1]),
     ("memory.failsafe_until", NOW + 18),
     ("memory.failsafe_lease", NOW - 31),
     ("failsafe_answers", guards.AGREEMENTS["n3 leads"]),
