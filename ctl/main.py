@@ -18,6 +18,7 @@ from ctl import (
     restart,
     standby_cluster,
     switch,
+    whatif,
 )
 from ctl.options import GroupOptions
 from shell.version import PRODUCT_VERSION
@@ -87,3 +88,4 @@ for _command in (
 hae.add_command(ctl)
 hae.add_command(explain.explain)
 hae.add_command(replay.replay)
+hae.add_command(whatif.whatif)

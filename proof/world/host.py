@@ -40,7 +40,7 @@ class Host:
 
     def __init__(self, world: World, number: int, *, tags: Tags, rate: float) -> None:
         self.world = world
-        self.name = f"n{number}"
+        self.name = world.setup.names[number - 1] if world.setup.names else f"n{number}"
         self.slot = views.slot_name(self.name)
         self.rate = rate
         self.random = Random(f"{world.setup.background}/{self.name}")
@@ -55,6 +55,7 @@ class Host:
         self.tags = tags
         self.address = f"10.0.0.{number}:5432"
         self.me = self.member_record({}, tags)
+        self.behind_bytes = 0  # so far behind its upstream a standby stays
         self.silent_until = 0.0
         self.slow_until = 0.0
         self.slow_seconds = 0.0
@@ -72,6 +73,11 @@ class Host:
     def wall(self) -> float:
         """Seconds since 1970, as this machine believes."""
         return WALL_START + self.wall_offset + self.world.clock.now * self.rate
+
+    def set_clocks(self, now: float, wall: float) -> None:
+        """Let its clocks show that at this moment."""
+        self._booted_at, self._boot_local = self.world.clock.now, now
+        self.wall_offset += wall - self.wall()
 
     def true_moment(self, local: float) -> float:
         """When this machine's clock shows that."""

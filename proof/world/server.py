@@ -273,7 +273,7 @@ class Server:
         self.waiting = still
 
     def _is_enough(self, lsn: int, rule: quorum.Names) -> bool:
-        have = {link.down.host.name for link in self.links if link.flushed >= lsn}
+        have = {link.down.host.name.lower() for link in self.links if link.flushed >= lsn}
         return len(have & rule.members) >= rule.needed
 
     def reload(self) -> None:

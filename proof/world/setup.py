@@ -39,6 +39,8 @@ class Setup:
     """
 
     nodes: int = 3
+    names: tuple[str, ...] = ()  # empty: n1, n2, ...
+    policies: tuple[Policy, ...] = ()  # what each goes by, whatever the store's configuration is
     background: str = "0"
     config: Mapping[str, Any] = field(default_factory=dict)
     local: Mapping[str, Any] = field(default_factory=dict)

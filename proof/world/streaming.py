@@ -42,6 +42,8 @@ class Link:
             return
         disk = self.up.host.disk
         branch, lsn = disk.branch, disk.end
+        if self.up.serves:  # an orderly stop sends everything
+            lsn -= self.down.host.behind_bytes
         world.clock.after(
             world.network.seconds(sender, receiver),
             self.down.life,

@@ -64,6 +64,7 @@ class World:
         tags = setup.tags or (Tags(),) * setup.nodes
         rates = setup.rates or (1.0,) * setup.nodes
         self.hosts: dict[str, Host] = {}
+        self._fixed = dict(zip(setup.names, setup.policies, strict=False))
         for number in range(1, setup.nodes + 1):
             host = Host(self, number, tags=tags[number - 1], rate=rates[number - 1])
             self.hosts[host.name] = host
@@ -99,7 +100,7 @@ class World:
         """The policy under that configuration; the same object for the same configuration."""
         kept = self._policies.get(host.name)
         if kept is None or kept[0] is not config:
-            kept = (config, self.setup.policy(config, "{}"))
+            kept = (config, self._fixed.get(host.name) or self.setup.policy(config, "{}"))
             self._policies[host.name] = kept
         return kept[1]
 
@@ -123,7 +124,7 @@ class World:
         for link in server.links:
             name = link.down.host.name
             state, priority = "async", 0
-            if rule is not None and name in rule.members:
+            if rule is not None and name.lower() in rule.members:
                 everybody = rule.needed == len(rule.members)
                 priority, state = 1, "sync" if everybody else "quorum"
             rows.append(

@@ -1,0 +1,1 @@
+"""`hae whatif`: a real cluster, as its members told, lived on in the model world."""
