@@ -57,7 +57,7 @@ demo-once: .venv/ready ## the same once through, for CI: exits 0 when everything
 
 .PHONY: test check unit properties scenarios stores fence e2e mixed
 test: check ## everything that must pass: check and every test that needs no Patroni
-	$(PYTEST) tests --ignore tests/mixed
+	$(PYTEST) -n 2 --dist loadgroup tests --ignore tests/mixed
 check: .venv/ready ## formatting, lint, strict types, layout of the code, drift of generated docs
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
