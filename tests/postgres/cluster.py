@@ -19,10 +19,10 @@ from shell.postgres import plans
 from shell.postgres.instance import Instance
 from shell.postgres.session import Row, Session
 from shell.processes import kill_all, now
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 from tools.servers import PostgresInstall
 
-FIRST_PORT = 25000
 PASSWORDS = {"superuser": "sup'er:se\\cret", "replication": "repl:i\\ca'te", "rewind": "re wi:nd"}
 
 
@@ -34,6 +34,7 @@ class Cluster:
         self.install = install
         self.folder = folder
         self._nodes: dict[str, Instance] = {}
+        self._ports: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +60,7 @@ class Cluster:
 
     def document(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         """The node file as a user would write it."""
-        port = FIRST_PORT + self.install.version * 10 + ord(name[0]) - ord("a")
+        port = self._ports.setdefault(name, free_port())
         users = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
         return {
             "scope": "demo",
