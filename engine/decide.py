@@ -26,7 +26,7 @@ from engine.tables.slots import ADVANCE, BUDGET, SLOTS
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
 from engine.tables.watchdog import WATCHDOG
-from engine.trees import Question, Tree, tree_of
+from engine.trees import Tree, tree_of
 
 TABLES: tuple[Table, ...] = (
     LEASE,
@@ -95,13 +95,14 @@ def run(s: Snapshot) -> Decision:
     actions: list[Action] = []
     fired: list[str] = []
     for tree in TREES:
-        at = tree
-        while isinstance(at, Question):
-            at = at.yes if at.asks(s) else at.no
-        if at is not None:
-            fired.append(at.name)
-            actions.extend(at.then(s))
-            if at.ends:
+        asks, yes, no = tree
+        while asks is not None:
+            asks, yes, no = yes if asks(s) else no
+        rule: Rule | None = yes
+        if rule is not None:
+            fired.append(rule.name)
+            actions.extend(rule.then(s))
+            if rule.ends:
                 break
     return Decision(tuple(actions), tuple(fired))
 

@@ -136,11 +136,10 @@ def _tokens(text: str) -> list[str]:
         if token.start() != at:
             return [""]
         at = token.end()
-        if token["quoted"]:
-            found.append(token["quoted"][1:-1].replace('""', '"').lower())
-        elif token["word"]:
-            word = token["word"].lower()
-            found.append(word.upper() if word in _KEYWORDS else word)
-        else:
-            found.append(token["mark"])
+        kind, word = token.lastgroup, token[token.lastgroup or 0].lower()
+        if kind == "quoted":
+            word = word[1:-1].replace('""', '"')
+        elif kind == "word" and word in _KEYWORDS:
+            word = word.upper()
+        found.append(word)
     return [""] if text[at:].strip() else found

@@ -16,8 +16,7 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
     Never later than loop_wait from now; earlier for the lease's deadlines, schedules, and what a
     rule waits for.
     """
-    policy = s.policy
-    moments = [s.now + policy.loop_wait_seconds]
+    moments = [s.now + s.policy.loop_wait_seconds]
     moments += [a.until for a in actions if isinstance(a, Hold) and a.until is not None]
     ends = views.lease_ends(s)
     if ends is not None and (postmaster_runs.holds(s) or s.job is not None):

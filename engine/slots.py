@@ -114,9 +114,10 @@ def clashes(s: Snapshot) -> tuple[str, ...]:
 
 def missing_physical(s: Snapshot) -> tuple[str, ...]:
     """Slots that a member or the configuration needs and that are not here."""
-    if views.server(s) is None:
+    server = views.server(s)
+    if server is None:
         return ()
-    return tuple(sorted(wanted_physical(s) - {slot.name for slot in here(s)}))
+    return tuple(sorted(wanted_physical(s) - {slot.name for slot in server.slots}))
 
 
 def unclaimed(s: Snapshot) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def fit(s: Snapshot) -> tuple[Standby, ...]:
         if len(own) == 1 and _is_streamed_to(s, here, member, own[0]):
             found.append(Standby(member.name.lower(), member, own[0], _lags(s, here, own[0])))
     if len(found) > 1:
-        current = promise(s).voters | in_force(s).members | written(s).members
+        current = promise(s).voters | in_force(s).members
+        current |= quorum.NOBODY if are_settled(s) else written(s).members
         found.sort(key=lambda x: _order(x, current))
     return tuple(found)
 
@@ -165,8 +166,8 @@ def are_settled(s: Snapshot) -> bool:
 def are_kept(s: Snapshot, promised: Promise) -> bool:
     """Whether the names keep the promise: those in force, and those that a restart would load."""
     kept = quorum.keeps(in_force(s), promised)
-    unwritten = s.postgres.written_sync_names is None
-    return kept and (unwritten or quorum.keeps(written(s), promised))
+    same = s.postgres.written_sync_names is None or are_settled(s)
+    return kept and (same or quorum.keeps(written(s), promised))
 
 
 def confirmed(s: Snapshot) -> frozenset[str]:

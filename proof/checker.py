@@ -66,11 +66,13 @@ def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
 def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
     """Every way in which these actions can't be meant together; empty when they can."""
     kinds = [type(action) for action in actions]
-    found = [
-        f"{one.__name__} together with {other.__name__}"
-        for one, other in _APART
-        if one in kinds and other in kinds
-    ]
+    found = []
+    if len(kinds) > 1:
+        found = [
+            f"{one.__name__} together with {other.__name__}"
+            for one, other in _APART
+            if one in kinds and other in kinds
+        ]
     jobs = [action for action in actions if type(action) in _JOBS]
     if len(jobs) > 1:
         found.append(f"more than one piece of long work: {jobs}")

@@ -129,6 +129,8 @@ def parse_tags(value: object) -> Tags:
     `nofailover: false` said outright beats a failover_priority of 0 (and `nosync` a sync_priority).
     """
     tags = _as_object(value)
+    if not tags:
+        return Tags()
     return Tags(
         nofailover=boolean(tags.get("nofailover")) is True,
         noloadbalance=boolean(tags.get("noloadbalance")) is True,

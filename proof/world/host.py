@@ -54,7 +54,9 @@ class Host:
         self.failed = False  # its last daemon ended with an error
         self.tags = tags
         self.address = f"10.0.0.{number}:5432"
-        self.me = self.member_record({}, tags)
+        self._document: Mapping[str, Any] | None = None
+        self._member = Member(self.name)
+        self.me = replace(self.member_record({}), version="4.1.5", tags=tags)
         self.behind_bytes = 0  # so far behind its upstream a standby stays
         self.silent_until = 0.0
         self.slow_until = 0.0
@@ -121,15 +123,17 @@ class Host:
         """host:port of a member."""
         return None if name is None else self.world.hosts[name].address
 
-    def member_record(self, document: Mapping[str, Any], tags: Tags | None = None) -> Member:
+    def member_record(self, document: Mapping[str, Any]) -> Member:
         """The member as others read it from the store."""
+        if document == self._document:
+            return self._member
         told = {
             "conn_url": f"postgres://{self.address}/postgres",
             "api_url": f"http://{self.name}:8008/patroni",
             **document,
         }
-        member = layout.parse_member(self.name, told)
-        return member if tags is None else replace(member, version="4.1.5", tags=tags)
+        self._document, self._member = document, layout.parse_member(self.name, told)
+        return self._member
 
     def policy_of(self, config: Mapping[str, Any] | None) -> Policy:
         """The policy that follows from that dynamic configuration."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from engine.decide import TABLES, TREES
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
-from engine.trees import Question, Tree, tree_of
+from engine.trees import Tree, tree_of
 from tests.properties.strategies import STARTS, snapshots
 
 
@@ -26,9 +27,10 @@ def read(table: Table, s: Snapshot) -> Rule | None:
 
 def climb(tree: Tree, s: Snapshot) -> Rule | None:
     """The rule that the tree leads to."""
-    while isinstance(tree, Question):
-        tree = tree.yes if tree.asks(s) else tree.no
-    return tree
+    asks, yes, no = tree
+    while asks is not None:
+        asks, yes, no = yes if asks(s) else no
+    return cast(Rule | None, yes)
 
 
 def name_of(fact: Fact) -> str:
@@ -89,12 +91,13 @@ def test_it_does_so_whatever_the_facts_answer(answers: Answers, data: st.DataObj
 
 def paths(tree: Tree, asked: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """Every way through a tree: what it asks, and the name of the rule at its end."""
-    if isinstance(tree, Question):
-        so_far = (*asked, tree.asks.__name__)
-        yield from paths(tree.yes, so_far)
-        yield from paths(tree.no, so_far)
+    asks, yes, no = tree
+    if asks is not None:
+        so_far = (*asked, asks.__name__)
+        yield from paths(yes, so_far)
+        yield from paths(no, so_far)
     else:
-        yield asked, "" if tree is None else tree.name
+        yield asked, "" if yes is None else yes.name
 
 
 @pytest.mark.parametrize(
