@@ -3,13 +3,13 @@
 Readings and comparisons that several facts share; nothing here decides.
 """
 
-from engine import views
+from engine import asking, views
 from engine.state import PeerAnswer, Server, Snapshot
 
 
 def fit(s: Snapshot) -> tuple[PeerAnswer, ...]:
     """Peers that answered and could take over: no tag, lag or timeline speaks against them."""
-    answers = sorted(views.answers(s), key=views.BY_NAME)
+    answers = sorted(asking.answers(s), key=views.BY_NAME)
     return tuple(a for a in answers if not refusal(s, a))
 
 

@@ -42,6 +42,18 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanished:
+    """A member whose key is not in the store any more, as it was last; `at`: when that was seen.
+
+    `with_ours` says that our own key went in the same moment: we, or the store, lost all of them.
+    """
+
+    member: Member
+    at: float
+    with_ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FailoverRequest:
     """The `failover` key: a switchover (with `leader`) or a failover (without) asked by hand."""
 

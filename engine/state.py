@@ -22,6 +22,7 @@ from engine.cluster import (
     Member,
     SyncState,
     Tags,
+    Vanished,
 )
 from engine.observed import (
     Known,
@@ -88,6 +89,7 @@ __all__ = [
     "SyncState",
     "Tags",
     "Unknown",
+    "Vanished",
     "Watchdog",
 ]
 
@@ -172,8 +174,7 @@ class Snapshot:
     store_busy_since: float | None = None  # a store request is still under way
     published: Mapping[str, Any] | None = None  # the member document in the store
     published_at: float | None = None
-    vanished: tuple[Member, ...] = ()  # whose keys were lost together with our own
-    vanished_at: float = 0.0
+    vanished: tuple[Vanished, ...] = ()  # whose keys have gone from the store
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
     leader_slots: Known[LeaderSlots] | Unknown | None = None

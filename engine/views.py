@@ -15,7 +15,6 @@ from engine.state import (
     Lease,
     Member,
     Memory,
-    PeerAnswer,
     Server,
     Snapshot,
     Unknown,
@@ -24,12 +23,9 @@ from engine.state import (
 # A renewal is due a little before a whole loop has passed, so that a loop that wakes a few
 # milliseconds early does not skip it.
 DUE = 0.9
-# Answers of peers are good for this long; the race asks again after that.
-ANSWER_SECONDS = 3.0
 ASK_AGAIN_SECONDS = 1.0
 # A new observation of our own PostgreSQL takes a few milliseconds.
 LOOK_AGAIN_SECONDS = 0.02
-PEER_TIMEOUT_SECONDS = 2.0
 # How the primary outside of a standby cluster is called, where a member has its name.
 REMOTE = "the remote primary"
 BY_NAME = attrgetter("name")
@@ -176,47 +172,6 @@ def other_members(s: Snapshot) -> tuple[Member, ...]:
     view, me = cluster(s), s.me.name
     others = [m for m in view.members if m.name != me] if view else []
     return tuple(sorted(others, key=BY_NAME))
-
-
-def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
-    """Members that can be asked over REST.
-
-    For one ttl also those whose keys vanished together with ours: the store lost its content, and
-    a primary among them may be alive.  So may one that lost the store, if the members named in
-    `failsafe` let it.  Else a member whose own key expired is not waited for.
-    """
-    members = {m.name: m for m in other_members(s)}
-    if s.now - s.vanished_at <= s.policy.ttl_seconds:
-        members = {m.name: m for m in s.vanished if m.name != s.me.name} | members
-    names = {name for name in members if members[name].api_url}
-    view = cluster(s)
-    if s.policy.failsafe_mode and view is not None and view.failsafe is not None:
-        names |= set(view.failsafe) - {s.me.name}
-    return tuple(sorted(names))
-
-
-def answers_since(s: Snapshot, moment: float) -> bool:
-    """Whether every member that can be asked was asked after `moment`, and not long ago."""
-    asked = {a.name: a.asked_at for a in s.peers}
-    oldest = max(moment, s.now - ANSWER_SECONDS)
-    return all(asked.get(name, -1.0) >= oldest for name in peers_to_ask(s))
-
-
-def answers(s: Snapshot) -> tuple[PeerAnswer, ...]:
-    """What members said a moment ago, and in a race since the lock is free.
-
-    An older answer says nothing of now, and may be of a member that is not asked any more.
-    """
-    since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
-    return tuple(answer for answer in s.peers if answer.asked_at >= since)
-
-
-def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
-    """The answer of that member, if it was asked a moment ago."""
-    for answer in answers(s):
-        if answer.name == name:
-            return answer
-    return None
 
 
 # --- hand-over by hand ----------------------------------------------------------------------------

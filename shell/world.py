@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import Any
 
+from engine import vanished
 from engine.state import (
     Cluster,
     DataDirectory,
@@ -29,6 +30,7 @@ from engine.state import (
     Postgres,
     Snapshot,
     Unknown,
+    Vanished,
 )
 from shell import layout
 from shell.configured import Configured
@@ -127,8 +129,7 @@ class World:
         self._postgres_look = Look("postgres", self._look_at_postgres)
         self._cluster: Known[Cluster] | Unknown = Unknown(now(), "not asked yet")
         self._parsed: tuple[Any, Cluster] | None = None
-        self._vanished: tuple[Member, ...] = ()
-        self._vanished_at = 0.0
+        self._vanished: tuple[Vanished, ...] = ()
         self._seen_from = 0.0
         self._postgres = Postgres(
             DataDirectory(DirectoryKind.ALIEN, "not looked at yet"), None, Unknown(now(), "not yet")
@@ -166,7 +167,6 @@ class World:
             published=self.published,
             published_at=self.published_at,
             vanished=self._vanished,
-            vanished_at=self._vanished_at,
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             leader_slots=self.leader_slots,
@@ -199,7 +199,7 @@ class World:
             before = self.known_cluster()
             self._parsed = (view.entries, layout.parse_cluster(view.entries))
             self.entries = view.entries
-            self._note_lost_keys(before, self._parsed[1])
+            self._note_vanished(before, self._parsed[1])
         self._cluster = Known(self._parsed[1], view.seen_at)
         return self._cluster
 
@@ -207,21 +207,21 @@ class World:
         """The cluster as it was seen last, if it ever was."""
         return self._parsed[1] if self._parsed else None
 
-    def _note_lost_keys(self, before: Cluster | None, after: Cluster) -> None:
-        """Keep the members whose keys vanished at once with ours; forget answers of others."""
-        name = self.configured.me.name
-        if before is not None and before.member(name) and not after.member(name):
-            self._vanished, self._vanished_at = before.members, now()
-        names = {member.name for member in (*after.members, *self._vanished)}
-        names |= set(after.failsafe or ())
+    def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
+        """Keep the members whose keys have gone; forget answers of whom nobody knows any more."""
+        if before is not None:
+            me = self.configured.me.name
+            self._vanished = vanished.after(self._vanished, before, after, me, now())
+        names = {member.name for member in after.members} | set(after.failsafe or ())
+        names |= {gone.member.name for gone in self._vanished}
         self.peers = {name: a for name, a in self.peers.items() if name in names}
 
-    def members_named(self, names: tuple[str, ...]) -> list[Member]:
+    def members_named(self, names: Iterable[str]) -> list[Member]:
         """The members of these names, as they were seen last."""
         cluster = self.known_cluster()
         listed = (cluster.failsafe or {}) if cluster else {}
         known = {name: Member(name, api_url=url) for name, url in listed.items()}
-        known |= {m.name: m for m in self._vanished}
+        known |= {gone.member.name: gone.member for gone in self._vanished}
         known |= {m.name: m for m in cluster.members} if cluster else {}
         return [known[name] for name in names if name in known]
 

@@ -52,10 +52,12 @@ class CloseWatchdog:
 
 @dataclass(frozen=True, slots=True)
 class AskPeers:
-    """Ask these members for role, position and timeline over REST; the answers wake the loop."""
+    """Ask these members for role, position and timeline over REST: name -> patience in seconds.
 
-    names: tuple[str, ...]
-    timeout_seconds: float
+    The last answer, or the end of the last one's patience, wakes the loop.
+    """
+
+    members: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Facts about failsafe mode: a primary that goes on without the store, by its members' word."""
 
-from engine import agreement, views
+from engine import agreement, asking, views
 from engine.rule import fact
 from engine.state import FailsafeCall, JobKind, Snapshot
 
@@ -193,12 +193,12 @@ def started_lately(s: Snapshot) -> bool:
 
 
 @fact(
-    lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in views.answers(s) if a.reachable)}"
+    lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in asking.answers(s) if a.reachable)}"
 )
 def a_listed_member_is_silent(s: Snapshot) -> bool:
     """A member that the `failsafe` key names gave no answer: it may be a primary without store."""
     view = views.cluster(s)
     listed = set(view.failsafe or ()) if view else set()
     return bool(
-        listed - {s.me.name} - {a.name for a in views.answers(s) if a.reachable and not a.stale}
+        listed - {s.me.name} - {a.name for a in asking.answers(s) if a.reachable and not a.stale}
     )

@@ -1,6 +1,6 @@
 """Facts about the leader race and about following the winner."""
 
-from engine import candidates, views
+from engine import asking, candidates, views
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 
@@ -69,7 +69,7 @@ def timeline_is_checked(s: Snapshot) -> bool:
 
 
 def _answers(s: Snapshot) -> str:
-    said = [_said(a) for a in views.answers(s)]
+    said = [_said(a) for a in asking.answers(s)]
     mine = views.lsn_text(views.position(views.server(s)))
     return f"mine {mine}; {', '.join(said) or 'nobody was asked'}"
 
@@ -84,13 +84,13 @@ def _said(a: PeerAnswer) -> str:
 def peers_were_asked(s: Snapshot) -> bool:
     """Everybody was asked since the lock is free, and a moment ago."""
     since = s.memory.lock_free_since
-    return since is not None and views.answers_since(s, since)
+    return since is not None and asking.answers_since(s, since, asking.peers_in_a_race(s))
 
 
 @fact(_answers)
 def a_peer_is_writable(s: Snapshot) -> bool:
     """A peer answered as primary.  Silence, and an answer from a hung loop, count as no."""
-    return any(_is_writable(a) for a in views.answers(s))
+    return any(_is_writable(a) for a in asking.answers(s))
 
 
 def _is_writable(a: PeerAnswer) -> bool:
@@ -100,6 +100,8 @@ def _is_writable(a: PeerAnswer) -> bool:
 
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
     if not a.reachable or a.stale or a.nofailover or a.failover_priority <= 0 or a.watchdog_failed:
+        return False
+    if a.name not in asking.peers_to_ask(s):  # without a key it does not take the lock
         return False
     return a.lsn is not None and candidates.may_lead_in_sync_mode(s, a.name)
 
@@ -111,11 +113,11 @@ def _compare(s: Snapshot, a: PeerAnswer) -> int:
 @fact(_answers)
 def a_peer_is_ahead(s: Snapshot) -> bool:
     """A peer that may lead has more WAL, or a newer timeline."""
-    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in views.answers(s))
+    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in asking.answers(s))
 
 
 def _priorities(s: Snapshot) -> str:
-    others = (f"{a.name}={a.failover_priority}" for a in views.answers(s))
+    others = (f"{a.name}={a.failover_priority}" for a in asking.answers(s))
     return f"{_tags(s)}; {', '.join(others)}"
 
 
@@ -123,7 +125,7 @@ def _priorities(s: Snapshot) -> str:
 def a_peer_is_preferred(s: Snapshot) -> bool:
     """A peer at the same position has a higher failover_priority, and need not give way to us."""
     mine, request = s.me.tags.failover_priority, views.failover_request(s)
-    rivals = [a for a in views.answers(s) if request is None or a.name != request.leader]
+    rivals = [a for a in asking.answers(s) if request is None or a.name != request.leader]
     return any(
         _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in rivals
     )
@@ -133,7 +135,7 @@ def a_peer_is_preferred(s: Snapshot) -> bool:
 def the_named_candidate_can_lead(s: Snapshot) -> bool:
     """The candidate that the `failover` key names answered and may lead."""
     request = views.failover_request(s)
-    answer = views.answer_of(s, request.candidate) if request else None
+    answer = asking.answer_of(s, request.candidate) if request else None
     return answer is not None and _may_lead(s, answer)
 
 

@@ -1,6 +1,6 @@
 """Facts about synchronous replication: the key, the names, and which of them may change next."""
 
-from engine import candidates, quorum, views
+from engine import asking, candidates, quorum, views
 from engine import synchronous as sync
 from engine.rule import fact
 from engine.state import Snapshot
@@ -116,7 +116,7 @@ def votes(s: Snapshot) -> int:
     here, named, me = views.server(s), sync.named(s), s.me.name.lower()
     seen = {
         a.name.lower()
-        for a in views.answers(s)
+        for a in asking.answers(s)
         if a.reachable and not a.stale and a.lsn is not None and candidates.compare(here, a) <= 0
     }
     return len((seen & named) - {me}) - (0 if me in named else 1)

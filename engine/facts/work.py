@@ -1,6 +1,6 @@
 """Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
 
-from engine import candidates, views
+from engine import asking, candidates, views
 from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
@@ -261,7 +261,7 @@ def handover_has_begun(s: Snapshot) -> bool:
 
 
 def _candidates(s: Snapshot) -> str:
-    said = [candidates.refusal(s, a) or f"{a.name}: fit" for a in views.answers(s)]
+    said = [candidates.refusal(s, a) or f"{a.name}: fit" for a in asking.answers(s)]
     return "; ".join(said) or "nobody was asked"
 
 
@@ -270,7 +270,8 @@ def peers_answered(s: Snapshot) -> bool:
     """Every member that can be asked was asked a moment ago, and since the need for it arose."""
     memory = s.memory
     needs = (memory.standing_down_since, memory.primary_down_since, memory.handover_since)
-    return views.answers_since(s, max((at for at in needs if at is not None), default=0.0))
+    since = max((at for at in needs if at is not None), default=0.0)
+    return asking.answers_since(s, since, asking.peers_to_ask(s))
 
 
 @fact(_candidates)
@@ -288,7 +289,7 @@ def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
 def _shutdown(s: Snapshot) -> str:
     control = s.postgres.directory.control
     at = views.lsn_text(control.checkpoint_lsn if control else None)
-    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in views.answers(s))
+    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in asking.answers(s))
     return f"shutdown checkpoint at {at}; {have or 'nobody was asked'}"
 
 

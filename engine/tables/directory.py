@@ -17,6 +17,7 @@ from engine.facts.lease import i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
     a_founder_is_named,
     a_job_runs,
+    a_running_cluster_lost_its_keys,
     bootstrap_step_failed,
     directory_is_empty,
     directory_is_valid,
@@ -129,6 +130,17 @@ DIRECTORY = Table(
             when=(bootstrapping,),
             then=lambda _: (Remember({"bootstrap_copied": False}), RunInitdb()),
             why="Only the creator of the `initialize` key makes a new cluster.",
+        ),
+        Rule(
+            "directory.keys_lost",
+            "We were a member of a running cluster, and its keys are gone: found no other one",
+            when=(initialize_is_missing, a_running_cluster_lost_its_keys),
+            then=lambda _: (
+                Report("warning", "the store has lost the cluster's keys"),
+                Hold("a primary to write the cluster's keys again"),
+            ),
+            why="Its primary may be alive, and writes them again once it reaches the store; a new "
+            "cluster in its place would be a second one.",
         ),
         Rule(
             "directory.introduce",

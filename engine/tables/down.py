@@ -3,7 +3,6 @@
 from engine import views, watchdog
 from engine.actions import (
     Action,
-    AskPeers,
     ClearFailover,
     CreateInitialize,
     Exit,
@@ -74,6 +73,7 @@ from engine.tables.leave import final_lsn
 from engine.tables.steps import (
     ask,
     ask_leader,
+    ask_peers,
     leave_bootstrap,
     report_foreign,
     start_primary,
@@ -219,7 +219,7 @@ DOWN = Table(
             "Standing down: the candidate has not confirmed our last record yet",
             when=(standing_down, i_own_the_lock, shut_down_cleanly, ~handover_takes_too_long),
             then=lambda s: (
-                AskPeers(views.peers_to_ask(s), views.PEER_TIMEOUT_SECONDS),
+                ask_peers(s),
                 Hold("the candidate to receive our last record", s.now + 0.2),
             ),
             why="A planned switchover must not lose what was acknowledged.",

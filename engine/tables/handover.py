@@ -1,6 +1,6 @@
 """What a leader does with the `failover` key before it stands down: the same for every leader."""
 
-from engine import agreement, candidates, views
+from engine import agreement, asking, candidates, views
 from engine.actions import Action, ClearFailover, Hold, Remember, Report
 from engine.facts.failsafe import members_keep_from_leading
 from engine.facts.work import (
@@ -34,7 +34,7 @@ def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
 def _nobody_fits(s: Snapshot) -> str:
     request = views.failover_request(s)
     named = request.candidate if request else None
-    reasons = [candidates.refusal(s, a) for a in views.answers(s) if named in {None, a.name}]
+    reasons = [candidates.refusal(s, a) for a in asking.answers(s) if named in {None, a.name}]
     reasons = [reason for reason in reasons if reason]
     if named and not reasons:
         return f"the candidate {named} has no member key"

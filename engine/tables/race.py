@@ -1,7 +1,7 @@
 """The lock is free: which standby may take it."""
 
+from engine import asking, views, watchdog
 from engine import synchronous as sync
-from engine import views, watchdog
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
 from engine.facts.failsafe import (
     a_listed_member_is_silent,
@@ -57,9 +57,8 @@ def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
 
 
 def _ask(s: Snapshot) -> tuple[Action, ...]:
-    names = views.peers_to_ask(s)
     return (
-        AskPeers(names, views.PEER_TIMEOUT_SECONDS),
+        AskPeers(asking.peers_in_a_race(s)),
         Hold("the peers' answers", s.now + views.ASK_AGAIN_SECONDS),
     )
 

@@ -1,6 +1,6 @@
 """Small action lists that several tables use."""
 
-from engine import views
+from engine import asking, views
 from engine.actions import (
     Action,
     AskLeader,
@@ -23,10 +23,14 @@ from engine.tables.watchdog import activate_if_wanted
 FALLBACK_START_SECONDS = 300.0
 
 
+def ask_peers(s: Snapshot) -> AskPeers:
+    """Ask every peer."""
+    return AskPeers(dict.fromkeys(asking.peers_to_ask(s), asking.PEER_TIMEOUT_SECONDS))
+
+
 def ask(s: Snapshot) -> tuple[Action, ...]:
     """Ask every peer, and look again when the answers are there."""
-    names = views.peers_to_ask(s)
-    return (AskPeers(names, views.PEER_TIMEOUT_SECONDS), Hold("the peers' answers"))
+    return (ask_peers(s), Hold("the peers' answers"))
 
 
 def ask_leader(s: Snapshot) -> tuple[Action, ...]:

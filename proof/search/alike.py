@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.asking import ANSWER_SECONDS
 from engine.synchronous import SETTLE_SECONDS
-from engine.views import ANSWER_SECONDS
 from proof.search.model import Node, Peer, Pg, Told, World
 
 # Moments of which only the order with the peers' answers counts, while no timeout is near.

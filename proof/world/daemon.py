@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine import views
+from engine import vanished, views
 from engine.actions import AskFailsafe
 from engine.decide import Decision, run
 from engine.memory import after_restart
@@ -24,13 +24,13 @@ from engine.state import (
     Known,
     LeaderTimeline,
     Lease,
-    Member,
     Memory,
     PeerAnswer,
     Postgres,
     Request,
     Snapshot,
     Unknown,
+    Vanished,
 )
 from proof.world.effects import Executor
 from proof.world.events import Life, Signal, Steps, Task, Wait
@@ -92,8 +92,7 @@ class Daemon:
         self._seen_from = -1.0
         self._view_look: Task | None = None
         self._postgres_look: tuple[float, float, Postgres] | None = None
-        self._vanished: tuple[Member, ...] = ()
-        self._vanished_at = 0.0
+        self._vanished: tuple[Vanished, ...] = ()
         self._pace = Pace()
         self._kept: Memory | None = None
         self.published_next = Signal()
@@ -237,7 +236,6 @@ class Daemon:
             published=self.published,
             published_at=self.published_at,
             vanished=self._vanished,
-            vanished_at=self._vanished_at,
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             requests=tuple(self.requests),
@@ -273,18 +271,19 @@ class Daemon:
             return self._cluster
         if view.cluster is not self.known_cluster:
             before, self.known_cluster = self.known_cluster, view.cluster
-            self._note_lost_keys(before if self.seen_cluster else None, view.cluster)
+            self._note_vanished(before if self.seen_cluster else None, view.cluster)
             self.seen_cluster = True
         self._config = view.config
         self._cluster = Known(view.cluster, view.seen_at)
         return self._cluster
 
-    def _note_lost_keys(self, before: Cluster | None, after: Cluster) -> None:
-        name = self.host.name
-        if before is not None and before.member(name) and not after.member(name):
-            self._vanished, self._vanished_at = before.members, self.now()
-        names = {member.name for member in (*after.members, *self._vanished)}
-        names |= set(after.failsafe or ())
+    def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
+        if before is not None:
+            self._vanished = vanished.after(
+                self._vanished, before, after, self.host.name, self.now()
+            )
+        names = {member.name for member in after.members} | set(after.failsafe or ())
+        names |= {gone.member.name for gone in self._vanished}
         if not names.issuperset(self.peers):
             self.peers = {name: a for name, a in self.peers.items() if name in names}
 
@@ -337,13 +336,14 @@ class Daemon:
 
     # --- others -----------------------------------------------------------------------------------
 
-    def ask_peers(self, names: tuple[str, ...], timeout_seconds: float) -> Steps:
+    def ask_peers(self, members: Mapping[str, float]) -> Steps:
         """Ask these members side by side; the answers are there when the last one is."""
-        known = {m.name for m in (*self._vanished, *self.known_cluster.members)}
+        known = {m.name for m in self.known_cluster.members}
+        known |= {gone.member.name for gone in self._vanished}
         known |= set(self.known_cluster.failsafe or ())
         calls = [
-            self.task(self._ask_peer(name, timeout_seconds))
-            for name in names
+            self.task(self._ask_peer(name, members[name]))
+            for name in sorted(members)
             if name in known and name in self.world.hosts
         ]
         for call in calls:

@@ -315,7 +315,7 @@ class Executor:
             case a.RunCheckpoint():
                 return instance.checkpoint()
             case a.AskPeers():
-                return self._daemon.ask_peers(action.names, action.timeout_seconds)
+                return self._daemon.ask_peers(action.members)
             case a.AskLeader():
                 return self._ask_leader(action)
             case a.CreateLogicalSlots() | a.AskSlots():

@@ -77,6 +77,19 @@ def test_a_primary_without_the_store_is_replaced_although_members_reach_it(
     assert cluster.wait_healthy() is new
 
 
+def test_a_primary_whose_lease_ended_early_is_asked_before_another_leads(
+    cluster: DividedCluster, prober: Prober
+) -> None:
+    """Its keys are gone, and it cannot know: whoever reaches it waits until it has stopped."""
+    old = cluster.leader()
+    with cluster.cut(old, STORE):
+        cluster.trio.end_lease_of(f"/service/{cluster.scope}/leader")
+        goes_on_writing(cluster, prober, old)
+        new = another_writer(cluster, prober, old)
+        assert not old.is_writable()
+    assert cluster.wait_healthy() is new
+
+
 def test_a_replica_that_is_cut_off_disturbs_nobody(cluster: DividedCluster, prober: Prober) -> None:
     """The leader goes on, the lonely replica takes nothing, and streams again when healed."""
     leader, (lonely, other) = cluster.leader(), cluster.replicas()

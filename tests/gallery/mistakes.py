@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine import agreement, quorum, views
+from engine import agreement, asking, quorum, views
 from engine.actions import ReleaseLock
 from engine.facts import race, sync
 from engine.facts.postgres import a_job_runs
@@ -208,7 +208,9 @@ MISTAKES: tuple[Mistake, ...] = (
         "old-answers-count",
         "Answers of peers from before the lock became free count",
         "a member leads that has less than another one",
-        breaking.function_is(views, "answers_since", lambda right: lambda s, _: right(s, 0.0)),
+        breaking.function_is(
+            asking, "answers_since", lambda right: lambda s, _, names: right(s, 0.0, names)
+        ),
         (catching.near_misses,),
     ),
     Mistake(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 from tests.support.etcd import EtcdServer
 from tests.support.ports import free_port
@@ -12,6 +14,12 @@ from tests.support.wait import wait_for
 from tools.servers import EtcdInstall, find_etcd
 
 NAMES = ("e1", "e2", "e3")
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=2) as answer:
+        return dict(json.load(answer))
 
 
 class EtcdTrio:
@@ -48,12 +56,16 @@ class EtcdTrio:
         """Return the member that leads."""
         return wait_for(self._find_leader, 20, "a leader of etcd")
 
+    def end_lease_of(self, key: str) -> None:
+        """Let the lease that a key hangs on end at once, and all of its keys with it."""
+        url = self.leader().url
+        held = _post(f"{url}/v3/kv/range", {"key": b64encode(key.encode()).decode()})["kvs"][0]
+        _post(f"{url}/v3/lease/revoke", {"ID": held["lease"]})
+
     def _find_leader(self) -> EtcdServer | None:
         for member in self.members:
-            request = urllib.request.Request(f"{member.url}/v3/maintenance/status", b"{}")
             try:
-                with urllib.request.urlopen(request, timeout=2) as answer:
-                    status = json.load(answer)
+                status = _post(f"{member.url}/v3/maintenance/status", {})
             except OSError:
                 continue
             if status["leader"] == status["header"]["member_id"]:

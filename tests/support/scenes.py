@@ -36,6 +36,7 @@ from engine.state import (
     Snapshot,
     SyncState,
     Unknown,
+    Vanished,
 )
 from engine.views import REMOTE
 from shell.recorder.codec import decode, encode
@@ -205,6 +206,7 @@ def promoted(name: str) -> Cluster:
 STORES: dict[str, Known[Cluster] | Unknown] = {
     "healthy": Known(cluster(), NOW),
     "free": Known(cluster(leader=None), NOW),
+    "free, n1 gone": Known(cluster(leader=None, members=members()[1:]), NOW),
     "standby cluster": Known(
         cluster(members=(replace(members()[0], role="standby_leader"), *members()[1:])), NOW
     ),
@@ -381,6 +383,7 @@ BASES: dict[str, Callable[[], Snapshot]] = {
 PEERS: dict[str, tuple[PeerAnswer, ...]] = {
     "nobody": (),
     "others": (peer("n2"), peer("n3")),
+    "n1 writes": (peer("n1", role="primary"), peer("n3")),
     "silent": (silent_peer("n2"), silent_peer("n3")),
 }
 TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
@@ -399,6 +402,12 @@ SLOTS_TOLD: dict[str, Known[LeaderSlots] | Unknown | None] = {
     "cdc, old WAL gone": Known(replace(TOLD_SLOTS, oldest_lsn_here=LSN), NOW),
     "silent": Unknown(NOW - 3, "no route to host"),
 }
+VANISHED: dict[str, tuple[Vanished, ...]] = {
+    "n1": (Vanished(members()[0], NOW - 1),),
+    "n1, long ago": (Vanished(members()[0], NOW - 31),),
+    "n3": (Vanished(members()[2], NOW - 1),),
+    "all": tuple(Vanished(member, NOW - 1, with_ours=True) for member in members()),
+}
 FENCES: dict[str, Fence] = {
     "idle": Fence(True),
     "armed": ARMED,
@@ -409,6 +418,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "postgres": POSTGRES,
     "cluster": STORES,
     "peers": PEERS,
+    "vanished": VANISHED,
     "leader_timeline": TELLS,
     "fence": FENCES,
     "leader_slots": SLOTS_TOLD,

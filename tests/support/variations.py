@@ -33,6 +33,7 @@ from engine.state import (
     SyncState,
     Tags,
     Unknown,
+    Vanished,
 )
 from tests.support import guards, scenes
 from tests.support.snapshots import LSN, WALL, members
@@ -356,8 +357,11 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "me.tags.nostream": FLAG,
     "me.tags.replicatefrom": (None, "n1", "n3"),
     "me.tags.failover_priority": (0, 1, 2),
-    "vanished": ((), members()),
-    "vanished_at": AGO,
+    "vanished": (
+        (),
+        *scenes.VANISHED.values(),
+        tuple(Vanished(member, NOW - 31, with_ours=True) for member in members()),
+    ),
     "consented_until": (0.0, NOW - 1, NOW + 20),
     "cluster.value.founder_revision": (0, 7),
     "postgres.applied_config": ("", "new"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import agreement, candidates, views
+from engine import agreement, asking, candidates, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
 from engine.facts.postgres import frozen_too_long
@@ -256,14 +256,15 @@ def test_in_synchronous_mode_only_named_members_may_lead(sync: SyncState | None,
 
 def test_answers_count_only_if_everybody_was_asked_since() -> None:
     """One member that was not asked, or asked too early, or too long ago, is one too many."""
-    s = scene("primary", {"peers": "others"})
-    assert views.answers_since(s, NOW - 1)
-    assert not views.answers_since(s, NOW - 0.2)
-    assert not views.answers_since(replace(s, peers=s.peers[:1]), NOW - 1)
+    s, others = scene("primary", {"peers": "others"}), ("n2", "n3")
+    assert asking.peers_to_ask(s) == others
+    assert asking.answers_since(s, NOW - 1, others)
+    assert not asking.answers_since(s, NOW - 0.2, others)
+    assert not asking.answers_since(replace(s, peers=s.peers[:1]), NOW - 1, others)
     old = tuple(replace(a, asked_at=NOW - 4) for a in s.peers)
-    assert not views.answers_since(replace(s, peers=old), NOW - 9)
+    assert not asking.answers_since(replace(s, peers=old), NOW - 9, others)
     unnamed = with_member(with_member(s, "n2", api_url=""), "n3", api_url="")
-    assert views.answers_since(replace(unnamed, peers=()), NOW)
+    assert asking.peers_to_ask(unnamed) == ()
 
 
 # --- history and slots ----------------------------------------------------------------------------
@@ -336,8 +337,8 @@ def test_an_old_answer_of_a_member_that_is_not_asked_any_more_counts_for_nothing
 def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
     """A store that lost every key must not make a replica believe that it is alone."""
     alone = scene("race", {"cluster.members": [], "peers": []})
-    lost = replace(alone, vanished=scene("race", {}).cluster.value.members, vanished_at=alone.now)
-    assert views.peers_to_ask(alone) == ()
-    assert views.peers_to_ask(lost) == ("n1", "n3")
+    lost = replace(alone, vanished=scenes.VANISHED["all"])
+    assert asking.peers_to_ask(alone) == ()
+    assert asking.peers_to_ask(lost) == ("n1", "n3")
     later = replace(lost, now=lost.now + lost.policy.ttl_seconds + 1)
-    assert views.peers_to_ask(later) == ()
+    assert asking.peers_to_ask(later) == ()

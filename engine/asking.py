@@ -1,0 +1,76 @@
+"""Whom to ask over REST, and which answers count: readings that several facts and rules share.
+
+Nothing here decides.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from engine.state import PeerAnswer, Snapshot, Vanished
+from engine.views import cluster, other_members
+
+# Answers of peers are good for this long; the race asks again after that.
+ANSWER_SECONDS = 3.0
+PEER_TIMEOUT_SECONDS = 2.0
+VANISHED_TIMEOUT_SECONDS = 0.5
+
+
+def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
+    """Members that can be asked over REST.
+
+    For one ttl also those whose keys vanished together with ours: the store lost its content, and
+    a primary among them may be alive.  So may one that lost the store, if the members named in
+    `failsafe` let it.  Else a member whose own key expired is not waited for.
+    """
+    members = {v.member.name: v.member for v in _lately_vanished(s) if v.with_ours}
+    members |= {m.name: m for m in other_members(s)}
+    names = {name for name in members if members[name].api_url}
+    view = cluster(s)
+    if s.policy.failsafe_mode and view is not None and view.failsafe is not None:
+        names |= set(view.failsafe) - {s.me.name}
+    return tuple(sorted(names))
+
+
+def peers_in_a_race(s: Snapshot) -> Mapping[str, float]:
+    """Whom a candidate asks: name -> for how many seconds its answer is waited for.
+
+    Also a primary whose own key has gone: the lease of the lock carries it, so where that ended
+    early (a store that breaks its word, a key that was deleted), it may be alive and writable.  As
+    a rule its host is dead, so it gets less time.
+    """
+    gone = [
+        v.member.name
+        for v in _lately_vanished(s)
+        if v.member.role in {"primary", "master"} and v.member.api_url
+    ]
+    with_keys = dict.fromkeys(peers_to_ask(s), PEER_TIMEOUT_SECONDS)
+    return dict.fromkeys(gone, VANISHED_TIMEOUT_SECONDS) | with_keys
+
+
+def _lately_vanished(s: Snapshot) -> list[Vanished]:
+    return [
+        v for v in s.vanished if v.member.name != s.me.name and s.now - v.at <= s.policy.ttl_seconds
+    ]
+
+
+def answers_since(s: Snapshot, moment: float, names: Iterable[str]) -> bool:
+    """Whether every one of these members was asked after `moment`, and not long ago."""
+    asked = {a.name: a.asked_at for a in s.peers}
+    oldest = max(moment, s.now - ANSWER_SECONDS)
+    return all(asked.get(name, -1.0) >= oldest for name in names)
+
+
+def answers(s: Snapshot) -> tuple[PeerAnswer, ...]:
+    """What members said a moment ago, and in a race since the lock is free.
+
+    An older answer says nothing of now, and may be of a member that is not asked any more.
+    """
+    since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
+    return tuple(answer for answer in s.peers if answer.asked_at >= since)
+
+
+def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
+    """The answer of that member, if it was asked a moment ago."""
+    for answer in answers(s):
+        if answer.name == name:
+            return answer
+    return None

@@ -1,0 +1,24 @@
+"""Whose keys have gone from the store, from one view to the next.
+
+Bookkeeping that the shell does between two snapshots; what follows from it is the rules'.
+"""
+
+from engine.cluster import Cluster, Vanished
+
+
+def after(
+    known: tuple[Vanished, ...], before: Cluster, now: Cluster, me: str, moment: float
+) -> tuple[Vanished, ...]:
+    """Whose keys have gone, where `known` was true of the view `before`; sorted by name.
+
+    Whoever is back is left out, unless it was lost together with us: then all are kept, until all
+    are lost again.
+    """
+    gone = [member for member in before.members if now.member(member.name) is None]
+    if any(member.name == me for member in gone):
+        return tuple(Vanished(member, moment, with_ours=True) for member in before.members)
+    kept = {v.member.name: v for v in known if v.with_ours or now.member(v.member.name) is None}
+    for member in gone:
+        with_ours = member.name in kept and kept[member.name].with_ours
+        kept[member.name] = Vanished(member, moment, with_ours)
+    return tuple(kept[name] for name in sorted(kept))

@@ -1,0 +1,32 @@
+"""Whose keys have gone from the store, as one view follows another."""
+
+from __future__ import annotations
+
+from engine import vanished
+from engine.state import Cluster, Vanished
+from tests.support.snapshots import cluster, members
+
+N1, N2, N3 = members()
+
+
+def of(*names: str) -> Cluster:
+    """A view with the keys of these members."""
+    return cluster(members=tuple(member for member in members() if member.name in names))
+
+
+def test_a_member_is_kept_from_its_loss_to_its_return() -> None:
+    """Each is known by its last document and by the moment at which its loss was seen."""
+    lost = vanished.after((), of("n1", "n2", "n3"), of("n2"), "n2", 5.0)
+    assert lost == (Vanished(N1, 5.0), Vanished(N3, 5.0))
+    assert vanished.after(lost, of("n2"), of("n2"), "n2", 6.0) == lost
+    assert vanished.after(lost, of("n2"), of("n2", "n3"), "n2", 7.0) == lost[:1]
+
+
+def test_whoever_was_lost_with_us_is_kept_for_good() -> None:
+    """A return of some says nothing about the others, nor about what the store has lost."""
+    lost = vanished.after((Vanished(N1, 1.0),), of("n2", "n3"), of(), "n2", 5.0)
+    assert lost == (Vanished(N2, 5.0, with_ours=True), Vanished(N3, 5.0, with_ours=True))
+    back = vanished.after(lost, of(), of("n2", "n3"), "n2", 6.0)
+    assert back == lost
+    again = vanished.after(back, of("n2", "n3"), of("n2"), "n2", 7.0)
+    assert again == (lost[0], Vanished(N3, 7.0, with_ours=True))
