@@ -4,7 +4,7 @@ from engine.state import Memory
 
 
 def after_restart(memory: Memory) -> Memory:
-    """The lasting part: what the data directory is, and what operators asked for later.
+    """The lasting part: what directory and server are up to, and what operators asked for later.
 
     Moments of CLOCK_BOOTTIME, the race and finished jobs belong to one life of the daemon.
     """
@@ -16,6 +16,8 @@ def after_restart(memory: Memory) -> Memory:
         diverged_from=memory.diverged_from,
         wrote_on=memory.wrote_on,
         promotion_begun=memory.promotion_begun,
+        promoting=memory.promoting,
+        raced_on=memory.raced_on,
         rewinding=memory.rewinding,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,

@@ -116,6 +116,7 @@ class Memory:
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
     wrote_on: int | None = None  # the timeline that we wrote last,
     promotion_begun: bool = False  # and perhaps the next one, whatever its number
+    promoting: bool = False  # the server that runs was told to become primary, or is about to be
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of

@@ -165,7 +165,7 @@ def may_be_writable(s: Snapshot) -> bool:
         return False
     if s.job is not None and s.job.kind in WITHOUT_CLIENTS:
         return False
-    if s.job is not None and s.job.kind is JobKind.PROMOTE:
+    if s.memory.promoting or (s.job is not None and s.job.kind is JobKind.PROMOTE):
         return True
     if isinstance(s.postgres.server, Known):
         return not s.postgres.server.value.in_recovery

@@ -302,13 +302,8 @@ def writing_is_noted(s: Snapshot) -> bool:
     here = views.server(s)
     if here is None or here.timeline is None:
         return True
-    return s.memory.wrote_on == here.timeline and not s.memory.promotion_begun
-
-
-@fact(_wrote)
-def promotion_is_noted(s: Snapshot) -> bool:
-    """It is remembered that we have begun a promotion, and are to write a timeline of its own."""
-    return s.memory.promotion_begun
+    known = s.memory.wrote_on == here.timeline and not s.memory.promotion_begun
+    return known and not s.memory.promoting
 
 
 @fact(_wrote)

@@ -77,7 +77,7 @@ def _gone(s: Snapshot) -> str:
 
 @fact(_gone)
 def nothing_can_write(s: Snapshot) -> bool:
-    """PostgreSQL is a standby by its own word, or provably gone: shut down, or no process left.
+    """PostgreSQL is a standby that is not being promoted, or gone: shut down, or no process left.
 
     Backends may outlive a postmaster that was killed; the fence's guard ends with the last one.
     """
@@ -85,7 +85,7 @@ def nothing_can_write(s: Snapshot) -> bool:
         return False
     if s.postgres.postmaster is not None:
         here = views.server(s)
-        return here is not None and here.in_recovery
+        return here is not None and here.in_recovery and not s.memory.promoting
     control = s.postgres.directory.control
     clean = control is not None and control.state in {"shut down", "shut down in recovery"}
     return clean or (s.fence.ready and s.fence.kill_at is None)

@@ -25,10 +25,10 @@ from engine.facts.postgres import (
     runs_as_primary,
     server_is_silent,
 )
+from engine.facts.promotion import promotion_is_noted, promotion_is_remembered
 from engine.facts.race import (
     lock_was_free_before,
     primary_went_down,
-    promotion_is_noted,
     writing_is_noted,
 )
 from engine.facts.standby_cluster import runs_as_leader
@@ -124,7 +124,7 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
 def _note_writing(s: Snapshot) -> tuple[Action, ...]:
     here = views.server(s)
     assert here is not None
-    return (Remember({"wrote_on": here.timeline, "promotion_begun": False}),)
+    return (Remember({"wrote_on": here.timeline, "promotion_begun": False, "promoting": False}),)
 
 
 def _bootstrap_is_over(_: Snapshot) -> tuple[Action, ...]:
@@ -220,6 +220,14 @@ NOTE = Table(
             when=(promotion_is_noted, receives_wal, another_owns_the_lock),
             then=lambda _: (Remember({"promotion_begun": False}),),
             why="What it has now is what the other server has.",
+            ends=True,
+        ),
+        Rule(
+            "note.promotion_over",
+            "The server that was to become primary is gone: forget that it may",
+            when=(promotion_is_remembered, ~postmaster_runs),
+            then=lambda _: (Remember({"promoting": False}),),
+            why="The next one begins as what it is started as.",
             ends=True,
         ),
         Rule(

@@ -33,12 +33,16 @@ from engine.facts.postgres import (
     runs_as_standby,
     waits_to_retry,
 )
+from engine.facts.promotion import (
+    promotion_is_announced,
+    promotion_is_barred,
+    promotion_is_under_way,
+)
 from engine.facts.race import (
     barred_from_the_race,
     has_diverged,
     leader_is_on_another_timeline,
     leader_told_its_timeline,
-    promotion_is_noted,
     timeline_is_behind,
     timeline_may_be_opened_twice,
     upstream_differs,
@@ -276,11 +280,26 @@ STANDBY = Table(
     ),
     rules=(
         Rule(
+            "standby.paused_promotion",
+            "Maintenance mode, we own the lock, and a promotion is under way: wait for its end",
+            when=(paused, i_own_the_lock, promotion_is_under_way, ~handover_is_to_me_at_once),
+            then=lambda _: (Hold("the promotion to end, or an operator"),),
+            why="The lock is given away only by a server that can't become writable.",
+        ),
+        Rule(
             "standby.paused_lock",
             "Maintenance mode, and we own the lock as a standby: release it",
             when=(paused, i_own_the_lock, ~handover_is_to_me_at_once),
             then=lambda _: (ReleaseLock(None, "a standby in maintenance mode"),),
             why="In pause the lock follows the primary that the operator runs.",
+        ),
+        Rule(
+            "standby.promotion_barred",
+            "A promotion is under way, and what it needs is missing: stop, then release the lock",
+            when=(i_own_the_lock, promotion_is_under_way, promotion_is_barred),
+            then=lambda _: (StopPostgres("fast", "the promotion may not go on"),),
+            why="A promotion cannot be taken back: released now, the lock would let another member "
+            "lead while this server still becomes writable.",
         ),
         Rule(
             "standby.no_fence",
@@ -347,10 +366,11 @@ STANDBY = Table(
         Rule(
             "standby.promotion_begins",
             "We own the lock: remember that we are about to write",
-            when=(i_own_the_lock, ~promotion_is_noted),
-            then=lambda _: (Remember({"promotion_begun": True}),),
-            why="Should we crash right after the promotion, nothing else tells that the timeline "
-            "that it opened is not the one that the next leader opens under the same number.",
+            when=(i_own_the_lock, ~promotion_is_announced),
+            then=lambda _: (Remember({"promotion_begun": True, "promoting": True}),),
+            why="A daemon that takes over must know that this server becomes writable by itself; "
+            "and should it crash then, nothing else tells that the timeline that it opened is not "
+            "the one that the next leader opens under the same number.",
             ends=True,
         ),
         Rule(

@@ -36,6 +36,7 @@ from engine.facts.postgres import (
     stop_runs,
     stopping_at_once,
 )
+from engine.facts.promotion import promotion_is_under_way
 from engine.facts.sync import stop_takes_too_long
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
@@ -195,6 +196,14 @@ WRITE = Table(
             when=(lease_is_void, ~store_answers),
             then=lambda _: _stop_now("the leader lock was gone when the store answered last"),
             why="Another member may own the lock by now.",
+            ends=True,
+        ),
+        Rule(
+            "write.promotion_unowned",
+            "A promotion is under way, and nobody owns the lock: stop at once",
+            when=(promotion_is_under_way, lock_is_free),
+            then=lambda _: _stop_now("a promotion is under way, and the leader lock is free"),
+            why="It ends at some moment, whoever leads by then.",
             ends=True,
         ),
         Rule(

@@ -153,10 +153,13 @@ def _freeze_postgres(world: World, name: str, seconds: str) -> None:
 
 
 def _kill_fence(world: World, name: str) -> None:
-    guard = world.hosts[name].guard
-    if guard is not None:
-        guard.life.end()
-        world.hosts[name].guard = None
+    host = world.hosts[name]
+    if host.guard is not None:
+        host.guard.life.end()
+        host.guard = None
+        daemon = host.daemon
+        if daemon is None or daemon.life.frozen or daemon.loop.frozen:
+            world.tolerated.add(Toleration.GUARDS_KILLED)
 
 
 def _slow_look(world: World, name: str, look: str, seconds: str) -> None:

@@ -24,7 +24,7 @@ TURNS: tuple[Variation, ...] = (
     *(("job", job) for job in PLACES["job"] if job is not None),
     *(("cluster.value.failover", x) for x in PLACES["cluster.value.failover"][1:13:3]),
     *((f"policy.{flag}", True) for flag in ("pause", "fence_required", "remove_on_diverged")),
-    *((f"memory.{flag}", True) for flag in ("reinitialize", "bootstrapping")),
+    *((f"memory.{flag}", True) for flag in ("reinitialize", "bootstrapping", "promoting")),
     *((f"memory.{since}", NOW - 2) for since in ("restarting_since", "standing_down_since")),
     ("policy.watchdog_mode", "required"),
     ("watchdog", guards.WATCHDOGS["fed"]),

@@ -285,6 +285,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.sync_asked": (None, 2, 3),
     "memory.raced_on": (None, 0, 2, 3),
     "memory.promotion_begun": FLAG,
+    "memory.promoting": FLAG,
     "memory.wrote_on": (None, 2, 3),
     "memory.rewinding": FLAG,
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
