@@ -17,12 +17,13 @@ from engine.tables.failsafe import CONSENT, FAILSAFE
 from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
 from engine.tables.lock import LOCK, NOTE
 from engine.tables.orphan import ORPHAN
+from engine.tables.primary import PRIMARY
 from engine.tables.race import RACE
 from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
-from engine.tables.running import PRIMARY, STANDBY
 from engine.tables.safety import FENCE, LEASE, WRITE
 from engine.tables.slots import ADVANCE, BUDGET, SLOTS
+from engine.tables.standby import STANDBY
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
 from engine.tables.watchdog import WATCHDOG

@@ -14,6 +14,7 @@ def after_restart(memory: Memory) -> Memory:
         bootstrap_copied=memory.bootstrap_copied,
         roles_created=memory.roles_created,
         diverged_from=memory.diverged_from,
+        opened_twice=memory.opened_twice,
         wrote_on=memory.wrote_on,
         promotion_begun=memory.promotion_begun,
         promoting=memory.promoting,

@@ -114,6 +114,7 @@ class Memory:
     race_position: int = 0  # how far we had received when the old primary was last seen to send,
     race_moved_at: float = 0.0  # and when that was (primary_race_backoff)
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
+    opened_twice: bool = False  # by a timeline of the same number: pg_rewind sees no difference
     wrote_on: int | None = None  # the timeline that we wrote last,
     promotion_begun: bool = False  # and perhaps the next one, whatever its number
     promoting: bool = False  # the server that runs was told to become primary, or is about to be

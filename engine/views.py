@@ -302,8 +302,9 @@ def truth(s: Snapshot) -> Upstream | None:
 def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     """What the present leader (or the remote primary) said of its timeline, if that still is news.
 
-    Its member key may already tell of a later promotion; then it has to be asked again.  What a
-    server of another system says of itself tells nothing about our leader, whose address it has.
+    Its member key may already tell of a later promotion; then it has to be asked again.  So it must
+    if it was still to be promoted and our timeline is newer, or not known here: it may have opened
+    that one since.  What a server of another system says tells nothing about our leader.
     """
     told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
     expected = REMOTE if outside else leader_name(s)
@@ -314,6 +315,10 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     if leader is not None and not outside:
         promoted = told.value.in_recovery and leader.role in {"primary", "master"}
         if promoted or (leader.timeline and leader.timeline != told.value.timeline):
+            return None
+    if told.value.in_recovery and s.policy.standby_cluster is None:
+        end = my_end(s)
+        if end is None or end[0] > told.value.timeline:
             return None
     return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
 
@@ -357,12 +362,14 @@ def my_end(s: Snapshot) -> tuple[int, int, bool] | None:
 
 
 def opened_twice(s: Snapshot) -> bool:
-    """Whether the leader writes a timeline of the number on which we were the last to write.
+    """Whether our WAL and the leader's part on a timeline that has the same number in both.
 
-    A promotion opens the next number that its server knows of; two that did not know of each other
-    open the same one, and PostgreSQL tells them apart neither when it streams nor in pg_rewind.
+    Two servers that did not know of each other's promotion open the same one, which neither
+    streaming nor pg_rewind notices.  The bytes tell; else it counts that we were the last to write.
     """
     told, end = told_timeline(s), my_end(s)
+    if told is not None and told.same_wal is not None:
+        return not told.same_wal
     if told is None or end is None or told.in_recovery:
         return False
     ours = s.memory.promotion_begun or s.memory.wrote_on == told.timeline
@@ -376,11 +383,13 @@ def divergence(s: Snapshot) -> str:
     leader had received it whole; one that begins at or after it is ours alone.
     """
     told, end = told_timeline(s), my_end(s)
+    if told is not None and opened_twice(s):
+        return f"a timeline up to the leader's {told.timeline} was opened twice, ours is the other"
     if told is None or end is None:
         return ""
     timeline, lsn, record_start = end
     if timeline == told.timeline:
-        return "" if not opened_twice(s) else f"we and the leader both opened timeline {timeline}"
+        return ""
     if timeline > told.timeline:
         return f"we are on timeline {timeline}, the leader is on {told.timeline}"
     fork = fork_point(told.history, timeline)

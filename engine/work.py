@@ -122,7 +122,11 @@ class FailsafeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LeaderTimeline:
-    """What the leader said on a replication connection (`AskLeader`)."""
+    """What the leader said on a replication connection (`AskLeader`).
+
+    `same_wal` says whether the last WAL that we have is, byte by byte, what the leader has on the
+    timeline of that number; None where it could not be compared.
+    """
 
     leader: str
     asked_at: float
@@ -131,6 +135,7 @@ class LeaderTimeline:
     checkpointed: bool  # its last checkpoint is on its current timeline
     history: tuple[HistoryLine, ...] = ()
     system_identifier: str = ""
+    same_wal: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

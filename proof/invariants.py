@@ -30,7 +30,6 @@ class Toleration(StrEnum):
     LOST_WHILE_FOUNDED = "the store lost all keys before the new cluster had its identity there"
     LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
     NOBODY_MAY_LEAD = "whoever has the cluster's data, or may found it, is tagged not to lead"
-    TIMELINE_OPENED_TWICE = "a replica of a leader that was lost with the timeline that it opened"
     OPERATOR_FAILED_OVER = "an operator named a candidate that may lack commits"
 
 
@@ -165,7 +164,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "diverged_never_streams",
         "A diverged node never streams without a rewind or a new copy.",
         _diverged_streams,
-        frozenset({Toleration.TIMELINE_OPENED_TWICE}),
+        frozenset(),
     ),
     Invariant(
         "half_made_never_starts",
@@ -216,7 +215,7 @@ def unfinished(e: Ending) -> list[Violation]:
         if node.name not in {*leaders, *e.expected_down} and not node.streams
     ]
     found = []
-    if still and Toleration.TIMELINE_OPENED_TWICE not in e.tolerated:
+    if still:
         seen = f"{', '.join(still)} do not stream from {leaders[0]}"
         found.append(Violation("everybody_streams", ALL_STREAM, seen))
     if e.stirring:

@@ -76,9 +76,13 @@ class AskFailsafe:
 
 @dataclass(frozen=True, slots=True)
 class AskLeader:
-    """Ask the leader for its timeline and its history on a replication connection."""
+    """Ask the leader for its timeline and its history, and whether it has the WAL that we have.
+
+    `ours` is the timeline and LSN where our WAL ends, as far as that is known.
+    """
 
     leader: Upstream
+    ours: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

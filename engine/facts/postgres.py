@@ -60,8 +60,9 @@ def may_accept_writes(s: Snapshot) -> bool:
     """PostgreSQL may be writable.
 
     No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
-    first write.  A promotion counts from its first moment, also one that the daemon before this one
-    began, and until a look that began after it says otherwise.  A server that initdb, crash recovery or pg_rewind run has no clients.
+    first write.  A promotion counts from its first moment, also one that the daemon before this
+    one began, and until a look that began after it says otherwise.  A server that initdb, crash
+    recovery or pg_rewind run has no clients.
     """
     if s.postgres.outdated and s.job is None and _was_made_primary(s):
         return True

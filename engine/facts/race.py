@@ -275,20 +275,22 @@ def has_diverged(s: Snapshot) -> bool:
     if s.memory.rewinding:
         return True
     told = views.told_timeline(s)
-    if told is not None and s.memory.diverged_from == told.timeline:
-        return True
-    return bool(views.divergence(s))
+    if told is None or told.same_wal is True:
+        return bool(views.divergence(s))
+    found = s.memory.opened_twice or s.memory.diverged_from == told.timeline
+    return found or bool(views.divergence(s))
 
 
 @fact(lambda s: f"use_pg_rewind={s.policy.use_pg_rewind}, {s.postgres.directory.control}")
 def may_rewind(s: Snapshot) -> bool:
     """pg_rewind is allowed, possible (checksums or wal_log_hints), and has not failed here.
 
-    Where the timelines have the same number it would find nothing to do.
+    Where a timeline of one number was opened twice it would find nothing to do, or too little.
     """
     control = s.postgres.directory.control
-    possible = control is not None and control.rewindable and not views.opened_twice(s)
-    return s.policy.use_pg_rewind and possible and not s.memory.rewind_failed
+    possible = control is not None and control.rewindable
+    sees_it = not views.opened_twice(s) and not s.memory.opened_twice
+    return s.policy.use_pg_rewind and possible and sees_it and not s.memory.rewind_failed
 
 
 def _wrote(s: Snapshot) -> str:
@@ -308,11 +310,18 @@ def writing_is_noted(s: Snapshot) -> bool:
 
 @fact(_wrote)
 def timeline_may_be_opened_twice(s: Snapshot) -> bool:
-    """The leader may write a timeline of the number that we wrote last; unknown counts as yes."""
+    """The leader may write, or open, a timeline of the number that we wrote last; unknown: yes."""
     wrote, leader = s.memory.wrote_on, views.leader_member(s)
     if s.memory.promotion_begun:
         return True
-    return wrote is not None and (leader is None or leader.timeline in {None, wrote})
+    return wrote is not None and (leader is None or (leader.timeline or 0) <= wrote)
+
+
+@fact(_upstream)
+def follows_the_truth(s: Snapshot) -> bool:
+    """The server to follow is the one whose WAL ours must be a part of, not another standby."""
+    wanted, source = views.wanted_upstream(s), views.truth(s)
+    return wanted is not None and source is not None and wanted.name == source.name
 
 
 @fact(lambda s: f"rewinding: {s.memory.rewinding}")

@@ -78,6 +78,7 @@ from engine.tables.steps import (
     report_foreign,
     start_primary,
     start_standby,
+    why_diverged,
 )
 
 
@@ -382,7 +383,7 @@ DOWN = Table(
             when=(somebody_is_to_be_followed, has_diverged, may_remove_diverged),
             then=lambda s: (
                 RemoveDataDirectory(
-                    "remove_data_directory_on_diverged_timelines: " + views.divergence(s)
+                    "remove_data_directory_on_diverged_timelines: " + why_diverged(s)
                 ),
             ),
             why="The leader has the data; the configuration is the permission.",
@@ -394,7 +395,7 @@ DOWN = Table(
             then=lambda s: (
                 Report(
                     "error",
-                    f"diverged: {views.divergence(s)}; reinitialize this member, or "
+                    f"diverged: {why_diverged(s)}; reinitialize this member, or "
                     "allow use_pg_rewind or remove_data_directory_on_diverged_timelines",
                 ),
                 Hold("an operator: the data directory has diverged"),

@@ -26,7 +26,13 @@ from engine.facts.postgres import (
     still_starting,
     stop_runs,
 )
-from engine.facts.race import timeline_may_be_opened_twice, upstream_differs
+from engine.facts.race import (
+    follows_the_truth,
+    has_diverged,
+    leader_told_its_timeline,
+    upstream_differs,
+)
+from engine.facts.standby_cluster import may_start_unasked
 from engine.facts.upkeep import announced_up
 from engine.facts.work import (
     daemon_is_stopping,
@@ -36,7 +42,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot, Unknown
-from engine.tables.steps import ask, follow
+from engine.tables.steps import ask, ask_leader, follow, stop_diverged
 from engine.tables.upkeep import announce_stop
 
 
@@ -148,21 +154,38 @@ STOP = Table(
     ),
 )
 
+# A standby that can't answer yet, and perhaps never without WAL from whom it should follow.
+_NEEDS_WAL = (still_starting, directory_was_standby, upstream_differs)
+
 JOB = Table(
     "job",
     "Long work is under way: may it go on?",
     applies=(~daemon_is_stopping, a_job_runs),
     rules=(
         Rule(
-            "job.follow",
-            "A standby is being started, and there is somebody else to follow: point it there",
+            "job.ask_leader",
+            "A standby is being started, and there is somebody else to follow: ask that one first",
             when=(
                 start_runs,
-                still_starting,
-                directory_was_standby,
-                upstream_differs,
-                ~timeline_may_be_opened_twice,
+                *_NEEDS_WAL,
+                follows_the_truth,
+                ~leader_told_its_timeline,
+                ~may_start_unasked,
             ),
+            then=lambda s: (*ask_leader(s), Hold(job_name(s))),
+            why="PostgreSQL connects by numbers alone, whatever WAL it replays here.",
+        ),
+        Rule(
+            "job.diverged",
+            "A standby is being started, and its WAL is not a part of the leader's: stop it",
+            when=(start_runs, *_NEEDS_WAL, has_diverged, ~paused),
+            then=lambda s: stop_diverged(s, "the leader"),
+            why="Down it can be repaired; started it would wait for WAL that nobody has.",
+        ),
+        Rule(
+            "job.follow",
+            "A standby is being started, and there is somebody else to follow: point it there",
+            when=(start_runs, *_NEEDS_WAL, ~has_diverged),
             then=lambda s: (*follow(s), Hold(job_name(s))),
             why="It may need WAL from there before it can answer, as after a rewind.",
         ),
@@ -214,14 +237,28 @@ SILENT = Table(
             ends=True,
         ),
         Rule(
+            "silent.ask_leader",
+            "A standby is still starting, and there is somebody else to follow: ask that one first",
+            when=(
+                *_NEEDS_WAL,
+                follows_the_truth,
+                ~leader_told_its_timeline,
+                ~may_start_unasked,
+            ),
+            then=ask_leader,
+            why="PostgreSQL connects by numbers alone, whatever WAL it replays here.",
+        ),
+        Rule(
+            "silent.diverged",
+            "A standby is still starting, and its WAL is not a part of the leader's: stop it",
+            when=(*_NEEDS_WAL, has_diverged, ~paused),
+            then=lambda s: stop_diverged(s, "the leader"),
+            why="Down it can be repaired; started it would wait for WAL that nobody has.",
+        ),
+        Rule(
             "silent.follow",
             "A standby is still starting, and there is somebody else to follow: point it there",
-            when=(
-                still_starting,
-                directory_was_standby,
-                upstream_differs,
-                ~timeline_may_be_opened_twice,
-            ),
+            when=(*_NEEDS_WAL, ~has_diverged),
             then=follow,
             why="It may need WAL from there before it can answer, as after a rewind.",
         ),

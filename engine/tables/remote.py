@@ -7,10 +7,12 @@ from engine.actions import (
     Hold,
     ReleaseLock,
     Report,
+    StopPostgres,
     WriteInitialize,
 )
 from engine.facts.lease import lock_is_free, store_answers
 from engine.facts.postgres import a_job_runs, initialize_is_set, runs_as_standby, waits_to_retry
+from engine.facts.promotion import promotion_is_under_way
 from engine.facts.race import has_diverged, leader_told_its_timeline, upstream_differs
 from engine.facts.standby_cluster import (
     in_standby_cluster,
@@ -24,7 +26,7 @@ from engine.facts.work import daemon_is_stopping, handover_is_due, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 from engine.tables.handover import request_rules
-from engine.tables.steps import ask_leader, report_foreign, stop_diverged
+from engine.tables.steps import ask_leader, report_foreign, stop_diverged, why_diverged
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
@@ -56,6 +58,13 @@ REMOTE = Table(
     applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, leads_a_standby_cluster),
     rules=(
         Rule(
+            "remote.promotion",
+            "The cluster has become a standby cluster while a promotion is under way: stop",
+            when=(promotion_is_under_way, ~paused),
+            then=lambda _: (StopPostgres("fast", "the cluster becomes a standby cluster"),),
+            why="In a standby cluster nobody is writable, and a promotion cannot be taken back.",
+        ),
+        Rule(
             "remote.adopt",
             "The store does not know the identity of this cluster: write it",
             when=(store_answers, ~initialize_is_set),
@@ -66,7 +75,7 @@ REMOTE = Table(
         Rule(
             "remote.handover",
             "A hand-over is due and a candidate is fit: release the lock",
-            when=(handover_is_due,),
+            when=(handover_is_due, ~promotion_is_under_way),
             then=_hand_over,
             why="Nobody writes here, so there is nothing to stop and nothing to lose.",
         ),
@@ -96,7 +105,7 @@ REMOTE = Table(
             "Maintenance mode: a diverged standby is only reported",
             when=(has_diverged, paused),
             then=lambda s: (
-                Report("warning", f"diverged: {views.divergence(s)}"),
+                Report("warning", f"diverged: {why_diverged(s)}"),
                 Hold("the end of the maintenance mode"),
             ),
             why="In pause nothing happens by itself, and a diverged standby must not stream.",

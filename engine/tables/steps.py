@@ -38,9 +38,10 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
     leader = views.truth(s)
     if leader is None:
         return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
+    end = views.my_end(s)
     who = views.REMOTE if leader.name == views.REMOTE else "the leader"
     return (
-        AskLeader(leader),
+        AskLeader(leader, None if end is None else end[:2]),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
 
@@ -109,11 +110,24 @@ def report_foreign(s: Snapshot) -> tuple[Action, ...]:
     return (Report("error", text), Hold("the operator: standby_cluster names another system"))
 
 
-def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
-    """Stop a standby whose WAL is not a part of `whom`'s, and remember its timeline."""
-    told = views.told_timeline(s)
+def why_diverged(s: Snapshot) -> str:
+    """Why our WAL is not a part of the leader's: what is seen, else what was found before."""
     return (
-        Report("warning", f"diverged: {views.divergence(s)}"),
-        Remember({"diverged_from": told.timeline if told else 0}),
-        StopPostgres("fast", f"diverged from {whom}"),
+        views.divergence(s) or f"found to part from timeline {s.memory.diverged_from} while it ran"
+    )
+
+
+def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
+    """Stop a standby whose WAL is not a part of `whom`'s, and remember its timeline.
+
+    One that is still being started has no clients, and waits for no orderly end.
+    """
+    told = views.told_timeline(s)
+    found: dict[str, object] = {"diverged_from": told.timeline if told else 0}
+    if views.opened_twice(s):
+        found["opened_twice"] = True
+    return (
+        Report("warning", f"diverged: {why_diverged(s)}"),
+        Remember(found),
+        StopPostgres("immediate" if s.postgres.starting else "fast", f"diverged from {whom}"),
     )

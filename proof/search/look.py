@@ -219,6 +219,7 @@ def _told(told: Told) -> Known[LeaderTimeline]:
         told.in_recovery,
         told.checkpointed,
         _lines(told.forks),
+        same_wal=told.same_wal,
     )
     return Known(value, asked_at)
 

@@ -56,6 +56,7 @@ class Told(NamedTuple):
     in_recovery: bool
     checkpointed: bool
     forks: tuple[int, ...]
+    same_wal: bool | None
 
 
 class Flight(NamedTuple):
@@ -219,6 +220,17 @@ def is_beginning(wal: Wal, of: Wal) -> bool:
         return True
     n = len(wal) - 1
     return len(of) > n and wal[:n] == of[:n] and wal[n][0] == of[n][0] and wal[n][1] <= of[n][1]
+
+
+def same_bytes(wal: Wal, of: Wal) -> bool | None:
+    """Whether another WAL has ours as far as its timelines have the numbers of ours.
+
+    None where it has no timeline of our number.
+    """
+    n = len(wal) - 1
+    if len(of) <= n:
+        return None
+    return wal[:n] == of[:n] and wal[n][0] == of[n][0]
 
 
 def extended(wal: Wal, records: int = 1) -> Wal:

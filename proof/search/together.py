@@ -11,7 +11,18 @@ from itertools import product
 from typing import NamedTuple
 
 from proof.search import effects
-from proof.search.model import NAMES, Node, Peer, Pg, Told, Wal, forks, is_beginning, lsn
+from proof.search.model import (
+    NAMES,
+    Node,
+    Peer,
+    Pg,
+    Told,
+    Wal,
+    forks,
+    is_beginning,
+    lsn,
+    same_bytes,
+)
 from proof.search.moves import ended
 
 
@@ -150,5 +161,6 @@ def _asked_leader(node: Node, faces: Sequence[Face]) -> tuple[str, Node]:
             source.pg is not Pg.PRIMARY,
             source.checkpointed,
             forks(source.wal),
+            same_bytes(node.wal, source.wal),
         )
     return "the leader is asked", effects.after(node._replace(told=told), op, True)

@@ -210,9 +210,14 @@ def _swizzle(world: World, name: str, seconds: str) -> None:
     others = [x for x in (*sorted(world.hosts), STORE) if x != name]
     world.random.shuffle(others)
     step = float(seconds) / (2 * len(others))
+
+    def close(other: str, keep: float) -> None:
+        if not world.healed:
+            _split(world, name, other, str(keep))
+
     for place, other in enumerate(others):
         keep = step * (1 + world.random.randrange(2 * len(others)))
-        world.clock.after(place * step, None, _split, world, name, other, str(keep))
+        world.clock.after(place * step, None, close, other, keep)
 
 
 def _slow_link(world: World, one: str, other: str, delay: str, seconds: str) -> None:
@@ -337,6 +342,7 @@ STEPS: dict[str, Callable[..., None]] = {
 
 def heal(world: World) -> None:
     """End every fault, and let operators want a running cluster and nothing later."""
+    world.healed = True
     world.network.mend()
     world.store.come_back(grants_anew=True)
     for host in world.hosts.values():

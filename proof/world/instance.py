@@ -13,7 +13,7 @@ from engine.actions import Upstream
 from engine.state import DirectoryKind, Known, LeaderTimeline, Postgres, Server, Unknown
 from proof.world import server as running
 from proof.world.events import Cancelled, Steps, Wait
-from proof.world.streaming import refusal
+from proof.world.streaming import refusal, same_wal
 from proof.world.wal import CHECKPOINT_BYTES, Branch, common_end
 
 if TYPE_CHECKING:
@@ -370,6 +370,7 @@ class Instance:
             checkpointed=not up.in_recovery and disk.checkpoint_timeline == timeline,
             history=disk.branch.history,
             system_identifier=disk.system_identifier,
+            same_wal=same_wal(self.host.disk, disk),
         )
 
     def change_slots(self, create: tuple[str, ...], drop: tuple[str, ...]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.state import DirectoryKind
 from proof.world.disk import Disk
 from proof.world.events import Signal, Steps, Wait
-from proof.world.wal import Branch, branch_at, contains
+from proof.world.wal import Branch, branch_at, contains, same_bytes
 
 if TYPE_CHECKING:
     from proof.world.server import Server
@@ -139,6 +140,14 @@ def diverged(up: Disk, down: Disk) -> bool:
         contains(up.branch, up.end, down.branch, down.end)
         or contains(down.branch, down.end, up.branch, up.end)
     )
+
+
+def same_wal(ours: Disk, theirs: Disk) -> bool | None:
+    """What a comparison of WAL files tells; None where nothing can be compared."""
+    whole = ours.kind is DirectoryKind.VALID and not ours.unfinished and not ours.half_rewound
+    if not whole or ours.system_identifier != theirs.system_identifier:
+        return None
+    return same_bytes(ours.branch, ours.end, theirs.branch, theirs.end)
 
 
 def receive(down: Server) -> Steps:

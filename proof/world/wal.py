@@ -75,13 +75,16 @@ def common_end(one: Branch, end: int, other: Branch, other_end: int) -> tuple[Br
     raise AssertionError("two branches without a common root")
 
 
-def opened_twice(mine: Branch, theirs: Branch, name: str) -> bool:
-    """Whether both know a timeline of one number that is not the same one.
+def same_bytes(mine: Branch, end: int, theirs: Branch, their_end: int) -> bool | None:
+    """Whether the other has our last WAL, as far as it counts our timeline's number as its own.
 
-    Except where `name` opened its present timeline itself and the other is on that number: then it
-    can know.
+    None: it has no timeline of that number, or nothing of ours to compare.
     """
-    if mine.timeline == theirs.timeline:
-        return mine.opener != name
-    numbers = {branch.timeline: branch for branch in (theirs, *theirs.limits)}
-    return any(numbers.get(b.timeline, b) is not b for b in (mine, *mine.limits))
+    limits = [line.lsn for line in theirs.history if line.timeline == mine.timeline]
+    if mine.timeline != theirs.timeline and not limits:
+        return None
+    until = min(end, their_end, *limits)
+    shared = common_end(mine, end, theirs, their_end)[1]
+    if shared >= until:
+        return True
+    return None if until <= mine.fork else False

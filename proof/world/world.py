@@ -26,7 +26,7 @@ from proof.world.server import Server
 from proof.world.setup import Setup
 from proof.world.store import Store
 from proof.world.streaming import diverged
-from proof.world.wal import Branch, contains, opened_twice
+from proof.world.wal import Branch, contains
 
 
 class World:
@@ -54,6 +54,7 @@ class World:
         self.log: Callable[[str, str], None] | None = None
         self.on_note: list[Callable[[str, str], None]] = []
         self.writes = True
+        self.healed = False  # every fault has ended, and none begins any more
         self._numbers: dict[str, int] = {"pid": 1000, "commit": 0, "identifier": 0}
         self._roots: dict[str, Branch] = {}
         self._promised: list[Branch] = []
@@ -274,9 +275,6 @@ class World:
         """A WAL receiver has connected."""
         self.told(host.name, f"streams from {up.name}")
         if diverged(up.disk, host.disk):
-            if opened_twice(host.disk.branch, up.disk.branch, host.name):
-                self.counts["replicas on a timeline that was opened twice"] += 1
-                self.tolerated.add(Toleration.TIMELINE_OPENED_TWICE)
             self._check((Node(host.name, streams=True, diverged=True),))
 
     def found_half_made(self, name: str) -> None:

@@ -94,7 +94,9 @@ class SideEffects:
     def _ask_leader(self, action: AskLeader) -> None:
         asked_at = now()
         try:
-            told = self._world.instance.leader_timeline(action.leader, ASK_LEADER_SECONDS)
+            told = self._world.instance.leader_timeline(
+                action.leader, action.ours, ASK_LEADER_SECONDS
+            )
         except PostgresError as error:
             former = self._world.leader_timeline
             since = former.since if isinstance(former, Unknown) else asked_at

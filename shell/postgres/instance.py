@@ -114,9 +114,12 @@ class Instance:
             written_sync_names=names,
         )
 
-    def leader_timeline(self, leader: Upstream, timeout_seconds: float = 5.0) -> LeaderTimeline:
-        """Ask another server for its timeline and history."""
-        return rewinding.leader_timeline(self._settings, leader, now() + timeout_seconds)
+    def leader_timeline(
+        self, leader: Upstream, ours: tuple[int, int] | None = None, timeout_seconds: float = 5.0
+    ) -> LeaderTimeline:
+        """Ask another server for its timeline, its history, and whether it has our WAL."""
+        until = now() + timeout_seconds
+        return rewinding.leader_timeline(self._settings, leader, ours, self.data_dir, until)
 
     # --- start, stop, promote ---------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from shell.postgres.commands import explain, run, run_checked
 from shell.postgres.configuration import FilesPlan, write_signal
 from shell.postgres.errors import PostgresError
 from shell.postgres.history import parse_history
-from shell.postgres.session import Session
+from shell.postgres.same_wal import same_wal
+from shell.postgres.session import Session, SqlError
 from shell.postgres.start import clear_left_overs
 from shell.postgres.unfinished import end_left_over_tool, mark, unmark
 from shell.postgres.waiting import NEVER
@@ -117,10 +118,15 @@ def rewind(
 def leader_timeline(
     settings: Settings,
     leader: Upstream,
+    ours: tuple[int, int] | None,
+    data_dir: Path,
     deadline: float,
     cancel: threading.Event = NEVER,
 ) -> LeaderTimeline:
-    """Ask a server for its timeline and history.  Raises PostgresError, Cancelled."""
+    """Ask a server for its timeline, its history, and whether it has our WAL.
+
+    `ours` is the timeline and LSN where our WAL ends.  Raises PostgresError, Cancelled.
+    """
     asked_at = now()
     users = settings.postgresql.authentication
     normal = {
@@ -135,8 +141,9 @@ def leader_timeline(
             cancel=cancel,
             what="asking the leader",
         )
-    in_recovery, checkpoint_timeline = rows[0]
-    identifier, timeline, history = _identify(settings, leader, deadline, cancel)
+        in_recovery, checkpoint_timeline = rows[0]
+        identifier, timeline, history = _identify(settings, leader, deadline, cancel)
+        same = _same_wal(session, data_dir, ours, history, timeline, deadline, cancel)
     return LeaderTimeline(
         leader=leader.name,
         asked_at=asked_at,
@@ -145,7 +152,23 @@ def leader_timeline(
         checkpointed=not in_recovery and checkpoint_timeline == timeline,
         history=history,
         system_identifier=identifier,
+        same_wal=same,
     )
+
+
+def _same_wal(
+    session: Session,
+    data_dir: Path,
+    ours: tuple[int, int] | None,
+    history: tuple[HistoryLine, ...],
+    timeline: int,
+    deadline: float,
+    cancel: threading.Event,
+) -> bool | None:
+    try:
+        return same_wal(session, data_dir, ours, history, timeline, deadline, cancel)
+    except SqlError:  # it may not read files; then the numbers have to do
+        return None
 
 
 def _identify(

@@ -31,6 +31,16 @@ def replay_timeline(data_dir: Path, replay_lsn: int, at_least: int) -> int:
     return newest
 
 
+def timelines_here(data_dir: Path) -> list[int]:
+    """The timelines of which there is WAL in pg_wal, in order."""
+    try:
+        entries = list((data_dir / "pg_wal").iterdir())
+    except OSError:
+        return []
+    matches = (_SEGMENT.fullmatch(entry.name) for entry in entries)
+    return sorted({int(match[1], 16) for match in matches if match is not None})
+
+
 def segment_of(data_dir: Path, timeline: int, lsn: int) -> str | None:
     """The name of the segment of that timeline that holds `lsn`; None if it is not here."""
     try:

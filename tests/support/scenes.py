@@ -389,6 +389,9 @@ PEERS: dict[str, tuple[PeerAnswer, ...]] = {
 TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
     "untold": None,
     "n1": Known(TOLD, NOW),
+    "n1, same WAL": Known(replace(TOLD, same_wal=True), NOW),
+    "n1, opened twice": Known(replace(TOLD, same_wal=False), NOW),
+    "n1, to be promoted": Known(replace(TOLD, in_recovery=True), NOW),
     "n2": Known(TOLD_BY_N2, NOW),
     "n3": Known(replace(TOLD_BY_N2, leader="n3"), NOW),
     "remote": Known(TOLD_BY_FAR, NOW),

@@ -1,24 +1,17 @@
-"""PostgreSQL runs and answers: what a primary does (`primary`), and what a standby (`standby`)."""
+"""What a standby does while the lock has an owner, or the store is silent."""
 
-from engine import candidates, views, watchdog
 from engine import synchronous as sync
+from engine import watchdog
 from engine.actions import (
-    AcquireLock,
     Action,
-    CreateInitialize,
-    CreateRoles,
     Hold,
     Promote,
     ReleaseLock,
     Remember,
     Report,
     StopPostgres,
-    WriteConfig,
-    WriteInitialize,
 )
-from engine.facts.failsafe import consented
 from engine.facts.lease import (
-    another_owns_the_lock,
     fence_is_missing,
     i_own_the_lock,
     lock_is_free,
@@ -27,9 +20,6 @@ from engine.facts.lease import (
 )
 from engine.facts.postgres import (
     a_job_runs,
-    bootstrap_step_failed,
-    initialize_is_missing,
-    runs_as_primary,
     runs_as_standby,
     waits_to_retry,
 )
@@ -40,17 +30,16 @@ from engine.facts.promotion import (
 )
 from engine.facts.race import (
     barred_from_the_race,
+    follows_the_truth,
     has_diverged,
     leader_is_on_another_timeline,
     leader_told_its_timeline,
-    timeline_is_behind,
     timeline_may_be_opened_twice,
     upstream_differs,
     upstream_is_known,
 )
-from engine.facts.standby_cluster import in_standby_cluster, leads_a_standby_cluster
+from engine.facts.standby_cluster import leads_a_standby_cluster
 from engine.facts.sync import (
-    another_led_synchronously,
     promotion_names_are_in_force,
     sync_key_is_as_raced_on,
     sync_key_is_claimed,
@@ -58,205 +47,19 @@ from engine.facts.sync import (
 )
 from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
-    bootstrapping,
     daemon_is_stopping,
-    handover_is_due,
-    handover_is_requested,
     handover_is_to_me_at_once,
     paused,
-    roles_are_created,
-    standing_down,
 )
 from engine.quorum import Promise
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables import fence_loss
-from engine.tables.handover import request_rules
-from engine.tables.safety import arm, arm_ahead
-from engine.tables.steps import ask_leader, follow, stop_diverged
+from engine.tables.safety import arm
+from engine.tables.steps import ask_leader, follow, stop_diverged, why_diverged
 from engine.tables.sync import write_key
 from engine.tables.watchdog import activate_if_wanted
 
 FALLBACK_PROMOTE_SECONDS = 300.0
-
-
-def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
-    here = views.server(s)
-    assert here is not None
-    return (
-        WriteInitialize(here.system_identifier),
-        WriteConfig(s.policy.dcs_config),
-        *arm_ahead(s),
-        AcquireLock(),
-        Remember({"bootstrapping": False, "roles_created": False}),
-    )
-
-
-def _adopt(s: Snapshot) -> tuple[Action, ...]:
-    here = views.server(s)
-    assert here is not None
-    return (CreateInitialize(here.system_identifier),)
-
-
-def _stand_down(s: Snapshot) -> tuple[Action, ...]:
-    names = ", ".join(a.name for a in candidates.wanted(s))
-    return (
-        Report("info", f"handing over to {names}"),
-        Remember({"standing_down_since": s.now, "bring_back": True}),
-        StopPostgres("fast", f"hand-over to {names}", checkpoint_first=True),
-    )
-
-
-PRIMARY = Table(
-    "primary",
-    "PostgreSQL runs as primary: what now?",
-    applies=(~daemon_is_stopping, ~a_job_runs, runs_as_primary),
-    rules=(
-        Rule(
-            "primary.bootstrap_failed",
-            "A step of the bootstrap failed: stop, then set the directory aside",
-            when=(bootstrap_step_failed,),
-            then=lambda _: (StopPostgres("immediate", "the bootstrap failed"),),
-            why="A cluster without its roles can't be used.",
-        ),
-        Rule(
-            "primary.create_roles",
-            "The new cluster runs: create its roles",
-            when=(bootstrapping, ~roles_are_created),
-            then=lambda _: (CreateRoles(),),
-            why="Replicas need the replication role before they can be cloned.",
-        ),
-        Rule(
-            "primary.bootstrap_fence",
-            "The new cluster is ready, but the fence that the configuration requires is missing",
-            when=(bootstrapping, fence_is_missing),
-            then=lambda s: (Hold(f"the fence: {s.fence.why}", s.now + views.ASK_AGAIN_SECONDS),),
-            why="Without the fence a hung daemon could leave two primaries behind.",
-        ),
-        Rule(
-            "primary.bootstrap_watchdog",
-            "The new cluster is ready, but the watchdog that the configuration requires is not",
-            when=(bootstrapping, watchdog_is_missing),
-            then=lambda s: (
-                Hold(f"the watchdog: {watchdog.trouble(s)}", s.now + views.ASK_AGAIN_SECONDS),
-            ),
-            why="Without it a machine that hangs as a whole could leave two primaries behind.",
-        ),
-        Rule(
-            "primary.finish_bootstrap",
-            "The new cluster is ready: publish its identity and configuration, take the lock",
-            when=(bootstrapping, ~another_owns_the_lock),
-            then=_finish_bootstrap,
-            why="From here on the others may clone it.",
-        ),
-        Rule(
-            "primary.adopt",
-            "A running primary and no cluster in the store: make it this cluster",
-            when=(initialize_is_missing,),
-            then=_adopt,
-            why="An existing server becomes the first member of its cluster, without a restart.",
-        ),
-        Rule(
-            "primary.demote",
-            "The cluster has become a standby cluster: checkpoint, then stop",
-            when=(in_standby_cluster, ~paused),
-            then=lambda _: (
-                StopPostgres(
-                    "fast", "the cluster becomes a standby cluster", True, archive_last=True
-                ),
-            ),
-            why="In a standby cluster nobody is writable; after a clean stop this node follows the "
-            "remote primary, without a rewind if that one has everything.",
-            ends=True,
-        ),
-        Rule(
-            "primary.behind",
-            "The lock is free, but the cluster has moved on to a newer timeline: stop at once",
-            when=(lock_is_free, timeline_is_behind, ~paused),
-            then=lambda _: (StopPostgres("immediate", "the cluster is on a newer timeline"),),
-            why="Another primary has written since; leading again would lose its commits.",
-            ends=True,
-        ),
-        Rule(
-            "primary.not_synchronous",
-            "The lock is free, but another member has led in synchronous mode since: stop at once",
-            when=(lock_is_free, another_led_synchronously, ~paused),
-            then=lambda _: (StopPostgres("immediate", "`sync` names another leader"),),
-            why="Commits that the other one acknowledged would be lost.",
-            ends=True,
-        ),
-        Rule(
-            "primary.no_fence",
-            "The lock is free, but the fence that the configuration requires is missing: stop",
-            when=(lock_is_free, fence_is_missing, ~paused),
-            then=lambda s: (StopPostgres("fast", f"no fence: {s.fence.why}"),),
-            why="Without the fence a hung daemon could leave two primaries behind.",
-            ends=True,
-        ),
-        Rule(
-            "primary.no_watchdog",
-            "The watchdog that the configuration requires can't be used: stop at once",
-            when=(watchdog_is_missing, ~paused),
-            then=lambda s: (StopPostgres("immediate", f"no watchdog: {watchdog.trouble(s)}"),),
-            why="Without it a machine that hangs as a whole could leave two primaries behind.",
-            ends=True,
-        ),
-        Rule(
-            "primary.promised",
-            "Maintenance mode, and we agreed that a primary without the store goes on: wait",
-            when=(lock_is_free, consented),
-            then=lambda s: (Hold("the end of our consent", s.memory.consented_until),),
-            why="That primary counts on our word for one ttl.",
-        ),
-        Rule(
-            "primary.acquire",
-            "The lock is free and PostgreSQL is writable: take the lock",
-            when=(lock_is_free,),
-            then=lambda s: (*arm_ahead(s), AcquireLock()),
-            why="A running primary has every commit, so it need not ask anybody.",
-        ),
-        Rule(
-            "primary.second",
-            "Maintenance mode, and another member owns the lock: only a warning",
-            when=(another_owns_the_lock, paused),
-            then=lambda s: (
-                Report("warning", f"PostgreSQL runs as primary while {views.leader_name(s)} leads"),
-                Hold("the operator"),
-            ),
-            why="In pause nothing happens by itself; at its end this node is stopped.",
-        ),
-        Rule(
-            "primary.store_silent",
-            "The store does not answer: the lease decides how long this may last",
-            when=(~store_answers,),
-            then=lambda s: (Hold("the store to answer", s.now + 1.0),),
-            why="The table `write` stops PostgreSQL before the lease ends.",
-        ),
-        *request_rules("primary", i_own_the_lock),
-        Rule(
-            "primary.handover",
-            "A hand-over is due and a candidate is fit: checkpoint, then stop",
-            when=(i_own_the_lock, handover_is_due),
-            then=_stand_down,
-            why="After a clean stop the candidate has everything and no rewind is needed.",
-        ),
-        Rule(
-            "primary.handover_over",
-            "We stood down, took the lead again, and the request is gone",
-            when=(i_own_the_lock, standing_down, ~handover_is_requested),
-            then=lambda _: (Remember({"standing_down_since": None}),),
-            why="The next hand-over begins anew.",
-        ),
-        *fence_loss.RULES,
-        Rule(
-            "primary.leads",
-            "The leader, with the lock",
-            when=(),
-            then=lambda _: (Hold("a change"),),
-            why="Nothing is asked of this primary but to serve.",
-        ),
-    ),
-)
 
 
 def _promote(s: Snapshot) -> tuple[Action, ...]:
@@ -409,11 +212,19 @@ STANDBY = Table(
             why="Only the history tells whether our WAL is a part of the leader's.",
         ),
         Rule(
+            "standby.ask_before_following",
+            "Configured for another upstream than the leader: ask that one before we follow it",
+            when=(upstream_differs, follows_the_truth, ~leader_told_its_timeline),
+            then=ask_leader,
+            why="PostgreSQL connects by numbers alone; where a lost leader opened the timeline of "
+            "that number too, only the WAL itself tells.",
+        ),
+        Rule(
             "standby.diverged_paused",
             "Maintenance mode: a diverged standby is only reported",
             when=(has_diverged, paused),
             then=lambda s: (
-                Report("warning", f"diverged: {views.divergence(s)}"),
+                Report("warning", f"diverged: {why_diverged(s)}"),
                 Hold("the end of the maintenance mode"),
             ),
             why="In pause nothing happens by itself, and a diverged standby must not stream.",
