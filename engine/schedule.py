@@ -40,8 +40,9 @@ def _prolonged(s: Snapshot, actions: tuple[Action, ...]) -> list[float]:
     """
     now_done = {type(action) for action in actions}
     moments = []
-    if i_own_the_lock.holds(s) and s.lease.sent_at is not None and RenewLock not in now_done:
-        moments.append(s.lease.sent_at + views.renew_every_seconds(s))
+    sent = s.lease.sent_at
+    if sent is not None and RenewLock not in now_done and i_own_the_lock.holds(s):
+        moments.append(sent + views.renew_every_seconds(s))
     if s.published_at is not None and PublishMember not in now_done:
         moments.append(s.published_at + s.policy.loop_wait_seconds)
     return moments

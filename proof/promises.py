@@ -8,6 +8,7 @@ every decision that they see (`broken_promises`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from engine.actions import (
     AcquireLock,
@@ -30,6 +31,7 @@ from engine.actions import (
     WriteSync,
 )
 from engine.decide import RULES, Decision
+from engine.rule import Rule
 from engine.state import DirectoryKind, JobKind, Known, Snapshot, Unknown
 from proof import checker
 from proof.about import ABOUT, Promise, about
@@ -357,31 +359,30 @@ COURSE = frozenset(
 _WITH_A_REASON = frozenset(name for name, rule in RULES.items() if rule.why)
 
 
+@cache
+def _course(fired: tuple[str, ...]) -> tuple[Rule, ...]:
+    return tuple(RULES[name] for name in fired if name.partition(".")[0] in COURSE)
+
+
 def every_decision_says_why(s: Snapshot, decision: Decision) -> None:
     """Every rule that fired has a reason; a decision acts on the node's course, or says why not."""
     assert _WITH_A_REASON.issuperset(decision.fired)
     holds = checker.of(Hold, decision.actions)
     assert all(hold.waiting_for for hold in holds)
     if not holds:
-        course = (name for name in decision.fired if name.partition(".")[0] in COURSE)
-        assert any(RULES[name].then(s) for name in course)
+        assert any(rule.then(s) for rule in _course(decision.fired))
 
 
-_ABOUT_ALL = tuple(promise for promise in PROMISES if promise not in ABOUT)
-_ABOUT_SOME = {
-    kind: tuple(promise for promise in PROMISES if kind in ABOUT.get(promise, ()))
-    for kinds in ABOUT.values()
-    for kind in kinds
-}
+@cache
+def _asked_about(kinds: tuple[type, ...]) -> tuple[Promise, ...]:
+    """The promises that a decision with actions of these classes could break."""
+    return tuple(p for p in PROMISES if p not in ABOUT or not {*kinds}.isdisjoint(ABOUT[p]))
 
 
 def broken_promises(s: Snapshot, decision: Decision) -> list[str]:
     """The promises that this decision breaks, each with its sentence; empty when all are kept."""
-    asked = dict.fromkeys(_ABOUT_ALL)
-    for kind in map(type, decision.actions):
-        asked.update(dict.fromkeys(_ABOUT_SOME.get(kind, ())))
     found = []
-    for promise in asked:
+    for promise in _asked_about(tuple(map(type, decision.actions))):
         try:
             promise(s, decision.actions)
         except AssertionError:
