@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import near_misses, order
+from tests.support import answers, details, near_misses, order
 from tests.support.scenarios import FOLDER, all_scenarios, rewrite
 
 
@@ -21,3 +21,5 @@ def pytest_configure(config: pytest.Config) -> None:
         all_scenarios.cache_clear()
         near_misses.rewrite()
         order.rewrite()
+        answers.rewrite()
+        details.rewrite()

@@ -1,10 +1,11 @@
 """What the order of rules and tables decides: recorded snapshots in which two rules could speak.
 
-Three kinds of lines, each with a snapshot (a scenario and perhaps one change, see `near_misses`):
+Four kinds of lines, each with a snapshot (a scenario and perhaps one change, see `near_misses`):
 
     RULE over OTHER | snapshot        the next rule of the table could decide as well, and does not
     RULE goes on to OTHER | snapshot  a table below acts in the same cycle
     RULE ends before OTHER | snapshot a table below would act, and has to wait
+    TABLE silent without FACT | ...   the table would act, were it not for one fact of `applies`
 
 `make rewrite` finds them again.  Neighbours without a line can never decide about one snapshot, as
 far as one change to a scenario shows.
@@ -26,6 +27,7 @@ from tests.support.variations import vary
 FILE = FOLDER / "order"
 HEAD = "# RULE over|goes on to|ends before OTHER | scenario, change.  By `make rewrite`."
 OVER, GOES_ON, ENDS = " over ", " goes on to ", " ends before "
+SILENT = " silent without "
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def holds(order: Order) -> bool:
     if order.how == OVER:
         could = _all(RULES[order.other].when, s)
         return could and decides(_table(order.rule), s) == order.rule
+    if order.how == SILENT:
+        return not any(name.startswith(f"{order.rule}.") for name in fired)
     if order.how == GOES_ON:
         return {order.rule, order.other} <= set(fired)
     return fired[-1] == order.rule and _speaks(order.other, s)
@@ -86,6 +90,8 @@ def _snapshots(*rules: Rule) -> Iterator[tuple[str, str, Snapshot]]:
 def find() -> Iterator[Order]:
     """A line for whatever has one, in the order of the tables."""
     for table in TABLES:
+        for fact in table.applies:
+            yield from _short(_silent(table, fact))
         for rule, below in itertools.pairwise(table.rules):
             if below.when:
                 yield from _short(_over(table, rule, below))
@@ -99,6 +105,27 @@ def _short(orders: Iterator[Order]) -> list[Order]:
     if first is None or len(first.line) <= LONG:
         return [first] if first else []
     return [next((order for order in orders if len(order.line) <= LONG), first)]
+
+
+def _acts(rule: Rule, s: Snapshot) -> bool:
+    """Whether the rule gives actions; one that counts on what its table asks may raise instead."""
+    try:
+        return bool(rule.then(s))
+    except (AssertionError, AttributeError):
+        return True
+
+
+def _silent(table: Table, without: Fact) -> Iterator[Order]:
+    others = tuple(fact for fact in table.applies if fact is not without)
+    above = {t.name for t in TABLES[: TABLES.index(table)]}
+    for start, change, s in _snapshots(*table.rules):
+        if without.holds(s) or not _all(others, s):
+            continue
+        last = run(s).fired[-1]
+        if RULES[last].ends and last.partition(".")[0] in above:
+            continue
+        if _acts(next(rule for rule in table.rules if _all(rule.when, s)), s):
+            yield Order(table.name, SILENT, without.name, start, change)
 
 
 def _over(table: Table, rule: Rule, below: Rule) -> Iterator[Order]:
@@ -139,7 +166,7 @@ def recorded() -> list[Order]:
 
 def _read(line: str) -> Order:
     head, given = line.split(" | ", 1)
-    how = next(word for word in (OVER, GOES_ON, ENDS) if word in head)
+    how = next(word for word in (OVER, GOES_ON, ENDS, SILENT) if word in head)
     rule, other = head.split(how)
     start, _, change = given.partition(", ")
     return Order(rule, how, other, start, change)
