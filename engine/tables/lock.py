@@ -114,7 +114,6 @@ _AFTER: dict[JobKind, dict[str, object]] = {
         "promotion_begun": False,
     },
     JobKind.PROMOTE: {"lock_free_since": None},
-    JobKind.STOP: {},
 }
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from engine.actions import Remember, Report
 from engine.decide import RULES
-from engine.tables import failsafe, running, safety
+from engine.tables import failsafe, safety, standby
 from proof import checker
 from tests.support.scenes import NOW, scene
 
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
-UNWRITTEN = {"diverged_from": 0, "wrote_on": None, "promotion_begun": False}
+UNWRITTEN = {"diverged_from": 0, "opened_twice": False, "wrote_on": None, "promotion_begun": False}
 
 
 def ended(kind: str, ok: bool = True, why: str = "code 1") -> dict[str, Any]:
@@ -89,9 +89,9 @@ def test_a_failed_promotion_bars_from_the_race_for_a_ttl() -> None:
 
 def test_a_promotion_without_a_limit_has_one() -> None:
     """primary_start_timeout 0 means "fail over at once" for a crash, not for a promotion."""
-    actions = running._promote(scene("replica", {"policy.primary_start_timeout_seconds": 0.0}))
+    actions = standby._promote(scene("replica", {"policy.primary_start_timeout_seconds": 0.0}))
     assert actions[-1].timeout_seconds == 300.0
-    limited = running._promote(scene("replica", {"policy.primary_start_timeout_seconds": 7.0}))
+    limited = standby._promote(scene("replica", {"policy.primary_start_timeout_seconds": 7.0}))
     assert limited[-1].timeout_seconds == 7.0
 
 
