@@ -62,7 +62,7 @@ def draw(seed: int, without: frozenset[str] = frozenset()) -> Plan:
     kinds = sorted(_KINDS)
     wanted = r.sample(kinds, r.randint(1, min(9, len(kinds))))
     quiet = 0.0 if r.random() < 0.2 else 30.0
-    length = r.choice((60.0, 150.0, 300.0, 600.0))
+    length = r.choice((60.0, 60.0, 90.0, 180.0))
     pace = r.choice((3.0, 8.0, 20.0, 40.0))
     steps, at = [], quiet
     while at < quiet + length:
