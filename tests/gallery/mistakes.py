@@ -124,9 +124,9 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "promoted-with-no-time",
         "A promotion is begun with whatever is left of the lease",
-        "the new primary is writable when its lease is over",
+        "the standby is stopped again at once, by the rules that watch over a primary",
         breaking.no_rule("standby.too_late"),
-        (catching.promises, catching.scenarios),
+        (catching.scenarios,),
     ),
     Mistake(
         "restarted-with-no-time",
