@@ -13,6 +13,7 @@ from engine.actions import ReleaseLock
 from engine.facts import race, sync
 from engine.facts.postgres import a_job_runs
 from engine.state import Known, Snapshot
+from engine.tables import primary
 from tests.gallery import breaking, catching
 from tests.gallery.breaking import Breaking
 from tests.gallery.catching import Catcher
@@ -105,6 +106,20 @@ MISTAKES: tuple[Mistake, ...] = (
         "A renewal that the store refused does not stop the primary",
         "two primaries until the lease ends",
         breaking.no_rule("write.refused"),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
+        "void-lease-counts",
+        "What was left of a lease counts again although the store has named another owner since",
+        "a standby is promoted beside that owner as soon as the store is silent",
+        breaking.no_rule("lease.taken"),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
+        "lock-before-fence",
+        "A running primary takes the lock, and arms the fence in its next cycle",
+        "a daemon that is frozen in between leaves a primary that nobody guards",
+        breaking.function_is(primary, "arm_ahead", lambda _: lambda s: ()),
         (catching.promises, catching.scenarios),
     ),
     Mistake(
@@ -203,6 +218,24 @@ MISTAKES: tuple[Mistake, ...] = (
             lambda _: lambda s, a: (a.lsn or 0) - (views.position(views.server(s)) or 0),
         ),
         (catching.scenarios,),
+    ),
+    Mistake(
+        "vanished-primary-not-asked",
+        "A primary whose own key has gone with the lock is not asked",
+        "two primaries where the store ended the lease early",
+        breaking.function_is(
+            asking,
+            "peers_in_a_race",
+            lambda _: lambda s: dict.fromkeys(asking.peers_to_ask(s), 2.0),
+        ),
+        (catching.scenarios,),
+    ),
+    Mistake(
+        "old-answers-are-votes",
+        "What a member said long ago counts as long as nothing newer is heard of it",
+        "in quorum mode a member leads by the vote of one that has gone on since",
+        breaking.function_is(asking, "answers", lambda _: lambda s: s.peers),
+        (catching.near_misses,),
     ),
     Mistake(
         "old-answers-count",
