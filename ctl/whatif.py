@@ -153,8 +153,11 @@ def _from_records(paths: Iterable[Path], epoch: float | None) -> Gathered:
     found = Gathered()
     for path in paths:
         one = records.find_recorded(path, epoch)
-        found.snapshots[one.snapshot.me.name] = one.snapshot
-        found.notes += [f"{one.snapshot.me.name}: {one.source}", *one.notes]
+        name = one.snapshot.me.name
+        found.snapshots[name] = one.snapshot
+        found.notes.append(f"{name}: {one.source}")
+        if one.notes:
+            found.notes.append(f"{name} decided by other rules then than those that answer here")
     return found
 
 

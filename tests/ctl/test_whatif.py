@@ -1,6 +1,8 @@
 """`hae whatif` on the command line: where snapshots come from, and how answers are shown."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,21 @@ def test_wrong_uses_are_refused(live: World, tmp_path: Path) -> None:
     for arguments, text in cases:
         result = run(*arguments)
         assert (result.exit_code, text in result.stderr) == (1, True), (arguments, result.output)
+
+
+def test_it_needs_nothing_that_only_tests_have() -> None:
+    """The model world runs where hae is installed; other commands start without it."""
+    program = (
+        "import sys, ctl.main\n"
+        "assert not [m for m in sys.modules if m.startswith('proof.world')], 'loaded too early'\n"
+        "import proof.whatif.answer, proof.whatif.questions\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "print(sorted(loaded & {'hypothesis', 'pytest', 'tests'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_help_shows_examples() -> None:

@@ -14,6 +14,7 @@ from proof.whatif.answer import Answer, ask
 from proof.whatif.picture import Picture, Unanswerable, look
 from proof.whatif.questions import named, usual
 from tests.support.pictures import KIB, RATE, picture, snapshots
+from tests.support.scenes import BASES
 from tests.support.snapshots import with_server
 
 MIB = KIB * KIB
@@ -310,6 +311,19 @@ def test_what_can_not_be_answered_is_refused() -> None:
         named("earthquake", picture())
     with pytest.raises(Unanswerable, match="n9 is no member"):
         named("node:n9", picture())
+
+
+@pytest.mark.parametrize("base", sorted(BASES))
+def test_every_state_is_answered_or_refused(base: str) -> None:
+    """Whatever a member's last snapshot says, there is an answer or a reason why there is none."""
+    try:
+        seen = look([BASES[base]()], {})
+        limits.check(seen)
+    except Unanswerable:
+        return
+    told = ask(seen, named("primary-dies", seen), 1)
+    assert sum(ending.runs for ending in told.endings) == 1
+    assert not [doubt for doubt in told.doubts if "invariant" in doubt]
 
 
 def test_equal_questions_get_equal_answers() -> None:
