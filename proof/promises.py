@@ -42,16 +42,19 @@ from proof.promised_guards import (
     the_fence_is_armed_before_anything_becomes_writable,
     the_watchdog_is_closed_only_when_nothing_can_write,
 )
+from proof.promised_race import RACE_PROMISES
 
 
-@about(Promote, StartPostgres)
+@about(Promote, StartPostgres, Remember)
 def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Action]) -> None:
     """Promote, or start as primary, only with more time on the lease than a stop needs.
 
+    A promotion begins when it is announced.
     That time is also the last moment at which the server may begin, however late its turn comes.
     The first start of a new cluster is excepted: nobody else has its data.
     """
-    promotes = checker.of(Promote, actions)
+    announced = [x for x in checker.of(Remember, actions) if x.changes.get("promoting")]
+    promotes = [*checker.of(Promote, actions), *announced]
     starts = [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
     if promotes or (starts and not s.memory.bootstrapping):
         assert checker.lease_left(s) > checker.stop_margin(s)
@@ -302,9 +305,12 @@ def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[A
         assert not key.standbys
         assert s.memory.raced_on not in {None, key.revision}
     if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
-        named = key is None or not key.leader or s.me.name in {key.leader, *key.standbys}
-        votes = key is not None and checker.votes(s) >= key.quorum
-        assert _handover_by_hand(s) or named or (s.policy.synchronous_mode == "quorum" and votes)
+        free = key is None or not key.leader or key.leader == s.me.name
+        if s.policy.synchronous_mode == "quorum":
+            enough = key is not None and checker.votes(s) >= key.quorum
+        else:
+            enough = key is not None and s.me.name in key.standbys
+        assert _handover_by_hand(s) or free or enough
 
 
 @about(WriteSync)
@@ -345,6 +351,7 @@ PROMISES: tuple[Promise, ...] = (
     only_an_empty_directory_is_filled,
     the_lock_is_given_away_only_by_who_cannot_write,
     no_decision_contradicts_itself,
+    *RACE_PROMISES,
 )
 
 # The tables that say what becomes of this node; one of them speaks in every cycle.

@@ -6,24 +6,24 @@ import sys
 import time
 from pathlib import Path
 
+from tests.gallery.carrying_out import CARRYING_OUT
 from tests.gallery.catching import Catcher
-from tests.gallery.mistakes import MISTAKES, Mistake
+from tests.gallery.mistake import Mistake
+from tests.gallery.mistakes import DECIDING
 
+MISTAKES = (*DECIDING, *CARRYING_OUT)
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gallery.md"
-NAMES = {
-    "promises": "a promise",
-    "scenarios": "a scenario",
-    "near_misses": "a near miss",
-}
 INTRODUCTION = """\
 # The gallery of mistakes
 
 Written by `make gallery`; do not edit. A proof is worth what it catches. Each line is a mistake
-that somebody could make in the engine; a test makes it, one change in the rules, and must be told
-of it. The test fails when nothing notices any more.
+that somebody could make in the engine, or in what carries its decisions out; a test makes it, and
+must be told of it. The test fails when nothing notices any more.
 
 - *A promise*: a sentence that must hold for every decision (`proof/promises.py`), asked of the
   decisions about all scenarios, as they are and with one change each. *After* counts decisions.
+- *The search*: a small world in which every order of events is tried (`make search`), by what
+  really happens and not by the promises. *After* counts states.
 - *A scenario*: a recorded decision (`tests/scenarios/`). *After* counts scenarios.
 - *A near miss*: a recorded snapshot that one fact keeps from a rule. *After* counts near misses.
 
@@ -57,7 +57,7 @@ def _row(mistake: Mistake, catcher: Catcher, *, first: bool) -> str | None:
         return None
     told = (f"`{mistake.name}`", mistake.what, mistake.harm) if first else ("", "", "")
     after = f"{caught.looks:,} ({took:.2f} s)"
-    cells = (*told, NAMES[catcher.__name__], after, caught.what)
+    cells = (*told, catcher.kind, after, caught.what)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

@@ -5,7 +5,7 @@ Belongs here: one entry for each, with the way to make it and those that must ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from engine import agreement, asking, quorum, views
@@ -15,19 +15,16 @@ from engine.facts.postgres import a_job_runs
 from engine.state import Known, Snapshot
 from engine.tables import primary
 from tests.gallery import breaking, catching
-from tests.gallery.breaking import Breaking
-from tests.gallery.catching import Catcher
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A deliberate bug: `what` was done wrong, the `harm` to a user, and who must catch it."""
-
-    name: str
-    what: str
-    harm: str
-    make: Breaking
-    caught_by: tuple[Catcher, ...]
+from tests.gallery.mistake import Mistake
+from tests.gallery.small_worlds import (
+    COMINGS,
+    FAILOVER,
+    PROMOTION_FAILS,
+    QUORUM_COMINGS,
+    STORE_SILENT,
+    TOLD_TO_END,
+    UNGUARDED,
+)
 
 
 def _late(seconds: float) -> Any:
@@ -92,7 +89,7 @@ def _less_is_enough(_: Any) -> Any:
     return keeps
 
 
-MISTAKES: tuple[Mistake, ...] = (
+DECIDING: tuple[Mistake, ...] = (
     # --- the lease ---
     Mistake(
         "lease-from-the-reply",
@@ -106,7 +103,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "A renewal that the store refused does not stop the primary",
         "two primaries until the lease ends",
         breaking.no_rule("write.refused"),
-        (catching.promises, catching.scenarios),
+        (catching.promises, catching.search(UNGUARDED)),
     ),
     Mistake(
         "void-lease-counts",
@@ -127,7 +124,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "The end of the lease is not looked at while a job runs",
         "a promotion that takes long ends after another member has taken the lock",
         breaking.rule_also_asks("write.no_time_left", ~a_job_runs),
-        (catching.promises,),
+        (catching.promises, catching.search(STORE_SILENT)),
     ),
     Mistake(
         "no-recheck-after-promotion",
@@ -141,7 +138,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "A promotion is begun with whatever is left of the lease",
         "the standby is stopped again at once, by the rules that watch over a primary",
         breaking.no_rule("standby.too_late"),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "restarted-with-no-time",
@@ -155,7 +152,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "A view of the store from before our own acquire is believed",
         "the new leader takes the lock for free and gives its work up, or races against itself",
         breaking.fact_is("lock_is_free", _whatever_is_seen),
-        (catching.near_misses,),
+        (catching.promises, catching.near_misses),
     ),
     # --- the fence ---
     Mistake(
@@ -177,7 +174,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "The guard of a server that died is taken away",
         "backends that outlived their postmaster go on answering clients",
         breaking.rule_without("fence.disarm", "not fence_watches_a_dead_server"),
-        (catching.near_misses,),
+        (catching.promises, catching.near_misses),
     ),
     Mistake(
         "race-without-fence",
@@ -217,7 +214,7 @@ MISTAKES: tuple[Mistake, ...] = (
             "_compare",
             lambda _: lambda s, a: (a.lsn or 0) - (views.position(views.server(s)) or 0),
         ),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "vanished-primary-not-asked",
@@ -228,7 +225,7 @@ MISTAKES: tuple[Mistake, ...] = (
             "peers_in_a_race",
             lambda _: lambda s: dict.fromkeys(asking.peers_to_ask(s), 2.0),
         ),
-        (catching.scenarios,),
+        (catching.promises_of_the_race, catching.scenarios),
     ),
     Mistake(
         "old-answers-are-votes",
@@ -244,21 +241,21 @@ MISTAKES: tuple[Mistake, ...] = (
         breaking.function_is(
             asking, "answers_since", lambda right: lambda s, _, names: right(s, 0.0, names)
         ),
-        (catching.near_misses,),
+        (catching.promises, catching.near_misses),
     ),
     Mistake(
         "lone-replica-founds",
         "A replica whose cluster the store does not know goes into the race",
         "a mistyped scope makes a second cluster of one member",
         breaking.no_rule("orphan.end"),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "two-founders",
         "Whoever finds no `initialize` creates the cluster, without the claim",
         "a lost answer leaves a cluster that nobody finishes, or two that differ",
         breaking.rule_without("directory.win_bootstrap", "we_are_the_founder"),
-        (catching.near_misses,),
+        (catching.promises, catching.near_misses),
     ),
     # --- giving the lead away ---
     Mistake(
@@ -266,7 +263,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "A switchover releases the lock before the candidate has the shutdown checkpoint",
         "acknowledged commits are lost in a planned switchover",
         breaking.rule_without("down.handover_release", "a_candidate_has_everything"),
-        (catching.near_misses,),
+        (catching.promises, catching.near_misses),
     ),
     Mistake(
         "released-while-writable",
@@ -275,14 +272,14 @@ MISTAKES: tuple[Mistake, ...] = (
         breaking.rule_gives(
             "standby.promotion_failed", lambda _: (ReleaseLock(None, "the promotion failed"),)
         ),
-        (catching.scenarios,),
+        (catching.search(PROMOTION_FAILS), catching.scenarios),
     ),
     Mistake(
         "ends-before-postgresql",
         "A daemon that is told to end releases the lock while PostgreSQL still runs",
         "two primaries during every restart of a node",
         breaking.rule_before("stop.release", "stop.postgres"),
-        (catching.promises,),
+        (catching.promises, catching.search(TOLD_TO_END)),
     ),
     # --- maintenance mode ---
     Mistake(
@@ -297,7 +294,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "The race goes on in maintenance mode",
         "a failover while the operator has the primary down for work",
         breaking.no_rule("race.paused"),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     # --- the old primary ---
     Mistake(
@@ -305,7 +302,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "WAL beyond the fork is not noticed on a timeline that the leader knows",
         "a diverged server streams, and waits for ever or serves what the cluster does not have",
         breaking.function_is(views, "divergence", _only_newer_timelines_diverge),
-        (catching.scenarios,),
+        (catching.search_to_heal(FAILOVER), catching.scenarios),
     ),
     Mistake(
         "half-rewound-started",
@@ -334,7 +331,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "A member that was promoted agrees that another primary goes on",
         "two primaries, by each other's word",
         breaking.no_rule("consent.writable", "consent.becoming"),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "one-agreement-is-enough",
@@ -370,27 +367,27 @@ MISTAKES: tuple[Mistake, ...] = (
         "A voter that does not answer counts as one that is behind",
         "in quorum mode a member leads that misses acknowledged commits",
         breaking.function_is(sync, "votes", lambda _: _silence_is_a_vote),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "names-before-the-store",
         "A removed synchronous standby leaves the names before the store knows",
         "it may still lead, without what was acknowledged since",
         breaking.rule_without("sync.names", "sync_names_may_follow"),
-        (catching.near_misses,),
+        (catching.search(COMINGS), catching.near_misses),
     ),
     Mistake(
         "named-before-it-caught-up",
         "A standby enters `sync` before it confirmed what was acknowledged earlier",
         "it may lead without those commits",
         breaking.function_is(quorum, "proven", lambda _: lambda *_seen: True),
-        (catching.scenarios,),
+        (catching.search(COMINGS), catching.scenarios),
     ),
     Mistake(
         "quorum-off-by-one",
         "Names and promise may miss each other by one",
         "a winner may have seen none of those that confirmed the last commit",
         breaking.function_is(quorum, "keeps", _less_is_enough),
-        (catching.scenarios,),
+        (catching.search(QUORUM_COMINGS), catching.scenarios),
     ),
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.gallery import catching
-from tests.gallery.__main__ import PAGE
-from tests.gallery.mistakes import MISTAKES, Mistake
+from tests.gallery.__main__ import MISTAKES, PAGE
+from tests.gallery.mistake import Mistake
 
 PAIRS = [
-    pytest.param(mistake, catcher, id=f"{mistake.name}-{catcher.__name__}")
+    pytest.param(mistake, catcher, id=f"{mistake.name}-{catcher.kind}")
     for mistake in MISTAKES
     for catcher in mistake.caught_by
 ]
@@ -27,9 +27,20 @@ def test_the_engine_without_a_mistake_is_not_caught() -> None:
     for mistake in MISTAKES:
         with mistake.make():
             pass
-    assert catching.promises(most=4_000) is None
+    assert catching.broken_promise(most=4_000) is None
     assert catching.scenarios() is None
     assert catching.near_misses() is None
+
+
+def test_every_mistake_is_caught_by_more_than_a_recording() -> None:
+    """Two writers, a lost commit, deleted data: what must hold says so, not what was decided once.
+
+    The first exception harms nobody; for the other one two things must be odd at once: a voter
+    without a member key, and an old answer of it.
+    """
+    recordings = {catching.scenarios.kind, catching.near_misses.kind}
+    only = {m.name for m in MISTAKES if {catcher.kind for catcher in m.caught_by} <= recordings}
+    assert only == {"fence-moved-without-renewal", "old-answers-are-votes"}
 
 
 def test_the_page_tells_of_every_mistake() -> None:

@@ -68,11 +68,15 @@ def test_drawn_runs_break_nothing() -> None:
 
 def test_one_seed_is_one_run() -> None:
     """Everything that happens in a run follows from its seed."""
-    lines: list[list[str]] = [[], []]
-    for told in lines:
-        run(draw(7), lambda at, who, what, told=told: told.append(f"{at:.6f} {who} {what}"))
-    assert lines[0] == lines[1]
-    assert len(lines[0]) > 100
+    first, again = _lines_of(7), _lines_of(7)
+    assert first == again
+    assert len(first) > 100
+
+
+def _lines_of(seed: int) -> list[str]:
+    lines: list[str] = []
+    run(draw(seed), lambda at, who, what: lines.append(f"{at:.6f} {who} {what}"))
+    return lines
 
 
 def test_a_primary_that_loses_the_store_stops_before_another_leads() -> None:

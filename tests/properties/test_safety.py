@@ -7,13 +7,13 @@ from hypothesis import given, settings
 
 from engine.decide import run
 from engine.state import Snapshot
-from proof.promises import ABOUT, broken_promises
+from proof.about import ABOUT
+from proof.promises import broken_promises
 from tests.properties.strategies import snapshots
 from tests.support import guards, scenes
 from tests.support.scenarios import Scenario, all_scenarios
+from tests.support.snapshots import NOW
 from tests.support.variations import PLACES, Variation, vary
-
-NOW = scenes.NOW
 
 # The changes that turn a decision most; every pair of them is laid over every scenario.
 TURNS: tuple[Variation, ...] = (

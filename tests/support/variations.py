@@ -36,11 +36,10 @@ from engine.state import (
     Vanished,
 )
 from tests.support import guards, scenes
-from tests.support.snapshots import LSN, WALL, members
+from tests.support.snapshots import LSN, NOW, WALL, members
 
 Variation: TypeAlias = tuple[str, Any]
 
-NOW = scenes.NOW
 FLAG = (False, True)
 AGES = (0.0, 0.3, 1.0, 2.0, 4.0, 9.5, 11.0, 19.0, 20.5, 25.5, 29.0, 31.0, 400.0)
 AGO = tuple(NOW - age for age in AGES)

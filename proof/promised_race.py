@@ -1,0 +1,162 @@
+"""What holds for every decision that takes or gives away the lock, or founds a cluster.
+
+A part of the promises (`proof/promises.py`); they read the snapshot by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.actions import AcquireLock, Action, CreateInitialize, DisarmFence, ReleaseLock
+from engine.state import DirectoryKind, Known, PeerAnswer, Snapshot
+from proof import checker
+from proof.about import about
+
+ANSWER_SECONDS = 3.0  # for how long an answer counts
+
+
+def _races(s: Snapshot, actions: Sequence[Action]) -> bool:
+    """Whether a standby takes the lock, without that an operator named it."""
+    if not checker.of(AcquireLock, actions) or checker.runs_as_primary(s):
+        return False
+    return not s.memory.bootstrapping and not _is_named(s)
+
+
+def _is_named(s: Snapshot) -> bool:
+    request = s.cluster.value.failover if isinstance(s.cluster, Known) else None
+    return request is not None and request.candidate == s.me.name
+
+
+@about(AcquireLock)
+def the_lock_is_taken_only_by_what_was_seen_since(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No AcquireLock by a view of the store from before our own last request for the lock.
+
+    The founder of a cluster holds on to it.
+    """
+    if s.memory.bootstrapping or s.lease.refused or s.lease.sent_at is None:
+        return
+    if checker.of(AcquireLock, actions):
+        assert isinstance(s.cluster, Known)
+        assert s.cluster.when > s.lease.sent_at
+
+
+@about(AcquireLock)
+def in_pause_nobody_races(s: Snapshot, actions: Sequence[Action]) -> None:
+    """In maintenance mode a standby takes the lock only where an operator named it."""
+    assert not (s.policy.pause and _races(s, actions))
+
+
+@about(AcquireLock)
+def a_standby_of_an_unknown_cluster_does_not_race(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No standby takes the lock of a scope that the store knows no cluster of."""
+    if _races(s, actions):
+        assert isinstance(s.cluster, Known)
+        assert s.cluster.value.initialize is not None
+
+
+@about(AcquireLock)
+def a_standby_asks_everybody_before_it_leads(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A standby takes the lock by answers that were asked for since it is free, not long ago.
+
+    For one ttl a primary whose own key has gone is asked as well: it may be alive.
+    """
+    if not _races(s, actions):
+        return
+    assert isinstance(s.cluster, Known)
+    since = s.memory.lock_free_since
+    assert since is not None
+    asked = {answer.name: answer.asked_at for answer in s.peers}
+    lately = (v for v in s.vanished if s.now - v.at <= s.policy.ttl_seconds)
+    gone = [v.member for v in lately if v.member.role in {"primary", "master"}]
+    for member in (*s.cluster.value.members, *gone):
+        if member.name != s.me.name and member.api_url:
+            assert asked.get(member.name, -1.0) >= max(since, s.now - ANSWER_SECONDS)
+
+
+@about(AcquireLock)
+def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) -> None:
+    """No standby takes the lock while a member that may lead answered with more WAL.
+
+    A newer timeline is more, however long our own WAL is.
+    """
+    if not _races(s, actions):
+        return
+    assert isinstance(s.postgres.server, Known)
+    here = s.postgres.server.value
+    mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
+    for answer in checker.answers(s):
+        if _may_lead(s, answer):
+            comparable = answer.timeline and here.timeline
+            newer = (answer.timeline or 0) - (here.timeline or 0) if comparable else 0
+            assert newer < 0 or (newer == 0 and (answer.lsn or 0) <= mine)
+
+
+def _may_lead(s: Snapshot, answer: PeerAnswer) -> bool:
+    able = answer.reachable and not answer.stale and not answer.watchdog_failed
+    if not able or answer.nofailover or answer.failover_priority <= 0 or answer.lsn is None:
+        return False
+    member = s.cluster.value.member(answer.name) if isinstance(s.cluster, Known) else None
+    if not isinstance(s.cluster, Known) or member is None or not member.api_url:
+        return False  # without a key it does not take the lock
+    key = s.cluster.value.sync
+    if not checker.synchronous(s) or key is None or not key.leader:
+        return True
+    return answer.name.lower() in {name.lower() for name in (key.leader, *key.standbys)}
+
+
+@about(CreateInitialize)
+def only_the_founder_founds(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A new cluster is begun only by the member that claimed the founding, as the store shows.
+
+    A server that has data is adopted.
+    """
+    empty = s.postgres.directory.kind is DirectoryKind.EMPTY and s.postgres.postmaster is None
+    if checker.of(CreateInitialize, actions) and empty:
+        assert isinstance(s.cluster, Known)
+        assert s.cluster.value.founder == s.me.name
+
+
+@about(DisarmFence)
+def a_dead_servers_guard_stays(s: Snapshot, actions: Sequence[Action]) -> None:
+    """The fence is not disarmed while the server that it was armed for is gone.
+
+    Backends may outlive their postmaster, and clients of theirs.
+    """
+    if checker.of(DisarmFence, actions) and not s.policy.pause:
+        assert s.fence.armed_pid is None or s.postgres.postmaster is not None
+
+
+@about(ReleaseLock)
+def a_leader_that_stands_down_waits_for_its_heir(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A lock is handed over when a member has the shutdown checkpoint, or after retry_timeout.
+
+    Who may not lead because a guard is missing does not wait.
+    """
+    since = s.memory.standing_down_since
+    control = s.postgres.directory.control
+    unguarded = s.policy.watchdog_mode == "required" or not s.fence.ready
+    if not checker.of(ReleaseLock, actions) or since is None or control is None:
+        return
+    if s.stopping or s.policy.pause or unguarded or s.postgres.postmaster is not None:
+        return
+    if s.postgres.directory.kind is not DirectoryKind.VALID or control.state != "shut down":
+        return
+    heirs = [
+        a.name
+        for a in s.peers
+        if a.reachable and (a.lsn or 0) > control.checkpoint_lsn
+        if a.timeline in {None, control.timeline}
+    ]
+    assert heirs or s.now - since >= s.policy.retry_timeout_seconds
+
+
+RACE_PROMISES = (
+    the_lock_is_taken_only_by_what_was_seen_since,
+    in_pause_nobody_races,
+    a_standby_of_an_unknown_cluster_does_not_race,
+    a_standby_asks_everybody_before_it_leads,
+    a_standby_gives_way_to_who_has_more,
+    only_the_founder_founds,
+    a_dead_servers_guard_stays,
+    a_leader_that_stands_down_waits_for_its_heir,
+)
