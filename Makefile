@@ -97,7 +97,11 @@ scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NA
 	$(RUN) -m proof.simulator --seed $(SEED) --save $(NAME)
 
 .PHONY: search search-all search-ci
-.PHONY: docs rewrite format servers clean coverage bench-decide gallery
+.PHONY: docs rewrite format servers clean coverage bench-decide gallery mutation mutation-answers
+mutation: .venv/ready ## try the engine's mutants, into docs/mutants.md: MODULES=engine/quorum.py SAMPLE=200
+	$(RUN) -m tests.mutation $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(QUICK),--quick)
+mutation-answers: .venv/ready ## find answers of facts that tell mutants that lived from the engine
+	$(RUN) -m tests.mutation.witness $(MODULES)
 gallery: .venv/ready ## make every mistake of the gallery, and tell who caught it in docs/gallery.md
 	$(RUN) -m tests.gallery
 bench-decide: .venv/ready ## how long decide() and explain() take, into docs/decision-speed.md
