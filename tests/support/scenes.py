@@ -6,7 +6,6 @@ they are laid over each other.  Scenario files name them; the property tests dra
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,9 +14,6 @@ from engine.document import member_document
 from engine.policy import PermanentSlot, Policy, RemotePrimary
 from engine.state import (
     Cluster,
-    ControlData,
-    DataDirectory,
-    DirectoryKind,
     FailsafeCall,
     Fence,
     HistoryLine,
@@ -31,7 +27,6 @@ from engine.state import (
     Postgres,
     Postmaster,
     ReplicationRow,
-    Server,
     Slot,
     Snapshot,
     SyncState,
@@ -41,6 +36,8 @@ from engine.state import (
 from engine.views import REMOTE
 from shell.recorder.codec import decode, encode
 from tests.support.guards import AGREEMENTS, URLS, WATCHDOGS
+from tests.support.paths import set_at
+from tests.support.servers import control, directory, down, running, streams
 from tests.support.snapshots import (
     LSN,
     NOW,
@@ -92,41 +89,6 @@ LEASES: dict[str, Lease] = {
 }
 
 # --- a PostgreSQL ---------------------------------------------------------------------------------
-
-
-def control(state: str, **fields: Any) -> ControlData:
-    """What pg_controldata says about a server that went down at LSN on timeline 3."""
-    values: dict[str, Any] = {"checkpoint_lsn": LSN, "timeline": 3, "rewindable": True}
-    return ControlData(state, **(values | fields))
-
-
-def directory(kind: str = "valid", **fields: Any) -> DataDirectory:
-    """A data directory; a valid one has the cluster's identifier."""
-    values: dict[str, Any] = {"system_identifier": SYSTEM_IDENTIFIER if kind == "valid" else ""}
-    return DataDirectory(DirectoryKind(kind), **(values | fields))
-
-
-def running(server: Server | None, standby_signal: bool = False, **fields: Any) -> Postgres:
-    """A PostgreSQL with a postmaster; without `server` it gives no answer."""
-    values: dict[str, Any] = {
-        "directory": directory(standby_signal=standby_signal),
-        "postmaster": Postmaster(4711, 1),
-        "server": Known(server, NOW) if server else Unknown(NOW - 12, "timed out after 3s"),
-    }
-    return Postgres(**(values | fields))
-
-
-def down(found: DataDirectory) -> Postgres:
-    """A PostgreSQL without a postmaster."""
-    return Postgres(found, None, Unknown(NOW - 5, "PostgreSQL is down"))
-
-
-def streams(name: str, sync_state: str = "async", **fields: Any) -> ReplicationRow:
-    """The connection of that member, n<number>, to the primary, by which it has everything."""
-    number = int(name[1:])
-    values: dict[str, Any] = {"flush_lsn": LSN, "write_lsn": LSN, "replay_lsn": LSN}
-    values |= {"pid": 100 + number, "usename": "replicator", "client_addr": f"10.0.0.{number}"}
-    return ReplicationRow(name, "streaming", sync_state, **(values | fields))
 
 
 USED_SLOTS = tuple(replace(x, active=True, active_pid=100 + int(x.name[1:])) for x in SLOTS)
@@ -445,9 +407,9 @@ def scene(base: str, changes: dict[str, Any]) -> Snapshot:
     form: dict[str, Any] = encode(BASES[base]())
     for path, value in changes.items():
         if isinstance(value, str) and value in PIECES.get(path, {}):
-            _set(form, path, encode(PIECES[path][value]))
+            set_at(form, path, encode(PIECES[path][value]))
         else:
-            _set(form, path, value)
+            set_at(form, path, value)
     return settled(decode(Snapshot, form), changes)
 
 
@@ -458,32 +420,6 @@ def settled(s: Snapshot, changes: dict[str, Any]) -> Snapshot:
     if "published" not in changes:
         s = replace(s, published=dict(member_document(s)))
     return s
-
-
-def _set(form: dict[str, Any], path: str, value: Any) -> None:
-    *folders, last = re.split(r"[.]", path)
-    here: Any = form
-    for name in folders:
-        here = _enter(here, name)
-    if isinstance(here, dict) and here.get("@") == "Known" and last not in here:
-        here = here["value"]
-    if isinstance(here, list):
-        here[_index(here, last)] = value
-    else:
-        here[last] = value
-
-
-def _enter(here: Any, name: str) -> Any:
-    """One step down a path: by name of a field, or of an item; through an observation's value."""
-    if isinstance(here, dict) and here.get("@") == "Known" and name not in here:
-        here = here["value"]
-    if isinstance(here, list):
-        return here[_index(here, name)]
-    return here.setdefault(name, {})
-
-
-def _index(items: list[Any], name: str) -> int:
-    return next(n for n, item in enumerate(items) if item.get("name") == name)
 
 
 def with_member(s: Snapshot, name: str, **fields: Any) -> Snapshot:

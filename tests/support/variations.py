@@ -35,7 +35,7 @@ from engine.state import (
     Unknown,
     Vanished,
 )
-from tests.support import guards, scenes
+from tests.support import guards, scenes, servers
 from tests.support.snapshots import LSN, NOW, WALL, members
 
 Variation: TypeAlias = tuple[str, Any]
@@ -103,12 +103,12 @@ _SLOTS = (
 _REPLICATION = (
     (),
     scenes.N2_IS_SYNC,
-    (scenes.streams("n2", "sync"), scenes.streams("n3", "sync")),
-    (scenes.streams("n2", "quorum"), scenes.streams("n3", "quorum")),
-    (scenes.streams("n3"),),
-    (scenes.streams("n2", "sync", flush_lsn=LSN - 200),),
-    (scenes.streams("n2", "sync"), scenes.streams("n2", "potential", pid=7)),
-    (scenes.streams("n2", "sync", pid=7),),
+    (servers.streams("n2", "sync"), servers.streams("n3", "sync")),
+    (servers.streams("n2", "quorum"), servers.streams("n3", "quorum")),
+    (servers.streams("n3"),),
+    (servers.streams("n2", "sync", flush_lsn=LSN - 200),),
+    (servers.streams("n2", "sync"), servers.streams("n2", "potential", pid=7)),
+    (servers.streams("n2", "sync", pid=7),),
 )
 _PEERS = (
     (),
@@ -202,15 +202,15 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.directory.control": (
         None,
         *(
-            scenes.control(state)
+            servers.control(state)
             for state in (
                 *("shut down", "shut down in recovery", "in production", "shutting down"),
                 *("in crash recovery", "in archive recovery", "starting up"),
             )
         ),
-        scenes.control("shut down", checkpoint_lsn=LSN + 400),
-        scenes.control("shut down", rewindable=False, checkpoint_lsn=LSN + 400),
-        scenes.control("shut down", timeline=4),
+        servers.control("shut down", checkpoint_lsn=LSN + 400),
+        servers.control("shut down", rewindable=False, checkpoint_lsn=LSN + 400),
+        servers.control("shut down", timeline=4),
     ),
     "postgres.server": tuple(Unknown(at, "timed out after 3s") for at in AGO),
     "postgres.server.when": AGO,

@@ -21,7 +21,7 @@ PURE = {
     *("collections", "collections.abc", "dataclasses", "enum", "functools"),
     *("itertools", "math", "operator", "re", "types", "typing"),
 }
-FOLDERS = ("engine", "shell", "ctl", "proof")
+FOLDERS = ("engine", "shell", "ctl", "proof", "tests/support", "tests/gallery")
 FILES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py"))
 ENGINE = [path for path in FILES if path.is_relative_to(ROOT / "engine")]
 NAMED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

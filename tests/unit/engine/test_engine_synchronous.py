@@ -10,7 +10,8 @@ import pytest
 from engine import synchronous as sync
 from engine.quorum import Names, Promise
 from engine.state import Known, ReplicationRow, Snapshot, SyncState, Tags
-from tests.support.scenes import NOW, scene, streams, with_member
+from tests.support.scenes import NOW, scene, with_member
+from tests.support.servers import streams
 from tests.support.snapshots import LSN
 
 N2, N3 = frozenset({"n2"}), frozenset({"n3"})

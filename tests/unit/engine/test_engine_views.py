@@ -16,7 +16,7 @@ from engine.facts.sync import votes
 from engine.facts.upkeep import merged_history
 from engine.state import HistoryLine, Known, Lease, Snapshot, SyncState, Tags, Unknown
 from shell.recorder.codec import encode
-from tests.support import scenes
+from tests.support import scenes, servers
 from tests.support.scenes import NOW, scene, with_member
 from tests.support.snapshots import LSN, primary_server, with_server
 
@@ -168,7 +168,7 @@ def test_divergence_of_a_server_that_is_down(control: dict[str, Any], diverged: 
     """A shutdown checkpoint that begins at the fork is ours alone; a standby's end is the fork."""
     s = scene("old primary", {})
     values = {"checkpoint_lsn": LSN, "timeline": 3, **control}
-    found = scenes.directory(control=scenes.control(values.pop("state"), **values))
+    found = servers.directory(control=servers.control(values.pop("state"), **values))
     s = replace(s, postgres=replace(s.postgres, directory=found))
     assert bool(views.divergence(s)) is diverged
 
