@@ -55,8 +55,8 @@ class Plan:
     heal_at: float
 
 
-def draw(seed: int, without: frozenset[str] = frozenset()) -> Plan:
-    """The plan of that seed, in which no step of those names happens."""
+def draw(seed: int) -> Plan:
+    """The plan of that seed."""
     r = Random(f"hae simulator {seed}")
     setup = _setup(r, seed)
     kinds = sorted(_KINDS)
@@ -68,8 +68,7 @@ def draw(seed: int, without: frozenset[str] = frozenset()) -> Plan:
     while at < quiet + length:
         at += r.expovariate(1.0 / pace)
         steps += _steps(r, r.choice(wanted), at, setup)
-    kept = tuple(step for step in steps if step.name not in without)
-    return Plan(setup, kept, quiet + length + 5.0)
+    return Plan(setup, tuple(steps), quiet + length + 5.0)
 
 
 def _setup(r: Random, seed: int) -> Setup:

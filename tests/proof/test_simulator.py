@@ -13,7 +13,6 @@ import pytest
 from engine.decide import RULES, Decision
 from engine.decide import run as decide
 from engine.state import Snapshot
-from proof.invariants import INVARIANTS
 from proof.simulator.draw import Plan, draw
 from proof.simulator.run import run
 from proof.simulator.shrink import explicit, shrink
@@ -29,11 +28,6 @@ RUNS = int(os.environ.get("SIM_RUNS", "120"))
 SECONDS = float(os.environ.get("SIM_SECONDS", "inf"))
 FRESH = "SIM_SECONDS" in os.environ
 SEED = int(os.environ.get("SIM_SEED", secrets.randbelow(10**9) if FRESH else 1))
-
-
-# What docs/proof.md lists as known and open: a diverged member that streams where a timeline was
-# opened twice.
-AT_EVERY_INSTANT = frozenset(x.name for x in INVARIANTS) - {"diverged_never_streams"}
 
 
 def led_by_n1(steps: tuple[Step, ...], heal_at: float, **fields: object) -> Plan:
@@ -56,11 +50,10 @@ def test_a_kept_story_holds_and_reaches_its_rule(path: Path) -> None:
 
 
 def test_drawn_runs_break_nothing() -> None:
-    """Runs that are drawn from their seeds break nothing that must hold at every instant."""
+    """Runs that are drawn from their seeds break nothing, come back by themselves, and rest."""
     until, last = time.process_time() + SECONDS, SEED + (10**9 if FRESH else RUNS)
     for seed in range(SEED, last):
-        violations = run(draw(seed)).violations
-        said = [str(x) for x in violations if x.invariant in AT_EVERY_INSTANT]
+        said = [str(violation) for violation in run(draw(seed)).violations]
         assert not said, f"python -m proof.simulator --seed {seed} -v: {said}"
         if time.process_time() > until:
             break
