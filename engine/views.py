@@ -370,10 +370,10 @@ def opened_twice(s: Snapshot) -> bool:
     told, end = told_timeline(s), my_end(s)
     if told is not None and told.same_wal is not None:
         return not told.same_wal
-    if told is None or end is None or told.in_recovery:
+    if told is None or told.in_recovery:
         return False
     ours = s.memory.promotion_begun or s.memory.wrote_on == told.timeline
-    return ours and end[0] == told.timeline
+    return ours and (end is None or end[0] == told.timeline)
 
 
 def divergence(s: Snapshot) -> str:

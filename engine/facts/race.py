@@ -318,6 +318,15 @@ def timeline_may_be_opened_twice(s: Snapshot) -> bool:
 
 
 @fact(_upstream)
+def may_come_to_follow_unasked(s: Snapshot) -> bool:
+    """Nothing comes from the configured upstream, and it is another one, or was promoted, since."""
+    here, configured = views.server(s), s.postgres.configured_upstream
+    if configured is None or here is None or here.replication_state == "streaming":
+        return False
+    return upstream_differs.holds(s) or leader_is_on_another_timeline.holds(s)
+
+
+@fact(_upstream)
 def follows_the_truth(s: Snapshot) -> bool:
     """The server to follow is the one whose WAL ours must be a part of, not another standby."""
     wanted, source = views.wanted_upstream(s), views.truth(s)

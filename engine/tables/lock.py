@@ -1,7 +1,7 @@
 """What to remember of finished work, and keeping the leader lock."""
 
 from engine import views
-from engine.actions import Action, Remember, RenewLock, Report
+from engine.actions import Action, ReleaseLock, Remember, RenewLock, Report
 from engine.facts.failsafe import consented
 from engine.facts.lease import (
     another_owns_the_lock,
@@ -18,20 +18,25 @@ from engine.facts.postgres import (
     bootstrap_step_failed,
     directory_is_standbys,
     initialize_is_set,
+    may_accept_writes,
     postmaster_runs,
     promotion_failed_now,
     receives_wal,
     rewind_failed_now,
     runs_as_primary,
+    runs_as_standby,
     server_is_silent,
 )
-from engine.facts.promotion import promotion_is_noted, promotion_is_remembered
+from engine.facts.promotion import (
+    promotion_is_noted,
+    promotion_is_remembered,
+)
 from engine.facts.race import (
     lock_was_free_before,
     primary_went_down,
     writing_is_noted,
 )
-from engine.facts.standby_cluster import runs_as_leader
+from engine.facts.standby_cluster import in_standby_cluster, runs_as_leader
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -40,9 +45,18 @@ from engine.facts.work import (
     standing_down,
     to_be_brought_back,
 )
-from engine.rule import Rule, Table, nothing
+from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, JobResult, Snapshot
 from engine.tables.safety import arm_ahead
+
+
+@fact(lambda s: f"promoting={s.memory.promoting}, standby_cluster={s.policy.standby_cluster}")
+def lock_came_late(s: Snapshot) -> bool:
+    """A lock of ours would be that of a standby that is not being promoted: nobody leads by it."""
+    if in_standby_cluster.holds(s) or daemon_is_stopping.holds(s):
+        return False
+    return runs_as_standby.holds(s) and not may_accept_writes.holds(s)
+
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
@@ -318,6 +332,14 @@ LOCK = Table(
             when=(i_own_the_lock, renewal_is_due),
             then=lambda _: (RenewLock(),),
             why="A lease that is renewed every loop survives two slow or lost answers.",
+        ),
+        Rule(
+            "lock.late",
+            "The lock came after we had given up asking, or before a restart: race again",
+            when=(store_names_me, ~i_own_the_lock, lock_came_late),
+            then=lambda _: (ReleaseLock(None, "it came too late for the race that asked for it"),),
+            why="Whoever had the most WAL in that race may not have it now: another may have led, "
+            "and handed over, before the store carried the request out.",
         ),
         Rule(
             "lock.resume",

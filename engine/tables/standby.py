@@ -4,6 +4,7 @@ from engine import synchronous as sync
 from engine import watchdog
 from engine.actions import (
     Action,
+    Follow,
     Hold,
     Promote,
     ReleaseLock,
@@ -34,6 +35,7 @@ from engine.facts.race import (
     has_diverged,
     leader_is_on_another_timeline,
     leader_told_its_timeline,
+    may_come_to_follow_unasked,
     timeline_may_be_opened_twice,
     upstream_differs,
     upstream_is_known,
@@ -196,6 +198,14 @@ STANDBY = Table(
             when=(~upstream_is_known,),
             then=lambda _: (Hold("the leader's member key"),),
             why="The address of the leader is in its member key.",
+        ),
+        Rule(
+            "standby.unfollow",
+            "Nothing comes from the configured upstream, and the leader is unasked: follow nobody",
+            when=(may_come_to_follow_unasked, follows_the_truth, ~leader_told_its_timeline),
+            then=lambda s: (Follow(None), *ask_leader(s)),
+            why="PostgreSQL would go on to try, and stream from a server that has come back with "
+            "other WAL on a timeline of our number.",
         ),
         Rule(
             "standby.ask_same_timeline",

@@ -75,6 +75,11 @@ def common_end(one: Branch, end: int, other: Branch, other_end: int) -> tuple[Br
     raise AssertionError("two branches without a common root")
 
 
+def _begins(branch: Branch, timeline: int) -> int:
+    """Where a timeline begins by the history of that branch."""
+    return max((line.lsn for line in branch.history if line.timeline < timeline), default=0)
+
+
 def same_bytes(mine: Branch, end: int, theirs: Branch, their_end: int) -> bool | None:
     """Whether the other has our last WAL, as far as it counts our timeline's number as its own.
 
@@ -83,6 +88,8 @@ def same_bytes(mine: Branch, end: int, theirs: Branch, their_end: int) -> bool |
     limits = [line.lsn for line in theirs.history if line.timeline == mine.timeline]
     if mine.timeline != theirs.timeline and not limits:
         return None
+    if _begins(mine, mine.timeline) != _begins(theirs, mine.timeline):
+        return False
     until = min(end, their_end, *limits)
     shared = common_end(mine, end, theirs, their_end)[1]
     if shared >= until:

@@ -63,6 +63,8 @@ def same_wal(
     what = "asking for WAL"
     told = session.execute(_END, deadline=deadline, cancel=cancel, what=what)[0][0]
     ends[timeline] = parse_lsn(told or "") or 0
+    if any(_forks_differ(data_dir, number, theirs) for number in _known(data_dir, ours, ends)):
+        return False
     found: bool | None = None
     for piece in _pieces(data_dir, ours, ends):
         later = [number for number in sorted(ends) if number > piece.timeline]
@@ -88,10 +90,9 @@ def _pieces(data_dir: Path, ours: tuple[int, int] | None, ends: dict[int, int]) 
     A server that is down, or still replays, may have WAL of a newer timeline than it knows.  A copy
     that was never started, or a directory that was rewound, may lack WAL before its end.
     """
-    oldest = 1 if ours is None else ours[0]
-    for number in timelines_here(data_dir):
+    for number in _known(data_dir, ours, ends):
         fork = _fork(data_dir, number)
-        if number < oldest or number not in ends or fork is None:
+        if fork is None:
             continue
         piece = _first_record(data_dir, number, fork)
         if piece is not None and piece.start + len(piece.content) <= ends[number]:
@@ -102,6 +103,19 @@ def _pieces(data_dir: Path, ours: tuple[int, int] | None, ends: dict[int, int]) 
         piece = _last_bytes(data_dir, number, _fork(data_dir, number) or 0, end)
         if piece is not None:
             yield piece
+
+
+def _known(data_dir: Path, ours: tuple[int, int] | None, ends: dict[int, int]) -> list[int]:
+    """The timelines from ours on that there is WAL of here, and that the other one has, too."""
+    oldest = 1 if ours is None else ours[0]
+    return [n for n in timelines_here(data_dir) if n >= oldest and n in ends]
+
+
+def _forks_differ(data_dir: Path, timeline: int, theirs: Sequence[HistoryLine]) -> bool:
+    """Whether a timeline of that number begins elsewhere in the other's history than in ours."""
+    fork = _fork(data_dir, timeline)
+    begins = max((line.lsn for line in theirs if line.timeline < timeline), default=None)
+    return None not in {fork, begins} and fork != begins
 
 
 def _fork(data_dir: Path, timeline: int) -> int | None:
