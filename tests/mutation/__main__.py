@@ -1,7 +1,8 @@
 """Try the engine's mutants: `python -m tests.mutation` (`make mutation`).
 
 Goes on where it was stopped: build/mutation/results.jsonl keeps what was tried, and a module that
-has changed since is tried again.  Survivors of the quick stages are asked the slow ones at the end.
+has changed since is tried again; what lived is, with `--again`, for tests that are new.  Survivors
+of the quick stages are asked the slow ones at the end.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def main() -> int:
     drawn = [(path, mutant) for path in paths for mutant in made[path]]
     if options.sample:
         drawn = random.Random(options.seed).sample(drawn, min(options.sample, len(drawn)))
+    if options.again:
+        results.forget_survivors()
     _try(drawn, results, quick=options.quick)
     found = [(mutant, results.of(mutant, digest(path))) for path, mutant in drawn]
     tried = [result for _, result in found if result is not None and result.by != "nothing"]
@@ -45,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="such as engine/quorum.py; all of them if none")
     parser.add_argument("--sample", type=int, default=0, help="so many, drawn")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--again", action="store_true", help="also what lived, for new tests")
     parser.add_argument("--quick", action="store_true", help="only the quick stages")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args()

@@ -51,7 +51,7 @@ class Swapper:
         path = str(module.__file__)
         if function is not None:
             numbers = self._running(function.__code__)
-            if not numbers or module.__name__ in MAKERS:
+            if function.__code__ not in self._runs or module.__name__ in MAKERS:
                 return None
             code = code_of(compile(mutant.source, path, "exec"), mutant)
             with swapped(function, code):

@@ -52,6 +52,10 @@ class Results:
         found = self._found.get(mutant.name)
         return found if found is not None and found.digest == now else None
 
+    def forget_survivors(self) -> None:
+        """Let what has lived be tried again."""
+        self._found = {name: x for name, x in self._found.items() if x.by}
+
     def add(self, result: Result) -> None:
         """Keep a result at once."""
         self._found[result.name] = result
