@@ -121,7 +121,7 @@ def _come_back(world: World, plan: Plan) -> float | None:
     until = began + HEALING_LOOPS * loop + 2 * ttl + patience
     while world.clock.now < until and not world.violations:
         world.clock.run(world.clock.now + loop / 2, world.violations)
-        if not _is_ending(world) and not unfinished(world.ending()):
+        if not asked_for(world) and not unfinished(world.ending()):
             took = world.clock.now - began
             _rest(world, loop)
             return took
@@ -130,10 +130,11 @@ def _come_back(world: World, plan: Plan) -> float | None:
     return None
 
 
-def _is_ending(world: World) -> bool:
-    """Whether a daemon is about to end, or to begin, because an operator wanted it so."""
+def asked_for(world: World) -> bool:
+    """Whether an operator still waits: for the end or the start of a daemon, or for a hand-over."""
     daemons = [host.daemon for host in world.hosts.values() if not host.failed]
-    return any(daemon is None or daemon.stopping for daemon in daemons)
+    ending = any(daemon is None or daemon.stopping for daemon in daemons)
+    return ending or world.store.cluster.failover is not None
 
 
 def _rest(world: World, loop: float) -> None:

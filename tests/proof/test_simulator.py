@@ -14,7 +14,7 @@ from engine.decide import RULES, Decision
 from engine.decide import run as decide
 from engine.state import Snapshot
 from proof.simulator.draw import Plan, draw
-from proof.simulator.run import run
+from proof.simulator.run import asked_for, run
 from proof.simulator.shrink import explicit, shrink
 from proof.simulator.steps import Step, parse_step
 from proof.simulator.story import all_stories, read, to_text
@@ -22,6 +22,7 @@ from proof.world import daemon
 from proof.world.events import Steps
 from proof.world.instance import Instance
 from proof.world.setup import Setup
+from proof.world.world import World
 
 # `make test` lives through the same runs everywhere; `make sim-ci` draws seeds of its own.
 RUNS = int(os.environ.get("SIM_RUNS", "120"))
@@ -81,6 +82,17 @@ def test_a_primary_that_loses_the_store_stops_before_another_leads() -> None:
     stopped = seen.index("n1 can acknowledge writes: nobody")
     promoted = next(n for n, line in enumerate(seen) if "is promoted" in line)
     assert stopped < promoted
+
+
+def test_what_an_operator_asked_for_is_waited_for() -> None:
+    """Before anybody asks for rest, daemons run that shall run, and no hand-over is due."""
+    world = World(Setup(nodes=1))
+    assert asked_for(world)
+    world.hosts["n1"].start_daemon()
+    assert not asked_for(world)
+    world.store.ask_failover("n1", None, None)
+    assert asked_for(world)
+    world.clock.end()
 
 
 def test_a_stop_that_does_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
