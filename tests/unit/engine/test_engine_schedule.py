@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from engine.actions import Action, Hold, PublishMember, RenewLock
 from engine.decide import run
 from engine.schedule import wake_at
 from engine.state import Lease
 from tests.support.scenes import NOW, scene
+from tests.support.snapshots import WALL
 
 
 def due(base: str, changes: dict[str, Any]) -> float:
@@ -76,3 +78,56 @@ def test_a_request_under_way_is_waited_for_by_its_end() -> None:
     """While the store is busy nothing that would have to queue behind it is looked at again."""
     changes = {"store_busy_since": NOW - 2, "published_at": NOW - 60}
     assert due("replica", changes) == pytest.approx(10.0)
+
+
+# --- one moment at a time -------------------------------------------------------------------------
+
+QUIET = {"published_at": None, "store_busy_since": NOW - 1}
+
+
+def woken(base: str, changes: dict[str, Any], *actions: Action) -> float:
+    """Seconds until the next look after these actions, with nothing else due."""
+    return wake_at(scene(base, QUIET | changes), actions) - NOW
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "seconds"),
+    [
+        ("replica", {}, 10.0),
+        ("replica", {"cluster": "silent"}, 1.0),
+        ("primary", {"lease.sent_at": NOW - 14}, 6.0),
+        ("primary", {"lease.sent_at": NOW - 20}, 5.0),
+        ("primary", {"lease.sent_at": NOW - 25}, 10.0),
+        ("crashed primary", {"lease.sent_at": NOW - 14}, 10.0),
+        (
+            "crashed primary",
+            {"lease.sent_at": NOW - 14, "job": {"kind": "start", "since": NOW}},
+            6.0,
+        ),
+        ("primary", {"policy.failsafe_mode": True, "lease.sent_at": NOW - 3}, 8.0),
+        ("primary", {"policy.failsafe_mode": False, "lease.sent_at": NOW - 3}, 10.0),
+        ("primary", {"policy.failsafe_mode": True, "lease.sent_at": NOW - 11}, 9.0),
+        ("primary", {"policy.failsafe_mode": True, "lease": "none"}, 10.0),
+        ("replica", {"memory.scheduled_restart": {"scheduled_epoch": WALL + 0.5}}, 0.5),
+        ("replica", {"memory.scheduled_restart": {"scheduled_epoch": WALL}}, 10.0),
+        ("replica", {"memory.scheduled_restart": {"scheduled_epoch": WALL - 5}}, 10.0),
+        ("replica", {"store_busy_since": None, "published_at": NOW - 3}, 7.0),
+        ("replica", {"store_busy_since": None, "published_at": NOW - 60}, 1.0),
+        ("replica", {"store_busy_since": None}, 10.0),
+        ("primary", {"store_busy_since": None, "lease.sent_at": NOW - 4}, 6.0),
+        ("old primary", {"store_busy_since": None, "lease.sent_at": NOW - 4}, 10.0),
+    ],
+)
+def test_every_moment_wakes_by_itself(base: str, changes: dict[str, Any], seconds: float) -> None:
+    """What is past wakes nobody, or once a second where it is held up."""
+    assert woken(base, changes) == pytest.approx(seconds)
+
+
+def test_what_is_done_now_needs_no_moment() -> None:
+    """A renewal and a member key that this decision writes are due a whole loop from now."""
+    free = {"store_busy_since": None, "published_at": NOW - 3, "lease.sent_at": NOW - 4}
+    assert woken("primary", free, PublishMember({})) == pytest.approx(6.0)
+    assert woken("primary", free, RenewLock()) == pytest.approx(7.0)
+    assert woken("primary", free, RenewLock(), PublishMember({})) == pytest.approx(10.0)
+    assert woken("primary", free, Hold("somebody")) == pytest.approx(6.0)
+    assert woken("primary", free, Hold("somebody", NOW + 2)) == pytest.approx(2.0)

@@ -194,3 +194,123 @@ def test_a_leader_without_an_address_is_not_asked_about_slots() -> None:
 
     assert "slots.ask_cover" in run(s).fired
     assert not [x for x in run(s).actions if isinstance(x, AskSlots)]
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("since", "kept"), [(NOW - 1799, True), (NOW - 1800, False)])
+def test_the_leader_keeps_an_unclaimed_slot_for_its_time(since: float, kept: bool) -> None:
+    """member_slots_ttl after it was noted; one that was not noted yet is kept."""
+    s = _with("primary", Slot("gone"), Slot("n2"))
+    noted = replace(s, memory=replace(s.memory, unclaimed_since={"gone": since}))
+    assert ("gone" in slots.retained(noted)) is kept
+    assert slots.retained(s) == ("gone", "n2", "n3")
+
+
+@pytest.mark.parametrize(("since", "gone"), [(NOW - 30, ("gone",)), (NOW - 29.9, ())])
+def test_a_standby_waits_a_ttl_for_the_leaders_word(since: float, gone: tuple[str, ...]) -> None:
+    """By then the leader has written which slots all must keep; who leads counts for itself."""
+    s = _with("replica", Slot("gone"))
+    s = replace(s, memory=replace(s.memory, unclaimed_since={"gone": since}))
+    assert slots.given_up(s) == gone
+    blind = replace(s, cluster=Unknown(NOW, "timed out"))
+    assert slots.given_up(blind) == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "ignored"),
+    [
+        ((), False),
+        (({},), False),
+        (({"name": "cdc"},), True),
+        (({"name": "other"},), False),
+        (({"name": "other"}, {"type": "logical"}), True),
+        (({"name": "cdc", "type": "physical"},), False),
+        (({"database": "app"},), True),
+        (({"database": "other"},), False),
+        (({"plugin": "pgoutput"},), True),
+        (({"plugin": "other"},), False),
+    ],
+)
+def test_a_slot_is_ignored_by_a_rule_that_fits_in_all_it_names(
+    rules: tuple[dict[str, str], ...], ignored: bool
+) -> None:
+    """One rule is enough; an empty one fits nothing."""
+    s = scene("primary", {})
+    s = replace(s, policy=replace(s.policy, ignore_slots=rules))
+    assert slots.ignored(s, replace(CDC_SLOT, plugin="pgoutput")) is ignored
+    assert slots.ignored(s, replace(CDC_SLOT, failover=True))
+
+
+@pytest.mark.parametrize(
+    ("slot", "to", "moved"),
+    [
+        (Slot("n1", restart_lsn=LSN - 50), LSN, True),
+        (Slot("n1", restart_lsn=LSN), LSN, False),
+        (Slot("n1", restart_lsn=LSN - 50, active=True), LSN, False),
+        (Slot("n1"), LSN, False),
+        (Slot("n1", restart_lsn=LSN - 50), None, False),
+    ],
+)
+def test_only_idle_slots_that_were_overtaken_move(slot: Slot, to: int | None, moved: bool) -> None:
+    """And the one behind a slot that stays is not forgotten."""
+    s = _with("replica", slot, Slot("n3", restart_lsn=LSN - 9))
+    assert isinstance(s.cluster, Known)
+    told = {"n3": LSN} | ({} if to is None else {"n1": to})
+    s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
+    assert slots.behind(s) == ({"n1": LSN} if moved else {}) | {"n3": LSN}
+
+
+@pytest.mark.parametrize(("held", "times"), [(1000, 0), (1001, 1), (2000, 2)])
+def test_a_slot_is_over_its_budget_by_more_than_all_of_it(held: int, times: int) -> None:
+    """Told in whole budgets; one that keeps nothing holds nothing."""
+    s = _with("primary", Slot("n2", restart_lsn=LSN - held), Slot("n3"))
+    s = replace(s, policy=replace(s.policy, slot_wal_budget_bytes=1000))
+    told = (f"n2 of member n2: more than {times} x 1000 bytes",) if times else ()
+    assert slots.over_budget(s) == told
+
+
+def test_a_copy_is_made_while_the_wal_for_it_is_here() -> None:
+    """From the oldest position that is here; a slot without a position cannot be copied."""
+    lacks = scene("replica with cdc", {"leader_slots": "cdc", "postgres.server.slots": []})
+    at = CDC_SLOT.restart_lsn
+    assert at is not None
+    for oldest, copied in ((at - 1, ("cdc",)), (at, ("cdc",)), (at + 1, ())):
+        told = Known(replace(TOLD_SLOTS, oldest_lsn_here=oldest), NOW)
+        assert slots.to_copy(replace(lacks, leader_slots=told)) == copied
+    nothing = Known(replace(TOLD_SLOTS, slots=(replace(CDC_SLOT, restart_lsn=None),)), NOW)
+    assert slots.to_copy(replace(lacks, leader_slots=nothing)) == ()
+
+
+@pytest.mark.parametrize(
+    ("cluster_type", "wanted"), [("", True), ("primary", True), ("standby", False)]
+)
+def test_permanent_slots_are_for_one_type_of_cluster(cluster_type: str, wanted: bool) -> None:
+    """Or for both, when they name none."""
+    s = scene("primary", {})
+    slot = PermanentSlot("barman", cluster_type=cluster_type)
+    s = replace(s, policy=replace(s.policy, permanent_slots=(slot,)))
+    assert bool(slots.permanent(s, "physical")) is wanted
+
+
+def test_half_a_circle_is_neither_before_nor_after() -> None:
+    """The last transaction id that counts as newer is one less than half a circle away."""
+    assert slots.xmin_before(0, 2**31 - 1)
+    assert not slots.xmin_before(0, 2**31)
+
+
+def test_an_active_logical_slot_is_not_unwanted() -> None:
+    """Neither is one that was never ours, a wanted one, a physical or an ignored one."""
+    s = _with("primary", CDC_SLOT)
+    s = replace(s, memory=replace(s.memory, logical_slots=("cdc",)))
+    assert slots.unwanted_logical(s) == ("cdc",)
+    assert slots.unwanted_logical(replace(s, memory=replace(s.memory, logical_slots=("x",)))) == ()
+    wanted = replace(s, policy=replace(s.policy, permanent_slots=(CDC,)))
+    assert slots.unwanted_logical(wanted) == ()
+    ignored = replace(s, policy=replace(s.policy, ignore_slots=({"name": "cdc"},)))
+    assert slots.unwanted_logical(ignored) == ()
+    for other in (replace(CDC_SLOT, active=True), Slot("cdc")):
+        changed = _with("primary", other)
+        changed = replace(changed, memory=replace(changed.memory, logical_slots=("cdc",)))
+        assert slots.unwanted_logical(changed) == ()
