@@ -29,7 +29,10 @@ from proof.simulator.draw import Plan
 from proof.simulator.steps import Step, heal, perform
 from proof.world.world import World
 
-HEALING_LOOPS = 40  # and twice ttl, and once primary_start_timeout: the bound of the second phase
+# The bound of the second phase: so many loops, twice ttl, and primary_start_timeout, or as long as a
+# slow recovery that was under way, and the copy and the start that waited for it.
+HEALING_LOOPS = 40
+SLOWEST_SECONDS = 90.0
 REST_LOOPS = 3
 # Moments that are moved on and on; consent is given anew while failsafe mode is active.
 TIMES = frozenset(
@@ -116,7 +119,7 @@ def _come_back(world: World, plan: Plan) -> float | None:
     config = {**plan.setup.config, **(world.store.config or {})}
     loop = float(config.get("loop_wait_seconds", 10.0))
     ttl = float(config.get("ttl_seconds", 30.0))
-    patience = float(config.get("primary_start_timeout_seconds", 300.0))
+    patience = max(float(config.get("primary_start_timeout_seconds", 300.0)), SLOWEST_SECONDS)
     began = world.clock.now
     until = began + HEALING_LOOPS * loop + 2 * ttl + patience
     while world.clock.now < until and not world.violations:

@@ -362,8 +362,10 @@ def heal(world: World) -> None:
         host.wanted_running = host.start_again = True
         host.boot()
         host.start_daemon()
-    if world.store.config is not None and world.store.config.get("pause"):
-        _edit(world, "pause", "false")
+    for host in world.hosts.values():  # after a loss of all keys a copy may say more than the store
+        known = world.store.config or host.known_config() or {}
+        if known.get("pause"):
+            world.store.configure({**known, "pause": False})
     request = world.store.cluster.failover
     if request is not None and request.scheduled_epoch is not None:
         world.store.clear_failover(request.revision)

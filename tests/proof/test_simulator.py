@@ -16,7 +16,7 @@ from engine.state import Snapshot
 from proof.simulator.draw import Plan, draw
 from proof.simulator.run import asked_for, run
 from proof.simulator.shrink import explicit, shrink
-from proof.simulator.steps import Step, parse_step
+from proof.simulator.steps import Step, heal, parse_step
 from proof.simulator.story import all_stories, read, to_text
 from proof.world import daemon
 from proof.world.events import Steps
@@ -92,6 +92,15 @@ def test_what_an_operator_asked_for_is_waited_for() -> None:
     assert not asked_for(world)
     world.store.ask_failover("n1", None, None)
     assert asked_for(world)
+    world.clock.end()
+
+
+def test_a_pause_that_only_copies_of_the_configuration_know_ends_too() -> None:
+    """The store has lost its keys during maintenance: the operator who ends it writes them."""
+    world = World(Setup(nodes=1))
+    world.hosts["n1"].disk.config = {"ttl_seconds": 20.0, "pause": True}
+    heal(world)
+    assert world.store.config == {"ttl_seconds": 20.0, "pause": False}
     world.clock.end()
 
 
