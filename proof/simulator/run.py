@@ -29,8 +29,8 @@ from proof.simulator.draw import Plan
 from proof.simulator.steps import Step, heal, perform
 from proof.world.world import World
 
-# The bound of the second phase: so many loops, twice ttl, and primary_start_timeout, or as long as a
-# slow recovery that was under way, and the copy and the start that waited for it.
+# The bound of the second phase: so many loops, twice ttl, and primary_start_timeout, or as long as
+# a slow recovery that was under way, and the copy and the start that waited for it.
 HEALING_LOOPS = 40
 SLOWEST_SECONDS = 90.0
 REST_LOOPS = 3
