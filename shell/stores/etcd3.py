@@ -242,8 +242,7 @@ class Etcd3Store:
             lease = self._lease.ensure(ttl_seconds, deadline)
             if not self._lease.keep_alive(since, deadline):
                 continue
-            proven = now() - self._proven_at <= PROOF_SHARE * ttl_seconds
-            if proven and self._leader_is_ours(name, lease, deadline):
+            if self._is_proven(ttl_seconds) and self._leader_is_ours(name, lease, deadline):
                 return True
             claimed = self._claim_leader(name, lease, deadline, create=create)
             if claimed is False:
@@ -251,6 +250,12 @@ class Etcd3Store:
             if claimed and self._lease.is_of_this_term:
                 return True
         raise StoreUnavailable("etcd lost our lease again and again while renewing the leader key")
+
+    def _is_proven(self, ttl_seconds: int) -> bool:
+        """Whether it was this etcd's leader that kept our lease alive, as far as need be known."""
+        if self._transport.stands_alone:
+            return True
+        return now() - self._proven_at <= PROOF_SHARE * ttl_seconds
 
     def _leader_is_ours(self, name: str, lease: str, deadline: float) -> bool:
         copy = self._copy(deadline)

@@ -69,6 +69,12 @@ class Etcd3Transport(EtcdTransport):
         self.terms = TermMemory()
         self._token: str | None = None
         self._auth_off = False
+        self._member_count: int | None = None
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether etcd had one member only when it was asked last: then no other can lead it."""
+        return self._member_count == 1
 
     def call(self, path: str, body: dict[str, Any], deadline: float) -> Reply:
         """POST `body` to `/v3/<path>` on the first endpoint that answers before the deadline.
@@ -202,6 +208,8 @@ class Etcd3Transport(EtcdTransport):
             answer = self._post(url, "cluster/member/list", {}, seconds, headers)
         except (AttemptFailed, RequestRejected) as error:
             log.debug("could not list the members: %s", error)
+            self._member_count = None
             return []
         members = answer.get("members", [])
+        self._member_count = len(members)
         return [str(text) for member in members for text in member.get("clientURLs", [])]

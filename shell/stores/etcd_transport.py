@@ -15,6 +15,8 @@ from shell.stores.http_pool import is_local, open_pool
 
 LONGEST_DISCOVERY_SECONDS = 1.0
 SHORTEST_DISCOVERY_SECONDS = 0.1
+# Members are replaced one by one over the years; those that we know must not all be gone by then.
+DISCOVERED_FOR_SECONDS = 600.0
 
 
 class EtcdTransport:
@@ -27,6 +29,7 @@ class EtcdTransport:
         self._requests = itertools.count(1)
         self._sent = 0
         self._discovered_by: str | None = None
+        self._discovered_at = float("-inf")
 
     @property
     def requests_sent(self) -> int:
@@ -43,14 +46,15 @@ class EtcdTransport:
         self.pool.clear()
 
     def discover_through(self, url: str, deadline: float) -> None:
-        """Learn the members' client addresses, at first and after each change of endpoint.
+        """Learn the members' client addresses: at first, at each change of endpoint, now and then.
 
         They go behind the configured ones: an advertised address may be unreachable from here. A
         loopback one, etcd's default, would even reach another cluster on our own host.
         """
-        if not self.section.discover or self._discovered_by == url:
+        known = self._discovered_by == url and now() - self._discovered_at < DISCOVERED_FOR_SECONDS
+        if not self.section.discover or known:
             return
-        self._discovered_by = url
+        self._discovered_by, self._discovered_at = url, now()
         seconds = min(LONGEST_DISCOVERY_SECONDS, deadline - now())
         if seconds >= SHORTEST_DISCOVERY_SECONDS:
             found = (text.strip().rstrip("/") for text in self._client_urls(url, seconds))

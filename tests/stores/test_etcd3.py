@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shell.processes import now
+from shell.stores import etcd3
 from shell.stores.base import Store, StoreMisconfigured, StoreUnavailable
 from shell.stores.etcd3_terms import TermMemory
 from shell.stores.factory import open_store
@@ -77,6 +78,19 @@ def test_a_steady_cycle_costs_one_request(server: EtcdServer, open_client: Open)
         assert store.renew_leader("n1", 30, soon())
         store.publish_member("n1", "x", 30, soon())
     assert store.requests_sent - before == 3
+
+
+def test_a_server_that_stands_alone_need_not_prove_that_it_leads(
+    server: EtcdServer, open_client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal stays one keep-alive, however long ago a transaction was answered."""
+    monkeypatch.setattr(etcd3, "PROOF_SHARE", 0.0)
+    store = watched(open_client(server.host))
+    assert store.acquire_leader("n1", 30, soon())
+    store.view(soon())
+    before = store.requests_sent
+    assert store.renew_leader("n1", 30, soon())
+    assert store.requests_sent - before == 1
 
 
 def test_a_lost_lease_is_replaced(server: EtcdServer, open_client: Open) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shell.processes import now
+from shell.stores import etcd3
 from shell.stores.base import Store, StoreUnavailable
 from shell.stores.factory import open_store
 from tests.stores.conftest import ETCD, soon
@@ -105,6 +106,19 @@ def test_keys_outlive_a_killed_leader_of_etcd(trio: EtcdTrio, store: Store) -> N
     after = keys(other)
     assert created(after) == created(before)
     assert all(after[key]["lease"] != before[key]["lease"] for key in KEYS)
+
+
+def test_one_of_three_has_to_prove_that_it_leads(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no transaction was answered lately, a renewal asks for one beside its keep-alive."""
+    store.view(soon())
+    before = store.requests_sent
+    assert store.renew_leader("n1", TTL_SECONDS, soon())
+    assert store.requests_sent - before == 1
+    monkeypatch.setattr(etcd3, "PROOF_SHARE", 0.0)
+    assert store.renew_leader("n1", TTL_SECONDS, soon())
+    assert store.requests_sent - before == 3
 
 
 def leases(server: EtcdServer) -> set[str]:
