@@ -108,8 +108,9 @@ def receives_wal(s: Snapshot) -> bool:
 
 @fact(_server)
 def server_is_silent(s: Snapshot) -> bool:
-    """A postmaster exists, or may exist, but gives no answer."""
-    return isinstance(s.postgres.server, Unknown) and postmaster_runs.holds(s)
+    """A postmaster exists, or may exist, but gives no answer; that of one that is gone is none."""
+    answers = views.server(s) is not None and s.postgres.postmaster is not None
+    return postmaster_runs.holds(s) and not answers
 
 
 @fact(_server)
