@@ -174,7 +174,7 @@ def _outcomes(space: Space, n: int, node: Node, shared: Shared) -> set[object]:
 @pytest.mark.parametrize("world", [VARIED, NAMED], ids=["varied", "named"])
 def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     """What `alike` takes away changes no decision and nothing that follows."""
-    walk, states = _some_states(world, 20_000, 4_000)
+    walk, states = _some_states(world, 20_000, 10_000)
     space, differing = walk.space, 0
     for state in states:
         _budget, shared, nodes = space.read(state)
