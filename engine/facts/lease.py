@@ -87,8 +87,7 @@ def lease_is_void(s: Snapshot) -> bool:
 @fact(_void)
 def lease_could_count(s: Snapshot) -> bool:
     """The store has confirmed a lease of ours, and nothing was seen that ended it."""
-    void = s.lease.refused or s.memory.lease_void == s.lease.sent_at
-    return s.lease.sent_at is not None and not void
+    return s.lease.sent_at is not None and not s.lease.refused and not lease_is_void.holds(s)
 
 
 @fact(_left)

@@ -26,7 +26,7 @@ from engine.facts.work import daemon_is_stopping, handover_is_due, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 from engine.tables.handover import request_rules
-from engine.tables.steps import ask_leader, report_foreign, stop_diverged, why_diverged
+from engine.tables.steps import ask_leader, report_diverged, report_foreign, stop_diverged
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
@@ -104,10 +104,7 @@ REMOTE = Table(
             "remote.diverged_paused",
             "Maintenance mode: a diverged standby is only reported",
             when=(has_diverged, paused),
-            then=lambda s: (
-                Report("warning", f"diverged: {why_diverged(s)}"),
-                Hold("the end of the maintenance mode"),
-            ),
+            then=report_diverged,
             why="In pause nothing happens by itself, and a diverged standby must not stream.",
         ),
         Rule(

@@ -9,7 +9,6 @@ from engine.actions import (
     Promote,
     ReleaseLock,
     Remember,
-    Report,
     StopPostgres,
 )
 from engine.facts.lease import (
@@ -57,7 +56,7 @@ from engine.quorum import Promise
 from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.safety import arm
-from engine.tables.steps import ask_leader, follow, stop_diverged, why_diverged
+from engine.tables.steps import ask_leader, follow, report_diverged, stop_diverged
 from engine.tables.sync import write_key
 from engine.tables.watchdog import activate_if_wanted
 
@@ -233,10 +232,7 @@ STANDBY = Table(
             "standby.diverged_paused",
             "Maintenance mode: a diverged standby is only reported",
             when=(has_diverged, paused),
-            then=lambda s: (
-                Report("warning", f"diverged: {why_diverged(s)}"),
-                Hold("the end of the maintenance mode"),
-            ),
+            then=report_diverged,
             why="In pause nothing happens by itself, and a diverged standby must not stream.",
         ),
         Rule(

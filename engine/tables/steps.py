@@ -117,6 +117,14 @@ def why_diverged(s: Snapshot) -> str:
     )
 
 
+def report_diverged(s: Snapshot) -> tuple[Action, ...]:
+    """Say that our WAL is not a part of the other's, and leave it at that until the pause ends."""
+    return (
+        Report("warning", f"diverged: {why_diverged(s)}"),
+        Hold("the end of the maintenance mode"),
+    )
+
+
 def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
     """Stop a standby whose WAL is not a part of `whom`'s, and remember its timeline.
 

@@ -63,10 +63,11 @@ def same_wal(
     what = "asking for WAL"
     told = session.execute(_END, deadline=deadline, cancel=cancel, what=what)[0][0]
     ends[timeline] = parse_lsn(told or "") or 0
-    if any(_forks_differ(data_dir, number, theirs) for number in _known(data_dir, ours, ends)):
+    known = _known(data_dir, ours, ends)
+    if any(_forks_differ(data_dir, number, theirs) for number in known):
         return False
     found: bool | None = None
-    for piece in _pieces(data_dir, ours, ends):
+    for piece in _pieces(data_dir, known, ours, ends):
         later = [number for number in sorted(ends) if number > piece.timeline]
         rest = piece.segment[8:]
         names = [piece.segment, f"{piece.segment}.partial", *(f"{n:08X}{rest}" for n in later)]
@@ -84,13 +85,15 @@ def same_wal(
     return found
 
 
-def _pieces(data_dir: Path, ours: tuple[int, int] | None, ends: dict[int, int]) -> Iterator[Piece]:
+def _pieces(
+    data_dir: Path, known: Sequence[int], ours: tuple[int, int] | None, ends: dict[int, int]
+) -> Iterator[Piece]:
     """What is compared: the last WAL before our end, and how the timelines from there on begin.
 
     A server that is down, or still replays, may have WAL of a newer timeline than it knows.  A copy
     that was never started, or a directory that was rewound, may lack WAL before its end.
     """
-    for number in _known(data_dir, ours, ends):
+    for number in known:
         fork = _fork(data_dir, number)
         if fork is None:
             continue
