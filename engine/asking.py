@@ -3,7 +3,7 @@
 Nothing here decides.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from engine.state import PeerAnswer, Snapshot, Vanished
 from engine.views import cluster, other_members
@@ -11,7 +11,6 @@ from engine.views import cluster, other_members
 # Answers of peers are good for this long; the race asks again after that.
 ANSWER_SECONDS = 3.0
 PEER_TIMEOUT_SECONDS = 2.0
-VANISHED_TIMEOUT_SECONDS = 0.5
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
@@ -30,20 +29,18 @@ def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def peers_in_a_race(s: Snapshot) -> Mapping[str, float]:
-    """Whom a candidate asks: name -> for how many seconds its answer is waited for.
+def peers_in_a_race(s: Snapshot) -> tuple[str, ...]:
+    """Whom a candidate asks: all that can be asked, and a primary whose own key has gone.
 
-    Also a primary whose own key has gone: the lease of the lock carries it, so where that ended
-    early (a store that breaks its word, a key that was deleted), it may be alive and writable.  As
-    a rule its host is dead, so it gets less time.
+    The lease of the lock carries that key, so where it ended early (a store that breaks its word, a
+    key that was deleted) the primary may be alive and writable.
     """
-    gone = [
+    gone = {
         v.member.name
         for v in _lately_vanished(s)
         if v.member.role in {"primary", "master"} and v.member.api_url
-    ]
-    with_keys = dict.fromkeys(peers_to_ask(s), PEER_TIMEOUT_SECONDS)
-    return dict.fromkeys(gone, VANISHED_TIMEOUT_SECONDS) | with_keys
+    }
+    return tuple(sorted(gone.union(peers_to_ask(s))))
 
 
 def _lately_vanished(s: Snapshot) -> list[Vanished]:

@@ -155,7 +155,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     a.ActivateWatchdog: lambda x: f"let the watchdog count from {x.timeout_seconds:g}s",
     a.FeedWatchdog: lambda _: "feed the watchdog",
     a.CloseWatchdog: lambda _: "close the watchdog",
-    a.AskPeers: lambda x: f"ask {', '.join(sorted(x.members)) or 'nobody'} for role and position",
+    a.AskPeers: lambda x: f"ask {', '.join(x.members) or 'nobody'} for role and position",
     a.AskFailsafe: _ask_failsafe,
     a.AskLeader: lambda x: f"ask {_source(x.leader)} for its timeline",
     a.AskSlots: lambda x: (

@@ -49,11 +49,7 @@ class Peers:
 
     def ask(self, members: Sequence[Member], timeout_seconds: float) -> list[PeerAnswer]:
         """Ask all of them side by side; takes little more than `timeout_seconds`."""
-        return self.ask_each([(member, timeout_seconds) for member in members])
-
-    def ask_each(self, members: Sequence[tuple[Member, float]]) -> list[PeerAnswer]:
-        """Ask all side by side, each for so many seconds; takes little more than the most."""
-        calls = [self._pool.submit(self._ask_one, *asked) for asked in members]
+        calls = [self._pool.submit(self._ask_one, member, timeout_seconds) for member in members]
         return [call.result() for call in as_completed(calls)]
 
     def _ask_one(self, member: Member, timeout_seconds: float) -> PeerAnswer:

@@ -52,12 +52,13 @@ class CloseWatchdog:
 
 @dataclass(frozen=True, slots=True)
 class AskPeers:
-    """Ask these members for role, position and timeline over REST: name -> patience in seconds.
+    """Ask these members for role, position and timeline over REST.
 
-    The last answer, or the end of the last one's patience, wakes the loop.
+    The last answer, or the end of the patience, wakes the loop.
     """
 
-    members: Mapping[str, float]
+    members: tuple[str, ...]
+    timeout_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

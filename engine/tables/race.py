@@ -58,7 +58,7 @@ def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
 
 def _ask(s: Snapshot) -> tuple[Action, ...]:
     return (
-        AskPeers(asking.peers_in_a_race(s)),
+        AskPeers(asking.peers_in_a_race(s), asking.PEER_TIMEOUT_SECONDS),
         Hold("the peers' answers", s.now + views.ASK_AGAIN_SECONDS),
     )
 

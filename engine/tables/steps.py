@@ -25,7 +25,7 @@ FALLBACK_START_SECONDS = 300.0
 
 def ask_peers(s: Snapshot) -> AskPeers:
     """Ask every peer."""
-    return AskPeers(dict.fromkeys(asking.peers_to_ask(s), asking.PEER_TIMEOUT_SECONDS))
+    return AskPeers(asking.peers_to_ask(s), asking.PEER_TIMEOUT_SECONDS)
 
 
 def ask(s: Snapshot) -> tuple[Action, ...]:

@@ -93,7 +93,7 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.SetSyncNames: lambda x: ("names", None if x.text is None else synchronous.read(x.text)),
     a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory", _left(x.asked_ends_at)),
     a.DisarmFence: lambda _: ("disarm",),
-    a.AskPeers: lambda x: ("ask", tuple(index(name) for name in sorted(x.members))),
+    a.AskPeers: lambda x: ("ask", tuple(index(name) for name in x.members)),
     a.AskLeader: lambda x: ("ask leader", index(x.leader.name)),
     a.StartPostgres: lambda x: ("start", x.role, _upstream(x.upstream), _left(x.begin_before)),
     a.StopPostgres: lambda x: ("stop", x.mode),

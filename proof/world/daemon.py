@@ -6,7 +6,7 @@ here; looks take time and are given up at the same moments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -336,14 +336,14 @@ class Daemon:
 
     # --- others -----------------------------------------------------------------------------------
 
-    def ask_peers(self, members: Mapping[str, float]) -> Steps:
+    def ask_peers(self, members: Sequence[str], timeout_seconds: float) -> Steps:
         """Ask these members side by side; the answers are there when the last one is."""
         known = {m.name for m in self.known_cluster.members}
         known |= {gone.member.name for gone in self._vanished}
         known |= set(self.known_cluster.failsafe or ())
         calls = [
-            self.task(self._ask_peer(name, members[name]))
-            for name in sorted(members)
+            self.task(self._ask_peer(name, timeout_seconds))
+            for name in members
             if name in known and name in self.world.hosts
         ]
         for call in calls:

@@ -315,7 +315,7 @@ class Executor:
             case a.RunCheckpoint():
                 return instance.checkpoint()
             case a.AskPeers():
-                return self._daemon.ask_peers(action.members)
+                return self._daemon.ask_peers(action.members, action.timeout_seconds)
             case a.AskLeader():
                 return self._ask_leader(action)
             case a.CreateLogicalSlots() | a.AskSlots():

@@ -72,10 +72,9 @@ class SideEffects:
 
     def _asking_peers(self, action: AskPeers) -> Callable[[], None]:
         members = self._world.members_named(action.members)
-        patience = [(member, action.members[member.name]) for member in members]
 
         def ask() -> None:
-            for answer in self._world.peer_calls.ask_each(patience):
+            for answer in self._world.peer_calls.ask(members, action.timeout_seconds):
                 self._world.peers[answer.name] = answer
 
         return ask

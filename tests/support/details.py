@@ -32,7 +32,7 @@ UNTOLD: dict[type, tuple[str, ...]] = {
     a.StartPostgres: ("begin_before",),
     a.ArmFence: ("start_ticks", "grace_seconds", "required"),
     a.ActivateWatchdog: ("required",),
-    a.AskPeers: ("members",),
+    a.AskPeers: ("timeout_seconds",),
     a.AskFailsafe: ("slots",),
     a.AskSlots: ("feedback",),
     a.Hold: ("until",),
