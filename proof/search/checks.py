@@ -86,6 +86,8 @@ def _node(n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
 
 def _tolerated(looks: Sequence[Look], shared: Shared) -> frozenset[Toleration]:
     """From the pause on no fence stands behind a primary, until its daemon has armed it again."""
-    if shared.view.pause or any(seen.unguarded for seen in looks):
-        return frozenset({Toleration.PAUSED})
-    return frozenset()
+    paused = shared.view.pause or any(seen.unguarded for seen in looks)
+    return frozenset(
+        ({Toleration.PAUSED} if paused else set())
+        | ({Toleration.STORE_LOST_ITS_CONTENT} if shared.emptied else set())
+    )

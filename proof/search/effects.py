@@ -26,6 +26,7 @@ JOBS = frozenset({"start", "promote", "crash recovery", "rewind", "clone", "remo
 _HEARTBEATS = frozenset({"renew", "publish", "status", "history"})
 STORE = frozenset(
     {"renew", "acquire", "release", "publish", "status", "history", "clear", "withdraw", "sync"}
+    | {"initialize", "config"}
 )
 
 
@@ -89,6 +90,8 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.WriteStatus: lambda x: ("status", x.optime),
     a.WriteHistory: lambda x: ("history", tuple(line.lsn for line in x.lines)),
     a.ClearFailover: lambda _: ("clear",),
+    a.CreateInitialize: lambda _: ("initialize",),
+    a.WriteConfig: lambda _: ("config",),
     a.WriteSync: _sync,
     a.SetSyncNames: lambda x: ("names", None if x.text is None else synchronous.read(x.text)),
     a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory", _left(x.asked_ends_at)),
@@ -161,6 +164,11 @@ def handled(world: World, n: int, op: Op, shared: Shared) -> tuple[bool, Shared]
             return then is not None, shared._replace(view=then or view)
         case "clear":
             return True, shared._replace(view=view._replace(failover=None))
+        case "initialize":
+            created = shared._replace(view=view._replace(initialized=True))
+            return not view.initialized, created
+        case "config":
+            return True, shared._replace(view=view._replace(configured=True))
     raise NotInThisWorldError(str(op))
 
 
@@ -402,6 +410,8 @@ def dead(node: Node) -> Node:
         stopping=False,
         flight=None,
         old_view=None,
+        seen=None,
+        gone=(),
         sync=None if node.sync is None else node.sync._replace(setting=None),
     )
 

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from proof.invariants import A_LEADER, AT_REST
+from proof.search import lost
 from proof.search.explore import Result, Walk, explore, trace
 from proof.search.model import Node, Pg, Shared, World, is_beginning
 from proof.search.space import Space
@@ -86,7 +87,8 @@ def _look_at_all(
             fine[n] = rests[n] = 1
             continue
         _, shared, nodes = space.read(state)
-        fine[n], rests[n] = healed(shared, nodes), space.time_passes(state)
+        well = healed(shared, nodes) or lost.without_a_primary(shared, nodes)
+        fine[n], rests[n] = well, space.time_passes(state)
         if fine[n] and rests[n]:
             continue
         for then, fault in space.following(state):

@@ -38,7 +38,7 @@ from engine.state import (
     SyncState,
     Unknown,
 )
-from proof.search import synchronous
+from proof.search import lost, synchronous
 from proof.search.alike import said_of_itself
 from proof.search.model import NAMES, Node, Peer, Pg, Shared, SyncKey, Told, View, World, forks, lsn
 
@@ -98,14 +98,14 @@ def cluster(view: View) -> Cluster:
     if request is not None:
         asked = FailoverRequest(_name(request[0]), _name(request[1]), None, 1)
     return Cluster(
-        initialize=SYSTEM,
+        initialize=SYSTEM if view.initialized else None,
         leader=_name(view.leader),
         leader_revision=1,
         members=tuple(members),
-        config_present=True,
+        config_present=view.configured,
         optime=view.optime,
         failover=asked,
-        history=_lines(view.forks),
+        history=None if view.forks is None else _lines(view.forks),
         sync=None if view.sync is None else _sync_key(view.sync),
     )
 
@@ -261,6 +261,16 @@ def _me(n: int) -> Member:
     return Member(NAMES[n], address(n), api_url=f"http://{address(n)}:8008/patroni")
 
 
+def _published_at(
+    world: World, n: int, node: Node, store: Known[Cluster] | Unknown
+) -> float | None:
+    """A member key that is gone is due; else it says what it should, see `_told_to_others`."""
+    if node.published is None:
+        return None
+    gone = isinstance(store, Known) and store.value.member(NAMES[n]) is None
+    return NOW - world.policy.ttl_seconds if gone else NOW
+
+
 def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
     """What the daemon of node `n` sees now."""
     store: Known[Cluster] | Unknown
@@ -290,7 +300,8 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
         last_job=last,
         store_busy_since=None if node.flight is None else NOW,
         published=None,
-        published_at=None if node.published is None else NOW,
+        published_at=_published_at(world, n, node, store),
+        vanished=lost.records(node, NOW),
         peers=tuple(_peer(k, peer) for k, peer in enumerate(node.peers) if peer is not None),
         leader_timeline=told,
         stopping=node.stopping,

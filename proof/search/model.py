@@ -87,16 +87,34 @@ class Sync(NamedTuple):
     acknowledged: Wal  # what this server ever told clients
 
 
+class Seen(NamedTuple):
+    """What a member key said, as far as it counts once the key is gone."""
+
+    role: str
+    runs: bool
+
+
+class Gone(NamedTuple):
+    """A member whose key a daemon saw to be gone, `age` seconds ago; see `lost.py`."""
+
+    n: int
+    seen: Seen
+    age: float
+    with_ours: bool
+
+
 class View(NamedTuple):
     """What every node can read in the store."""
 
     leader: int | None
     members: tuple[tuple[tuple[str, Any], ...] | None, ...]
-    optime: int
-    forks: tuple[int, ...]  # history: where each finished timeline ended
+    optime: int | None
+    forks: tuple[int, ...] | None  # history: where each finished timeline ended
     failover: tuple[int | None, int | None] | None  # the request: (leader, candidate)
     pause: bool
     sync: SyncKey | None = None
+    initialized: bool = True
+    configured: bool = True
 
 
 class Shared(NamedTuple):
@@ -106,6 +124,7 @@ class Shared(NamedTuple):
     key_left: float  # seconds until the store may drop the leader key
     epochs: int  # promotions so far
     records: int  # further WAL records that clients and shutdowns may write
+    emptied: bool = False  # all keys were lost once
 
 
 class Budget(NamedTuple):
@@ -153,6 +172,9 @@ class Node(NamedTuple):
     # synchronous replication, and whether the node's connection to its upstream is cut
     sync: Sync | None = None
     cut: bool = False
+    # where keys may be lost: the member keys as the daemon saw them last, and those that are gone
+    seen: tuple[Seen | None, ...] | None = None
+    gone: tuple[Gone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,11 @@ class World:
     def synchronous(self) -> bool:
         """Whether synchronous mode is on."""
         return self.policy.synchronous_mode != "off"
+
+    @property
+    def loses_keys(self) -> bool:
+        """Whether the store may lose all its keys."""
+        return "keys" in self.faults
 
     @property
     def paused_policy(self) -> Policy:

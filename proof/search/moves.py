@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from proof.search import effects, synchronous
+from proof.search import effects, lost, synchronous
 from proof.search.look import UNTIL
 from proof.search.model import Budget, Node, Peer, Pg, Shared, Told, View, World, extended
 
@@ -274,7 +274,7 @@ def _repairs(node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def of_the_store(world: World, shared: Shared) -> Iterator[tuple[str, Shared, str]]:
-    """The lease ends; operators write a key.  The last part names the fault that it counts as."""
+    """The lease ends, keys are lost, operators write one; the last part names the fault."""
     view = shared.view
     if view.leader is not None and shared.key_left <= 0:
         yield "the leader key ends", shared._replace(view=view._replace(leader=None)), ""
@@ -283,6 +283,8 @@ def of_the_store(world: World, shared: Shared) -> Iterator[tuple[str, Shared, st
     for kind, text, then in _operators(world, view):
         if kind in world.faults:
             yield text, shared._replace(view=then), kind
+    if world.loses_keys and not shared.emptied:
+        yield "all keys are lost", lost.emptied(shared), "keys"
 
 
 def _operators(world: World, view: View) -> Iterator[tuple[str, str, View]]:
@@ -329,6 +331,7 @@ def older(world: World, node: Node) -> Node | None:
         told=_older_told(world, node.told),
         old_view=_older_view(world, node.old_view),
         sync=synchronous.older(node.sync),
+        gone=lost.older(world, node) if node.gone else (),
     )
 
 

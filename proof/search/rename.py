@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proof.search import synchronous
+from proof.search import lost, synchronous
 from proof.search.model import Node, Op, Shared, View
 
 # Operations that name a node, and where.
@@ -34,6 +34,8 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
     job, told, old = node.job, node.told, node.old_view
     if node.sync is not None:
         node = _renamed_names(node, place, order)
+    if node.seen is not None or node.gone:
+        node = lost.renamed(node, order)
     return node._replace(
         pending=tuple(_op(op, place) for op in node.pending) if node.pending else (),
         job=None if job is None else (*job[:3], _op((job[0], *job[3]), place)[1:]),

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from engine.decide import run
 from proof.invariants import broken_by_decision
-from proof.search import checks, effects, moves, synchronous, together
+from proof.search import checks, effects, lost, moves, synchronous, together
 from proof.search.alike import alike
-from proof.search.look import snapshot
+from proof.search.look import NOW, snapshot
 from proof.search.model import NAMES, Budget, Node, Op, Shared, View, World
 from proof.search.moves import Move
 from proof.search.numbers import Numbers
@@ -351,6 +351,8 @@ class Space:
         view = None if node.silent else shared.view if node.old_view is None else node.old_view[0]
         if view is not None and view.pause != node.paused:
             node = node._replace(paused=view.pause)
+        if view is not None and self.world.loses_keys:
+            node = lost.noticed(n, node, view, NOW)
         key = (n, node, view)
         decided = self.decided.get(key)
         if decided is None:
@@ -407,7 +409,9 @@ class Space:
     def _text(self, n: int, move: Move, node: Node, shared: Shared) -> str:
         if move.text != "the daemon looks and decides":
             return move.text
-        fired = run(snapshot(self.world, n, node._replace(paused=move.node.paused), shared)).fired
+        looked = move.node
+        node = node._replace(paused=looked.paused, seen=looked.seen, gone=looked.gone)
+        fired = run(snapshot(self.world, n, node, shared)).fired
         telling = [rule for rule in fired if not rule.endswith(_CALM)]
         return f"decides {' '.join(telling) or 'nothing new'}"
 
@@ -417,7 +421,8 @@ class Space:
         """Whether every invariant holds: asked once for all states that look alike to them."""
         _, shared, numbers = self.unpack(state)
         view = self.shares.values[shared].view
-        key = (view.leader, view.pause, view.sync, *(self._look(n) for n in numbers))
+        told = (view.leader, view.pause, view.sync, self.shares.values[shared].emptied)
+        key = (*told, *(self._look(n) for n in numbers))
         found = self._checked.get(key)
         if found is None:
             found = self._checked[key] = not self.broken(state)

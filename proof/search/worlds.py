@@ -62,6 +62,13 @@ STRICT = _synchronous("strict", "the same in strict mode", _STRICT, **_LEADER_OR
 NAMES = _names("names", "the daemon dies between two steps, a write is late", _SYNC, **_STEPS)
 QUORUM = _names("quorum", "the same with a quorum", _QUORUM, **_STEPS)
 
+_LOST = {"keys": 1, "host": 1, "daemon": 1, "freeze": 1}
+KEYS = replace(
+    _two("keys", "all keys are lost, and somebody dies or is frozen", **_LOST),
+    records=0,
+    twins=True,
+)
+
 # The biggest first, so that two processes end at about the same time.
 WORLDS = (
     SYNC,
@@ -91,6 +98,8 @@ LARGER = (
     _HANDOVER,
     _PAUSE,
     _DAEMONS,
+    KEYS,
+    replace(KEYS, name="more keys", budget=3),
     replace(_two("usual", "the usual timings", freeze=1, silent=1), policy=USUAL, tick=5.0),
     _two("silence", "the store is silent, and slow", silent=1, slow=1),
     FREEZE,

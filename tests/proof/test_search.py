@@ -19,7 +19,7 @@ from proof.search.liveness import search
 from proof.search.model import Node, Op, Shared, World
 from proof.search.rename import renamed_node, renamed_shared
 from proof.search.space import Space
-from proof.search.worlds import FREEZE, NAMES, QUICK, UNFENCED
+from proof.search.worlds import FREEZE, KEYS, NAMES, QUICK, UNFENCED
 
 ENOUGH = 400_000
 
@@ -152,7 +152,9 @@ def test_twin_timelines_are_told_apart_by_their_wal(
 # --- nothing is left out --------------------------------------------------------------------------
 
 VARIED = replace(FREEZE, name="varied", faults={"freeze": 1, "slow": 1, "switchover": 1}, budget=2)
-NAMED = replace(NAMES, faults={"cut": 1, "slow": 1, "host": 1}, budget=2, promotions=1)
+NAMED = replace(
+    NAMES, name="named", faults={"cut": 1, "slow": 1, "host": 1}, budget=2, promotions=1
+)
 
 
 def _some_states(world: World, most: int, count: int) -> tuple[Walk, list[int]]:
@@ -171,7 +173,7 @@ def _outcomes(space: Space, n: int, node: Node, shared: Shared) -> set[object]:
     return found | {None if later is None else space.number(later)}
 
 
-@pytest.mark.parametrize("world", [VARIED, NAMED], ids=["varied", "named"])
+@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS], ids=lambda world: world.name)
 def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     """What `alike` takes away changes no decision and nothing that follows."""
     walk, states = _some_states(world, 20_000, 10_000)
@@ -188,7 +190,7 @@ def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     assert differing > 100
 
 
-@pytest.mark.parametrize("world", [VARIED, NAMED], ids=["varied", "named"])
+@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS], ids=lambda world: world.name)
 @pytest.mark.parametrize("count", [2, 3])
 def test_names_change_nothing(world: World, count: int) -> None:
     """What follows from a renamed state are the renamed followers."""
@@ -206,7 +208,7 @@ def test_names_change_nothing(world: World, count: int) -> None:
 
 def test_packing_keeps_every_part() -> None:
     """A state that is unpacked and packed again is the same number."""
-    for world in (VARIED, NAMED):
+    for world in (VARIED, NAMED, KEYS):
         walk, states = _some_states(world, 2_000, 500)
         for state in states:
             assert walk.space.pack(*walk.space.read(state)) == state
