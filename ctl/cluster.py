@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.policy import Policy
 from engine.state import Cluster, Member
 from shell import layout
 
@@ -69,10 +70,11 @@ class ClusterView:
     @property
     def handover_seconds(self) -> float:
         """How long a hand-over that was asked for may take until it is done or refused."""
-        # After an outage of the store, failsafe mode keeps members from leading for one ttl.
-        failsafe = layout.boolean(self.config.get("failsafe_mode")) is True
-        more = max(0, layout.integer(self.config.get("ttl")) or 30) if failsafe else 0
-        return 2.0 * max(10, self.loop_wait_seconds) + more
+        return Policy(
+            ttl_seconds=max(0, layout.integer(self.config.get("ttl")) or 30),
+            loop_wait_seconds=self.loop_wait_seconds,
+            failsafe_mode=layout.boolean(self.config.get("failsafe_mode")) is True,
+        ).handover_patience_seconds
 
     @property
     def identity(self) -> str:

@@ -3,23 +3,13 @@
 Belongs here: the command tree and the options of the groups.  Does not belong here: any command.
 """
 
+import importlib
 import logging
 import os
 
 import click
 
-from ctl import (
-    configedit,
-    explain,
-    listing,
-    lookup,
-    maintenance,
-    replay,
-    restart,
-    standby_cluster,
-    switch,
-    whatif,
-)
+from ctl import configedit, listing, lookup, maintenance, restart, standby_cluster, switch
 from ctl.options import GroupOptions
 from shell.version import PRODUCT_VERSION
 
@@ -27,7 +17,24 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _LEVEL_VARIABLES = ("LOGLEVEL", "PATRONI_LOGLEVEL", "PATRONI_LOG_LEVEL", "HAE_LOG_LEVEL")
 
 
-@click.group(context_settings=CONTEXT)
+class Hae(click.Group):
+    """A group with commands that decide: reading all rules takes longer than most others need."""
+
+    DECIDING = ("explain", "replay", "whatif")  # modules here, each with the command of its name
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, also of commands that were not read yet."""
+        return sorted([*super().list_commands(ctx), *self.DECIDING])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, read if need be."""
+        if cmd_name not in self.DECIDING:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"ctl.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=Hae, context_settings=CONTEXT)
 @click.version_option(PRODUCT_VERSION, prog_name="hae")
 def hae() -> None:
     """PostgreSQL high availability: look at clusters, steer them, ask why."""
@@ -86,6 +93,3 @@ for _command in (
 ):
     ctl.add_command(_command)
 hae.add_command(ctl)
-hae.add_command(explain.explain)
-hae.add_command(replay.replay)
-hae.add_command(whatif.whatif)

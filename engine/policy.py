@@ -66,3 +66,12 @@ class Policy:
     watchdog_timeout_seconds: float = 25.0
     callbacks: tuple[str, ...] = ()  # the configured ones: "on_start", ...
     dcs_config: str = "{}"  # bootstrap.dcs as JSON text, written once at the first start
+
+    @property
+    def handover_patience_seconds(self) -> float:
+        """How long to wait until a hand-over that was asked for is done or refused.
+
+        After an outage of the store, failsafe mode keeps members from leading for one ttl.
+        """
+        more = self.ttl_seconds if self.failsafe_mode else 0.0
+        return 2 * max(10.0, self.loop_wait_seconds) + more

@@ -22,7 +22,6 @@ from shell.stores.base import StoreError
 
 PEER_SECONDS = 2.0
 LOOK_SECONDS = 1.0
-SHORTEST_WATCH_SECONDS = 10.0
 
 Kind = Literal["switchover", "failover"]
 _DONE = {"switchover": "Successfully switched over to", "failover": "Successfully failed over to"}
@@ -194,10 +193,8 @@ class MoveCalls:
         self._office.desk.poke(f"{move.kind} asked for")
         if epoch is not None:
             return answer(202, f"{move.title} scheduled")
-        patience = 2 * max(SHORTEST_WATCH_SECONDS, policy.loop_wait_seconds)
-        if policy.failsafe_mode:  # after an outage of the store nobody may lead for one ttl
-            patience += policy.ttl_seconds
-        return await self._watch(move, old_leader, now(), written_at + patience)
+        deadline = written_at + policy.handover_patience_seconds
+        return await self._watch(move, old_leader, now(), deadline)
 
     async def _watch(
         self, move: Move, old_leader: str | None, written_at: float, deadline: float
