@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+SHORTEST_HANDOVER_SECONDS = 10.0  # a fast stop and a promotion, however short the loop
+
+
 @dataclass(frozen=True, slots=True)
 class PermanentSlot:
     """A slot that the configuration asks for."""
@@ -74,4 +77,4 @@ class Policy:
         After an outage of the store, failsafe mode keeps members from leading for one ttl.
         """
         more = self.ttl_seconds if self.failsafe_mode else 0.0
-        return 2 * max(10.0, self.loop_wait_seconds) + more
+        return 2 * max(SHORTEST_HANDOVER_SECONDS, self.loop_wait_seconds) + more

@@ -225,7 +225,7 @@ def test_outcome_is_found_without_publications():
 
 def test_unknown_outcome(monkeypatch):
     """When nothing is known in time the answer says `status unknown`."""
-    monkeypatch.setattr("shell.api.move_calls.SHORTEST_WATCH_SECONDS", 0.1)
+    monkeypatch.setattr("engine.policy.SHORTEST_HANDOVER_SECONDS", 0.1)
     monkeypatch.setattr("shell.api.move_calls.LOOK_SECONDS", 0.05)
     with running(snapshots.primary(now(), policy=Policy(loop_wait_seconds=0.1))) as api:
         found = move(api, "/switchover", leader="n1")
