@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-
 SHORTEST_HANDOVER_SECONDS = 10.0  # a fast stop and a promotion, however short the loop
 
 
