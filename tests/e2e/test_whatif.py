@@ -16,9 +16,9 @@ from tests.e2e.support.stories import healthy, loops_pass, records_folder
 from tests.e2e.support.writer import Writer
 
 
-def asked(*words: str | Path) -> dict[str, Any]:
-    """What `hae whatif` answers about the loss of the primary."""
-    told = hae("whatif", *words, "--if", "primary-killed", "--runs", "10", "-f", "json")
+def asked(what: str, *words: str | Path) -> dict[str, Any]:
+    """What `hae whatif` answers to that question."""
+    told = hae("whatif", *words, "--if", what, "--runs", "10", "-f", "json")
     assert told.code == 0, told.text
     document: dict[str, Any] = json.loads(told.out)
     return document
@@ -46,7 +46,7 @@ def test_who_is_told_to_take_over_does_so_by_the_rules_that_were_told(tmp_path: 
         )
         loops_pass(cluster, 3)
         old = cluster.leader()
-        told = asked("-c", old.place.file)
+        told = asked("primary-killed", "-c", old.place.file)
         assert [m["by_its_own_word"] for m in told["members"]] == [True, True, True]
         (ending,) = told["questions"][0]["endings"]
         assert told["questions"][0]["doubts"] == [], told
@@ -68,5 +68,18 @@ def test_who_is_told_to_take_over_does_so_by_the_rules_that_were_told(tmp_path: 
             f" measured {writer.longest_gap():.2f} s"
         )
         records = [word for node in cluster.nodes for word in ("--record", records_folder(node))]
-        then = asked(*records, "--at", str(before))
+        then = asked("primary-killed", *records, "--at", str(before))
         assert [x["leader"] for x in then["questions"][0]["endings"]] == [standby], then
+
+
+def test_a_killed_postmaster_is_started_again_as_was_told(tmp_path: Path) -> None:
+    """Asked of one member, which tells of the others: no failover, by the rule that was told."""
+    with healthy(tmp_path, nodes=2) as cluster:
+        loops_pass(cluster, 3)
+        leader, (other,) = cluster.leader(), cluster.replicas()
+        told = asked("postgres-dies", "--url", f"127.0.0.1:{other.place.api_port}")
+        (ending,) = told["questions"][0]["endings"]
+        assert ending["leader"] == leader.name, told
+        leader.kill_postmaster()
+        assert cluster.wait_healthy() is leader
+        assert [rule["rule"] for rule in ending["by"] if has_fired(leader, rule["rule"])] != []
