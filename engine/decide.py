@@ -127,7 +127,7 @@ def explain(s: Snapshot) -> Decision:
             trace.append(Step(table.name, rule.name, rule.title, rule.why, held, seen))
             if held:
                 break
-        if trace[-1].fired and RULES[trace[-1].rule].ends:
+        if rule.ends:
             break
     return Decision(decided.actions, decided.fired, tuple(trace))
 

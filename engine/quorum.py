@@ -139,7 +139,7 @@ def _tokens(text: str) -> list[str]:
         kind, word = token.lastgroup, token[token.lastgroup or 0].lower()
         if kind == "quoted":
             word = word[1:-1].replace('""', '"')
-        elif kind == "word" and word in _KEYWORDS:
+        elif word in _KEYWORDS:
             word = word.upper()
         found.append(word)
     return [""] if text[at:].strip() else found

@@ -3,7 +3,8 @@
 Here belongs the wording only.  Nothing decides here, and no text says what the trace does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any, get_args
 
 from engine import actions as a
@@ -225,11 +226,12 @@ def render(snapshot: Snapshot, decision: Decision) -> str:
     lines = [f"in short: {render_short(decision)}", ""]
     given = dict(shares(snapshot, decision.fired))
     passed: list[str] = []
-    for table, steps in _by_table(decision.trace):
-        if not steps[-1].rule:
-            passed.append(f"  {table}: {_seen(steps[-1].seen[-1])}")
+    for table, steps in groupby(decision.trace, lambda step: step.table):
+        *above, last = steps
+        if not last.rule:
+            passed.append(f"  {table}: {_seen(last.seen[-1])}")
         else:
-            lines += [*_table_lines(steps, given.get(steps[-1].rule, ())), ""]
+            lines += [*_table_lines(above, last, given.get(last.rule, ())), ""]
     if passed:
         lines += ["passed over:", *passed, ""]
     lines.append("actions, in this order:")
@@ -239,23 +241,10 @@ def render(snapshot: Snapshot, decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def _by_table(trace: tuple[Step, ...]) -> Iterator[tuple[str, list[Step]]]:
-    steps: list[Step] = []
-    for step in trace:
-        if steps and steps[-1].table != step.table:
-            yield steps[-1].table, steps
-            steps = []
-        steps.append(step)
-    if steps:
-        yield steps[-1].table, steps
-
-
-def _table_lines(steps: list[Step], given: tuple[Action, ...]) -> list[str]:
-    fired = steps[-1]
+def _table_lines(above: list[Step], fired: Step, given: tuple[Action, ...]) -> list[str]:
     lines = [f"{fired.rule}: {fired.title}", f"  why: {fired.why}"]
     lines += [f"  because {_seen(seen)}" for seen in fired.seen]
     lines += [f"  does: {action_text(action)}" for action in given]
-    above = [step for step in steps if not step.fired]
     if above:
         lines.append("  ruled out above it:")
         lines += [f"    {step.rule}: {_seen(step.seen[-1])}" for step in above]

@@ -29,7 +29,7 @@ def wake_at(s: Snapshot, actions: tuple[Action, ...]) -> float:
         moments += [max(due, s.now + OVERDUE_SECONDS) for due in _prolonged(s, actions)]
     if isinstance(s.cluster, Unknown):
         moments.append(s.now + RETRY_STORE_SECONDS)
-    moments += [s.now + max(0.0, epoch - s.wall) for epoch in _schedules(s)]
+    moments += [s.now + (epoch - s.wall) for epoch in _schedules(s)]
     return min(moments)
 
 

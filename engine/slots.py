@@ -20,8 +20,8 @@ def here(s: Snapshot) -> tuple[Slot, ...]:
 
 def ignored(s: Snapshot, slot: Slot) -> bool:
     """Whether the configuration, or PostgreSQL itself, looks after that slot."""
-    if slot.failover or not s.policy.ignore_slots:
-        return slot.failover
+    if slot.failover:
+        return True
     seen = {"name": slot.name, "type": slot.kind, "database": slot.database, "plugin": slot.plugin}
     rules = (rule for rule in s.policy.ignore_slots if rule)
     return any(all(seen.get(k) == v for k, v in r.items()) for r in rules)
@@ -92,16 +92,13 @@ def clashes(s: Snapshot) -> tuple[str, ...]:
     """Slot names that more than one owner maps to, with the owners."""
     view = views.cluster(s)
     members = view.members if view else ()
-    names = [views.slot_name(member.name) for member in members]
-    # A permanent physical one of a member's name is meant for that member.
-    permanent_names = [p.name for p in s.policy.permanent_slots if p.kind == "logical"]
-    if len({*names, *permanent_names}) == len(names) + len(permanent_names):
-        return ()
     owners: dict[str, list[str]] = {}
-    for name, member in zip(names, members, strict=True):
-        owners.setdefault(name, []).append(f"member {member.name}")
-    for name in permanent_names:
-        owners.setdefault(name, []).append("a permanent slot")
+    for member in members:
+        owners.setdefault(views.slot_name(member.name), []).append(f"member {member.name}")
+    # A permanent physical one of a member's name is meant for that member.
+    for slot in s.policy.permanent_slots:
+        if slot.kind == "logical":
+            owners.setdefault(slot.name, []).append("a permanent slot")
     return tuple(
         f"{name} ({', '.join(sorted(owners[name]))})"
         for name in sorted(owners)
@@ -180,7 +177,7 @@ def useless(s: Snapshot) -> tuple[str, ...]:
             copy = in_recovery(s) and slot.name in s.memory.logical_slots
             if copy and lost:
                 found.append(slot.name)
-        elif slot.name in wanted and (lost or (slot.has_xmin and slot.name in elsewhere)):
+        elif slot.name in wanted and (lost or slot.name in elsewhere):
             found.append(slot.name)
     return tuple(found)
 
@@ -200,7 +197,7 @@ def wanted_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
 def missing_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
     """Those of them that are not here."""
     wanted = wanted_logical(s)
-    if not wanted or views.server(s) is None:
+    if views.server(s) is None:
         return ()
     names = {slot.name for slot in here(s)}
     return tuple(p for p in wanted if p.name not in names)
@@ -298,8 +295,7 @@ def unsafe(s: Snapshot) -> tuple[str, ...]:
     found = []
     for name in copies:
         mine = at.get(name)
-        from_xmin = s.memory.covered_from.get(name)
-        if name in open_ones or mine is None or from_xmin is None or xmin_before(mine, from_xmin):
+        if name in open_ones or mine is None or xmin_before(mine, s.memory.covered_from[name]):
             found.append(name)
     return tuple(found)
 
@@ -346,7 +342,7 @@ def over_budget(s: Snapshot) -> tuple[str, ...]:
         return ()
     found = []
     for slot in here(s):
-        held = 0 if slot.restart_lsn is None else at - slot.restart_lsn
+        held = at - (at if slot.restart_lsn is None else slot.restart_lsn)
         if held > budget:
             times = held // budget
             found.append(f"{slot.name} {owner(s, slot.name)}: more than {times} x {budget} bytes")

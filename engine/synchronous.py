@@ -233,7 +233,7 @@ def _wanted_voters(
     enough = len(quick) >= s.policy.synchronous_node_count
     wanted = frozenset(x.name for x in (quick if enough else found))
     both = wanted & voters
-    return wanted if not both or wanted <= voters or voters <= wanted else both
+    return both if both and not voters <= wanted else wanted
 
 
 def spelled(s: Snapshot, names: frozenset[str]) -> tuple[str, ...]:

@@ -41,6 +41,12 @@ def server(s: Snapshot) -> Server | None:
     return s.postgres.server.value if isinstance(s.postgres.server, Known) else None
 
 
+def system_identifier(s: Snapshot) -> str:
+    """Of our server, else of what is in the data directory; empty when unknown."""
+    here = server(s)
+    return (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+
+
 def leader_name(s: Snapshot) -> str | None:
     """The owner of the lock according to the store; None when free or unknown."""
     view = cluster(s)
@@ -325,8 +331,7 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
 
 def is_foreign(s: Snapshot, told: LeaderTimeline) -> bool:
     """Whether that server is of another system than ours; an unknown identifier counts as no."""
-    here = server(s)
-    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    ours = system_identifier(s)
     return bool(ours and told.system_identifier and ours != told.system_identifier)
 
 

@@ -185,16 +185,14 @@ def crashed_as_primary(s: Snapshot) -> bool:
 
 
 def _system(s: Snapshot) -> str:
-    view, here = views.cluster(s), views.server(s)
-    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    view, ours = views.cluster(s), views.system_identifier(s)
     return f"cluster={view.initialize if view else 'unknown'}, ours={ours or 'unknown'}"
 
 
 @fact(_system)
 def identity_differs(s: Snapshot) -> bool:
     """Our system identifier is not what `initialize` holds; anything unknown counts as no."""
-    view, here = views.cluster(s), views.server(s)
-    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    view, ours = views.cluster(s), views.system_identifier(s)
     return bool(view and view.initialize and ours and view.initialize != ours)
 
 

@@ -1,7 +1,7 @@
 """Facts about a promotion: remembered before it begins, under way, kept from going on."""
 
 from engine import watchdog
-from engine.facts.lease import fence_is_missing, store_answers
+from engine.facts.lease import fence_is_missing
 from engine.facts.sync import sync_key_is_as_raced_on, sync_key_is_claimed, synchronous_mode_is_on
 from engine.facts.watchdog import watchdog_is_missing
 from engine.rule import fact
@@ -43,9 +43,9 @@ def promotion_is_under_way(s: Snapshot) -> bool:
 def promotion_is_barred(s: Snapshot) -> bool:
     """The fence or the watchdog that is required is missing, or `sync` has changed since our race.
 
-    A silent store tells nothing of `sync`.
+    A silent store tells of no `sync`, and so of no change.
     """
     if fence_is_missing.holds(s) or watchdog_is_missing.holds(s):
         return True
     ours = sync_key_is_as_raced_on.holds(s) or sync_key_is_claimed.holds(s)
-    return store_answers.holds(s) and synchronous_mode_is_on.holds(s) and not ours
+    return synchronous_mode_is_on.holds(s) and not ours

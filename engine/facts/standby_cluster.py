@@ -50,8 +50,7 @@ def _answer(s: Snapshot) -> str:
 @fact(_answer)
 def remote_is_silent(s: Snapshot) -> bool:
     """The remote primary was asked for its timeline and gave no answer."""
-    asked = views.compares_with_remote(s) and views.told_timeline(s) is None
-    return asked and isinstance(s.leader_timeline, Unknown)
+    return views.compares_with_remote(s) and isinstance(s.leader_timeline, Unknown)
 
 
 @fact(lambda s: f"{_answer(s)}, diverged_from={s.memory.diverged_from or 'nobody'}")
@@ -64,8 +63,8 @@ def may_start_unasked(s: Snapshot) -> bool:
 @fact(_answer)
 def remote_is_foreign(s: Snapshot) -> bool:
     """The remote primary told another system identifier than ours; unknown counts as no."""
-    told = views.told_timeline(s)
-    return told is not None and views.compares_with_remote(s) and views.is_foreign(s, told)
+    told = views.told_timeline(s)  # never of a foreign server in our leader's place
+    return told is not None and views.is_foreign(s, told)
 
 
 def _stream(s: Snapshot) -> str:

@@ -95,8 +95,7 @@ def merged_history(s: Snapshot) -> tuple[HistoryLine, ...]:
     if lines and not lines[-1].new_leader:
         last = lines[-1]
         lines[-1] = HistoryLine(last.timeline, last.lsn, last.reason, "", s.me.name)
-    keep = s.policy.max_timelines_history
-    return tuple(lines[-keep:] if keep > 0 else lines)
+    return tuple(lines[-s.policy.max_timelines_history :])  # 0: all of them
 
 
 # --- files, checkpoint, callbacks -----------------------------------------------------------------

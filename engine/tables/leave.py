@@ -281,10 +281,9 @@ SILENT = Table(
 
 
 def _foreign(s: Snapshot) -> str:
-    view, here = views.cluster(s), views.server(s)
-    ours = (here.system_identifier if here else "") or s.postgres.directory.system_identifier
+    view = views.cluster(s)
     return (
-        f"the data directory has system identifier {ours}, the cluster has "
+        f"the data directory has system identifier {views.system_identifier(s)}, the cluster has "
         f"{view.initialize if view else 'another one'}: this is another cluster's data. "
         "Point postgresql.data_dir at the right directory, or empty it to clone the leader"
     )

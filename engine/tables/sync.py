@@ -85,7 +85,7 @@ def _narrow(s: Snapshot) -> tuple[Action, ...]:
 
 def _wait(s: Snapshot) -> tuple[Action, ...]:
     missing = sync.target(s)[1].voters - sync.confirmed(s)
-    who = ", ".join(sync.spelled(s, missing)) or "the synchronous standbys"
+    who = ", ".join(sync.spelled(s, missing))
     return (Hold(f"{who} to confirm every commit", s.now + LOOK_AGAIN_SECONDS),)
 
 
