@@ -3,11 +3,12 @@
 Four kinds of lines, each with a snapshot (a scenario and perhaps one change, see `near_misses`):
 
     RULE over OTHER | snapshot        the next rule of the table could decide as well, and does not
-    RULE goes on to OTHER | snapshot  a table below acts in the same cycle
+    RULE goes on to OTHER | snapshot  a table below acts in the same cycle, after it
     RULE ends before OTHER | snapshot a table below would act, and has to wait
     TABLE silent without FACT | ...   the table would act, were it not for one fact of `applies`
 
-`make rewrite` finds them again.  Neighbours without a line can never decide about one snapshot, as
+The lines of the second and third kind at the end of the file are for neighbouring tables.  `make
+rewrite` finds them all again.  Neighbours without a line can never decide about one snapshot, as
 far as one change to a scenario shows.
 """
 
@@ -62,8 +63,9 @@ def holds(order: Order) -> bool:
     if order.how == SILENT:
         return not any(name.startswith(f"{order.rule}.") for name in fired)
     if order.how == GOES_ON:
-        return {order.rule, order.other} <= set(fired)
-    return fired[-1] == order.rule and _speaks(order.other, s)
+        both = [name for name in fired if name in {order.rule, order.other}]
+        return both == [order.rule, order.other]
+    return fired[-1] == order.rule and order.other not in fired and _speaks(order.other, s)
 
 
 def _table(rule: str) -> Table:
@@ -97,6 +99,8 @@ def find() -> Iterator[Order]:
                 yield from _short(_over(table, rule, below))
         for rule in table.rules:
             yield from _short(_ends(rule) if rule.ends else _goes_on(rule))
+    for table, next_one in itertools.pairwise(TABLES):
+        yield from _short(_before(table, next_one))
 
 
 def _short(orders: Iterator[Order]) -> list[Order]:
@@ -156,6 +160,21 @@ def _ends(rule: Rule) -> Iterator[Order]:
             other = decides(table, s)
             if other != "nothing" and RULES[other].then(s):
                 yield Order(rule.name, ENDS, other, start, change)
+
+
+def _before(table: Table, below: Table) -> Iterator[Order]:
+    """Where both tables would act: the one above comes first, or alone."""
+    for start, change, s in _snapshots(*table.rules, *below.rules):
+        fired = {name.partition(".")[0]: name for name in run(s).fired}
+        rule, other = fired.get(table.name), decides(below, s)
+        if rule is None or other == "nothing" or not RULES[rule].then(s):
+            continue
+        if not _speaks(other, s):
+            continue
+        if other in fired.values():
+            yield Order(rule, GOES_ON, other, start, change)
+        elif RULES[rule].ends:
+            yield Order(rule, ENDS, other, start, change)
 
 
 def recorded() -> list[Order]:

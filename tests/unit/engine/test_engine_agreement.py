@@ -9,7 +9,7 @@ import pytest
 from engine import agreement, views
 from engine.actions import AskFailsafe
 from engine.decide import decide
-from engine.state import Lease
+from engine.state import FailsafeAnswer, Lease
 from proof import checker
 from tests.support.guards import URLS, agrees, declines
 from tests.support.scenes import NOW, scene
@@ -70,3 +70,20 @@ def test_a_shorter_ttl_shortens_what_is_counted_on() -> None:
     """The members may know the shorter ttl already."""
     s = scene("cut off", {"policy.ttl_seconds": 20})
     assert agreement.promise_seconds(s) == 20
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (agrees("n3", 5.0), False),
+        (agrees("n3", 5.1), True),
+        (declines("n3", asked_at=NOW - 1), False),
+        (declines("n3", asked_at=NOW - 1.1), True),
+    ],
+)
+def test_who_agreed_is_asked_again_before_the_next_renewal(
+    answer: FailsafeAnswer, again: bool
+) -> None:
+    """After half the time between two renewals, others a second after the last question."""
+    s = replace(scene("cut off", {}), failsafe_answers=(agrees("n2", 0.5), answer))
+    assert set(agreement.to_ask(s)) == ({"n3"} if again else set())

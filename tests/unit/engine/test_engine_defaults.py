@@ -3,12 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
+import pytest
+
+from engine.actions import Action
 from engine.policy import Policy
-from engine.state import Memory
+from engine.quorum import Names, Promise
+from engine.state import (
+    Cluster,
+    ControlData,
+    DataDirectory,
+    FailsafeAnswer,
+    FailsafeCall,
+    Fence,
+    HistoryLine,
+    Job,
+    JobResult,
+    LeaderSlots,
+    LeaderTimeline,
+    Member,
+    Memory,
+    PeerAnswer,
+    Postgres,
+    Postmaster,
+    ReplicationRow,
+    Request,
+    RestartCondition,
+    Server,
+    Slot,
+    Snapshot,
+    Tags,
+    Vanished,
+    Watchdog,
+)
 
 # A revision that no key can have.
 NEVER = {"failsafe_sent_over": -1}
+# What counts where nobody says anything.
+USUAL = {
+    "port": 5432,
+    "failover_priority": 1,
+    "sync_priority": 1,
+    "kind": "physical",
+    "create": True,
+    "tags": Tags(),
+    "condition": RestartCondition(),
+    "memory": Memory(),
+    "watchdog": Watchdog(),
+}
+RECORDS = (
+    *(Cluster, ControlData, DataDirectory, FailsafeAnswer, FailsafeCall, Fence, HistoryLine, Job),
+    *(JobResult, LeaderSlots, LeaderTimeline, Member, Names, PeerAnswer, Postgres, Postmaster),
+    *(Promise, ReplicationRow, Request, RestartCondition, Server, Slot, Snapshot, Tags, Vanished),
+    *(Watchdog, *get_args(Action)),
+)
 NO_LIMIT = {"maximum_lag_on_syncnode_bytes": -1}
 OFF = (
     *("pause", "check_timeline", "failsafe_mode", "synchronous_mode_strict", "use_pg_rewind"),
@@ -23,7 +72,7 @@ def test_a_new_daemon_remembers_nothing() -> None:
     memory = Memory()
     for field in dataclasses.fields(Memory):
         value = getattr(memory, field.name)
-        assert not value or value == NEVER.get(field.name), field.name
+        assert value == NEVER[field.name] if field.name in NEVER else not value, field.name
 
 
 def test_what_nobody_configured_is_off() -> None:
@@ -32,3 +81,12 @@ def test_what_nobody_configured_is_off() -> None:
     assert [name for name in OFF if getattr(policy, name)] == []
     for name, value in NO_LIMIT.items():
         assert getattr(policy, name) == value
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda x: x.__name__)
+def test_what_was_not_seen_is_not_there(record: type) -> None:
+    """A record that was not filled in tells of nothing: no revision, no position, no `yes`."""
+    for field in dataclasses.fields(record):
+        if field.default is not dataclasses.MISSING:
+            usual = USUAL.get(field.name)
+            assert field.default == usual or not field.default, field.name

@@ -57,6 +57,9 @@ def test_names_are_written_as_postgresql_reads_them(wanted: Names, text: str) ->
         ("ANY (a)", Names()),
         ("first", Names()),
         ('""', Names()),
+        ("0 (a)", Names()),
+        ('"a', Names()),
+        ('ANY 1 ("any", b)', Names(1, frozenset({"any", "b"}))),
     ],
 )
 def test_names_are_read_as_they_were_written(text: str, read: Names) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import get_args
 
 import pytest
 
 from engine.actions import Action, ArmFence, Hold, Remember, RenewLock, StopPostgres
-from engine.decide import Decision, explain, run
+from engine.decide import RULES, TABLES, Decision, explain, run
 from engine.rendering import (
+    _first_match,
     action_text,
     is_routine,
     render,
@@ -16,6 +18,7 @@ from engine.rendering import (
     shares,
     what_would_change,
 )
+from engine.tables.slots import BUDGET
 from shell.recorder.codec import decode, encode
 from tests.support.scenarios import all_scenarios
 from tests.support.scenes import scene
@@ -31,6 +34,7 @@ def test_a_decision_tells_who_won_why_and_what_ruled_the_others_out() -> None:
     assert "  why: Two primaries would diverge; the one without the lock gives way." in text
     assert "  because another_owns_the_lock (lock_owner=n2)" in text
     assert "    write.refused: not renewal_was_refused (refused=False)" in text
+    assert "  does: stop PostgreSQL (immediate): n2 owns the leader lock" in text
     assert "  2. stop PostgreSQL (immediate): n2 owns the leader lock" in text
 
 
@@ -57,11 +61,25 @@ def test_a_decision_that_went_through_json_reads_the_same() -> None:
     assert render(s, decode(Decision, encode(sent))) == render(s, sent)
 
 
+def test_the_explanation_tells_every_rule_that_was_tried_and_no_other() -> None:
+    """It fires the rules of the decision, passes over tables, and ends where the cycle ends."""
+    for scenario in all_scenarios():
+        decision = explain(scenario.snapshot)
+        assert tuple(step.rule for step in decision.trace if step.fired) == decision.fired
+        assert not [step for step in decision.trace if step.fired and not step.rule]
+        if RULES[decision.fired[-1]].ends:
+            assert decision.trace[-1].rule == decision.fired[-1]
+        else:
+            assert decision.trace[-1].table == TABLES[-1].name
+
+
 def test_one_line_leaves_out_what_is_as_ever() -> None:
     """A log line names the rules that act; rules that leave everything alone are not in it."""
     assert render_short(run(scene("replica", {}))) == "standby.follows: wait for a change"
     line = render_short(run(scene("primary", {"fence": "idle"})))
     assert line == "fence.arm: arm the fence for process 4711, 3.5s before the lease ends"
+    waits = Decision((RenewLock(), Hold("a change"), Hold("the store to answer")), ())
+    assert render_short(waits) == "nothing: renew the leader lock; wait for the store to answer"
 
 
 def test_a_decision_without_actions_says_so() -> None:
@@ -100,6 +118,22 @@ def test_what_would_change_looks_at_rules_above_too() -> None:
     s = scene("race", {})
     said = what_would_change(s, explain(s))
     assert any(line.startswith("race.peer_preferred would be reached if") for line in said)
+    assert len(said) == len({line.partition(" ")[0] for line in said})
+
+
+def test_what_would_change_names_the_nearest_few() -> None:
+    """Four of each table, eight in all: who reads it looks for one."""
+    told = [what_would_change(s, explain(s)) for s in (x.snapshot for x in all_scenarios())]
+    by_table = [Counter(line.partition(".")[0] for line in said) for said in told]
+    assert max(len(said) for said in told) == 8
+    assert max(max(table.values()) for table in by_table if table) == 4
+
+
+def test_the_last_rule_with_a_condition_is_an_outcome_too() -> None:
+    """Of a table's rules only the very last asks for nothing."""
+    s = scene("replica with cdc", {})
+    assert _first_match(s, BUDGET, "a_logical_slot_is_unsafe").name == "budget.unsafe"
+    assert _first_match(s, BUDGET, "paused").name == "budget.fine"
 
 
 @pytest.mark.parametrize("scenario", all_scenarios(), ids=lambda x: x.rule)

@@ -10,7 +10,7 @@ import pytest
 
 from engine import facts as facts_folder
 from engine.decide import RULES, TABLES
-from engine.rule import Fact, Table
+from engine.rule import Fact, Rule, Table, nothing
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
@@ -46,3 +46,10 @@ def test_facts_have_one_meaning() -> None:
     for rule in RULES.values():
         for fact in rule.when:
             assert seen.setdefault(fact.name.removeprefix("not "), fact.doc) == fact.doc
+
+
+def test_a_rule_is_named_after_its_table() -> None:
+    """A table with a rule of another one's name is refused when it is made."""
+    rule = Rule("other.one", "A title", when=(), then=nothing, why="A reason.")
+    with pytest.raises(AssertionError, match="other"):
+        Table("mine", "A question?", applies=(), rules=(rule,))

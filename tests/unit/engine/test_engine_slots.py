@@ -81,6 +81,7 @@ def test_a_slot_is_given_up_after_its_time_and_useless_without_its_wal() -> None
     s = replace(s, memory=replace(s.memory, unclaimed_since=since))
     assert slots.given_up(s) == ("gone",)
     assert slots.useless(s) == ("n2",)
+    assert slots.useless(_with("primary", Slot("n2", wal_status="lost", active=True))) == ()
 
 
 def test_a_standby_never_moves_a_slot_past_what_it_has_replayed() -> None:
@@ -106,6 +107,9 @@ def test_a_member_streams_from_whom_its_tag_names_while_that_one_runs() -> None:
     on_n2 = with_member(_replica(), "n3", tags=Tags(replicatefrom="n2"))
     assert slots.streams_from_us(on_n2, n3)
     assert slots.streams_from_us(primary, replace(n3, tags=Tags(replicatefrom="n3")))
+    leader = with_member(_replica(), "n1", tags=Tags(replicatefrom="n2"))
+    assert isinstance(leader.cluster, Known)
+    assert not slots.streams_from_us(leader, leader.cluster.value.members[0])
 
 
 def test_a_node_that_never_leads_counts_for_itself() -> None:
@@ -115,9 +119,10 @@ def test_a_node_that_never_leads_counts_for_itself() -> None:
     assert slots.unclaimed(s) == ("gone", "n1", "n3")
     old = replace(s, memory=replace(s.memory, unclaimed_since={"gone": -9000.0, "n1": NOW}))
     assert slots.given_up(old) == ("gone",)
-    assert not slots.wanted_logical(
-        replace(old, policy=replace(old.policy, permanent_slots=(CDC,)))
-    )
+    with_cdc = replace(old, policy=replace(old.policy, permanent_slots=(CDC,)))
+    assert not slots.wanted_logical(with_cdc)
+    leads = scene("primary", {"me.tags.nofailover": True, "policy.permanent_slots": "cdc"})
+    assert slots.wanted_logical(leads) == (CDC,)
 
 
 def test_a_standby_waits_for_the_word_of_a_leader_that_wrote_its_status() -> None:
@@ -126,12 +131,15 @@ def test_a_standby_waits_for_the_word_of_a_leader_that_wrote_its_status() -> Non
     assert slots.given_up(_replica(**changes)) == ("gone",)
     assert slots.given_up(_replica(**changes, **{"cluster.optime": None})) == ()
     assert slots.given_up(_replica(**{**changes, "memory.unclaimed_since": {"gone": NOW}})) == ()
+    noted = {**changes, "memory.unclaimed_since": {"gone": NOW - 1800}, "cluster.optime": None}
+    assert slots.given_up(scene("standby leader", noted)) == ("gone",)
 
 
 def test_the_owner_of_a_slot_is_told_in_words() -> None:
     """A member, the configuration, or nobody."""
     s = scene("primary", {})
-    s = replace(s, policy=replace(s.policy, permanent_slots=(PermanentSlot("barman"),)))
+    asked = (PermanentSlot("barman"), PermanentSlot("kept"))
+    s = replace(s, policy=replace(s.policy, permanent_slots=asked))
     told = [slots.owner(s, name) for name in ("n2", "barman", "gone")]
     assert told == [
         "of member n2",
@@ -174,6 +182,10 @@ def test_a_copy_older_than_what_the_leader_keeps_is_not_covered() -> None:
     nothing = Known(replace(TOLD_SLOTS, slots=(replace(CDC_SLOT, catalog_xmin=None),)), NOW)
     assert slots.newly_covered(replace(fresh, leader_slots=nothing)) == {}
     assert slots.newly_covered(replace(fresh, leader_slots=None)) == {}
+    unseen = _with("replica with cdc", replace(CDC_SLOT, catalog_xmin=None))
+    assert slots.unsafe(unseen) == ("cdc",)
+    unseen = replace(unseen, memory=fresh.memory, leader_slots=fresh.leader_slots)
+    assert slots.newly_covered(unseen) == {}
 
 
 def test_the_primary_tells_where_consumers_are() -> None:
@@ -183,6 +195,8 @@ def test_the_primary_tells_where_consumers_are() -> None:
     ours = replace(s, memory=replace(s.memory, logical_slots=("cdc",)))
     assert slots.positions(ours)["cdc"] == CDC_SLOT.confirmed_lsn
     assert slots.positions(scene("primary", {"postgres.server.slots": []})) == {}
+    unseen = slots.positions(scene("primary", {"postgres.server.write_lsn": None}))
+    assert unseen == {"n2": LSN, "n3": LSN}
     assert slots.to_copy(replace(ours, leader_slots=Known(TOLD_SLOTS, NOW))) == ()
     assert slots.unsafe(ours) == ()
 
@@ -260,6 +274,15 @@ def test_only_idle_slots_that_were_overtaken_move(slot: Slot, to: int | None, mo
     told = {"n3": LSN} | ({} if to is None else {"n1": to})
     s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
     assert slots.behind(s) == ({"n1": LSN} if moved else {}) | {"n3": LSN}
+
+
+def test_a_logical_slot_of_somebody_else_keeps_no_other_slot_from_moving() -> None:
+    """It is left where it is, and those after it follow."""
+    s = _with("replica", CDC_SLOT, Slot("n3", restart_lsn=LSN - 9))
+    assert isinstance(s.cluster, Known)
+    told = {"cdc": LSN, "n3": LSN}
+    s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
+    assert slots.behind(s) == {"n3": LSN}
 
 
 @pytest.mark.parametrize(("held", "times"), [(1000, 0), (1001, 1), (2000, 2)])

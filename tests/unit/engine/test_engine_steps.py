@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from engine import watchdog as watchdogs
 from engine.actions import (
     ActivateWatchdog,
     Answer,
+    ArmFence,
     AskLeader,
     Exit,
     Hold,
@@ -20,7 +22,7 @@ from engine.actions import (
     StopPostgres,
 )
 from engine.state import JobKind, JobResult
-from engine.tables import leave, requests, steps, upkeep, watchdog
+from engine.tables import leave, requests, safety, slots, steps, upkeep, watchdog
 from proof import checker
 from tests.support.scenes import NOW, scene
 from tests.support.snapshots import LSN
@@ -247,3 +249,58 @@ def test_a_start_that_is_given_up_counts_from_the_first_silence(
     )
     (memory,) = checker.of(Remember, leave._give_the_start_up(s))
     assert memory.changes["primary_down_since"] == since
+
+
+# --- texts and positions --------------------------------------------------------------------------
+
+
+def test_a_server_that_was_never_seen_leaves_no_position() -> None:
+    """Only the control file of a primary tells where it ended."""
+    assert leave.final_lsn(scene("old primary", {})) == LSN
+    assert leave.final_lsn(scene("old primary", {"postgres": "unreadable"})) is None
+    assert leave.final_lsn(scene("down replica", {})) is None
+
+
+def test_silence_is_told_with_its_reason() -> None:
+    """If there is one; an answer that counts no more has none."""
+    for why, told in (("timed out", " (timed out)"), ("", "")):
+        silent = {"@": "Unknown", "since": NOW - 1, "why": why}
+        assert leave._silence(scene("primary", {"postgres.server": silent})) == told
+    assert leave._silence(scene("primary", {})) == ""
+
+
+def test_a_watchdog_that_is_not_there_is_told_with_its_reason() -> None:
+    """Before the first look there is none."""
+    for why, told in (("no such device", "no such device"), ("", "not looked at yet")):
+        device = {"@": "Watchdog", "present": False, "why": why}
+        assert watchdogs.trouble(scene("primary", {"watchdog": device})) == told
+
+
+@pytest.mark.parametrize(
+    ("changes", "ahead"),
+    [
+        ({}, True),
+        ({"policy.pause": True}, False),
+        ({"fence": "missing"}, False),
+        ({"fence": "armed"}, False),
+        ({"postgres": "standby"}, False),
+    ],
+)
+def test_an_unguarded_server_gets_its_deadline_before_the_lease_is_asked_for(
+    changes: dict[str, Any], ahead: bool
+) -> None:
+    """By the end of that lease; outside of maintenance mode, and where there is a fence."""
+    found = safety.arm_ahead(scene("primary", {"fence": "idle", "lease": "none"} | changes))
+    assert [x.asked_ends_at for x in checker.of(ArmFence, found)] == ([NOW + 30] if ahead else [])
+
+
+def test_what_was_safe_under_this_leader_stays_safe() -> None:
+    """Under another one each copy has to be covered anew; one that is copied again starts anew."""
+    told = {"leader_slots": "cdc", "memory.covered_from": {"old": 650}}
+    for leader, kept in (("n1", {"old": 650, "cdc": 700}), ("n3", {"cdc": 700})):
+        s = scene("replica with cdc", told | {"memory.covered_by": leader})
+        (memory,) = checker.of(Remember, slots._cover(s))
+        assert memory.changes == {"covered_by": "n1", "covered_from": kept}
+    gone = {"postgres.server.slots": [], "memory.covered_from": {"old": 650, "cdc": 700}}
+    (memory,) = checker.of(Remember, slots._copy(scene("replica with cdc", told | gone)))
+    assert memory.changes["covered_from"] == {"old": 650}

@@ -72,6 +72,30 @@ def test_a_member_without_an_address_is_not_followed() -> None:
     assert views.wanted_upstream(with_member(scene("replica", {}), "n1", host="")) is None
 
 
+def test_the_leader_follows_nobody_whatever_its_tag_says() -> None:
+    """So a member that streams from it closes no circle."""
+    s = scene("replica", {"me.tags.replicatefrom": "n3"})
+    s = with_member(s, "n3", tags=Tags(replicatefrom="n1"))
+    s = with_member(s, "n1", tags=Tags(replicatefrom="n2"))
+    found = views.wanted_upstream(s)
+    assert found is not None
+    assert found.name == "n3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "ours"),
+    [
+        ({"postgres.server.system_identifier": "1"}, "1"),
+        ({"postgres.server.system_identifier": ""}, "2"),
+        ({"postgres": "silent primary"}, "2"),
+    ],
+)
+def test_whose_data_this_is(changes: dict[str, Any], ours: str) -> None:
+    """The running server knows; else what was read from the directory counts."""
+    directory = {"postgres.directory.system_identifier": "2"}
+    assert views.system_identifier(scene("primary", changes | directory)) == ours
+
+
 @pytest.mark.parametrize(
     ("leader", "n3", "source"),
     [
@@ -148,6 +172,32 @@ def test_a_leader_still_to_be_promoted_may_open_our_timeline(
     changes = {**recovering, "cluster": "n2 leads", "cluster.members.n2.role": "replica"}
     s = scene("primary", {**changes, "postgres.server.timeline": timeline})
     assert (views.told_timeline(s) is not None) is news
+
+
+def test_the_leader_of_a_standby_cluster_opens_no_timeline() -> None:
+    """It stays in recovery, so what it told is news wherever our own WAL ends."""
+    told = {"leader_timeline": "n1", "leader_timeline.in_recovery": True}
+    member = {"cluster": "standby cluster", "policy.standby_cluster": "far"}
+    unknown = {"postgres.server.timeline": None}
+    assert views.told_timeline(scene("replica", told | member | unknown)) is not None
+    alone = told | unknown | {"cluster.members.n1.role": "replica"}
+    assert views.told_timeline(scene("replica", alone)) is None
+
+
+@pytest.mark.parametrize(("in_recovery", "twice"), [(False, True), (True, False)])
+def test_a_leader_still_to_be_promoted_has_opened_no_timeline_twice(
+    in_recovery: bool, twice: bool
+) -> None:
+    """Whoever has begun a promotion may have; but not the same as one that is a standby yet."""
+    changes = {"leader_timeline": "n1", "leader_timeline.in_recovery": in_recovery}
+    changes |= {"cluster.members.n1.role": "replica", "memory.promotion_begun": True}
+    assert views.opened_twice(scene("replica", changes)) is twice
+
+
+def test_a_newer_timeline_than_the_leaders_is_divergence() -> None:
+    """Whatever its history says, ours is told in numbers."""
+    s = scene("old primary", {"postgres.directory.control.timeline": 5})
+    assert views.divergence(s) == "we are on timeline 5, the leader is on 4"
 
 
 def test_why_the_leaders_timeline_is_not_known() -> None:

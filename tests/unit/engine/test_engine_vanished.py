@@ -30,3 +30,9 @@ def test_whoever_was_lost_with_us_is_kept_for_good() -> None:
     assert back == lost
     again = vanished.after(back, of("n2", "n3"), of("n2"), "n2", 7.0)
     assert again == (lost[0], Vanished(N3, 7.0, with_ours=True))
+
+
+def test_a_loss_of_its_own_is_none_together_with_us() -> None:
+    """Also of a member that had been lost alone before."""
+    known = (Vanished(N3, 1.0),)
+    assert vanished.after(known, of("n2", "n3"), of("n2"), "n2", 5.0) == (Vanished(N3, 5.0),)

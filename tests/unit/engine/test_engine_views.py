@@ -261,8 +261,9 @@ def test_answers_count_only_if_everybody_was_asked_since() -> None:
     assert asking.answers_since(s, NOW - 1, others)
     assert not asking.answers_since(s, NOW - 0.2, others)
     assert not asking.answers_since(replace(s, peers=s.peers[:1]), NOW - 1, others)
-    old = tuple(replace(a, asked_at=NOW - 4) for a in s.peers)
-    assert not asking.answers_since(replace(s, peers=old), NOW - 9, others)
+    for age, good in ((asking.ANSWER_SECONDS, True), (asking.ANSWER_SECONDS + 0.1, False)):
+        old = tuple(replace(a, asked_at=NOW - age) for a in s.peers)
+        assert asking.answers_since(replace(s, peers=old), NOW - 9, others) is good
     unnamed = with_member(with_member(s, "n2", api_url=""), "n3", api_url="")
     assert asking.peers_to_ask(unnamed) == ()
 
@@ -289,6 +290,21 @@ def test_the_merged_history_keeps_what_the_store_tells_of_old_timelines() -> Non
     server = Known(replace(server.value, timeline_history=mine[:1]), NOW)
     known = replace(s, postgres=replace(s.postgres, server=server))
     assert merged_history(known) == told[:1]
+    server = Known(replace(server.value, timeline_history=()), NOW)
+    assert merged_history(replace(s, postgres=replace(s.postgres, server=server))) == ()
+
+
+def test_the_newest_lines_of_a_long_history_are_kept() -> None:
+    """As many as max_timelines_history says; the newest is the one that names us."""
+    lines = tuple(HistoryLine(n, 10 * n, "mine") for n in (1, 2, 3, 4))
+    newest = HistoryLine(4, 40, "mine", "", "n1")
+    s = scene("primary", {"cluster.history": []})
+    assert isinstance(s.postgres.server, Known)
+    server = Known(replace(s.postgres.server.value, timeline_history=lines), NOW)
+    s = replace(s, postgres=replace(s.postgres, server=server))
+    assert merged_history(s) == (*lines[:3], newest)
+    shorter = replace(s, policy=replace(s.policy, max_timelines_history=3))
+    assert merged_history(shorter) == (*lines[1:3], newest)
 
 
 def test_without_a_view_there_is_no_history_to_write() -> None:
@@ -313,6 +329,8 @@ def test_the_word_of_members_counts_only_for_the_lease_that_it_prolonged(
 ) -> None:
     """A lease that was renewed or refused since stands for itself; our own word holds meanwhile."""
     word = {"memory.failsafe_until": NOW + 9, "memory.failsafe_lease": NOW - 20}
+    unnamed = word | {"memory.failsafe_lease": None}
+    assert agreement.active_until(replace(scene("primary", unnamed), lease=Lease())) == 0.0
     s = replace(scene("primary", word | {"memory.consented_until": consent}), lease=lease)
     assert agreement.active_until(s) == until
 
@@ -340,5 +358,25 @@ def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
     lost = replace(alone, vanished=scenes.VANISHED["all"])
     assert asking.peers_to_ask(alone) == ()
     assert asking.peers_to_ask(lost) == ("n1", "n3")
-    later = replace(lost, now=lost.now + lost.policy.ttl_seconds + 1)
-    assert asking.peers_to_ask(later) == ()
+    seen = lost.vanished[0].at
+    for age, asked in ((lost.policy.ttl_seconds, ("n1", "n3")), (lost.policy.ttl_seconds + 1, ())):
+        assert asking.peers_to_ask(replace(lost, now=seen + age)) == asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, ("n1", "n3")),
+        ({"role": "master"}, ("n1", "n3")),
+        ({"role": "replica"}, ("n3",)),
+        ({"api_url": ""}, ("n3",)),
+    ],
+)
+def test_a_primary_whose_key_is_gone_is_asked_in_a_race(
+    fields: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    """Others without a key, and those without an address, are not."""
+    s = scene("race", {"cluster": "free, n1 gone", "vanished": "n1"})
+    (gone,) = s.vanished
+    gone = replace(gone, member=replace(gone.member, **fields))
+    assert asking.peers_in_a_race(replace(s, vanished=(gone,))) == names

@@ -16,6 +16,7 @@ from shell.postgres.controldata import GUARDED
         ([("max_connections", 200, 100), ("max_wal_senders", 10, 20)], False),
         ([("max_connections", 200, 100), ("shared_buffers", 10, 20)], True),
         ([("max_connections", None, 100)], False),
+        ([("max_connections", 100, None)], False),
         ([("max_connections", 100, 100)], False),
         ([("shared_buffers", 20, 10)], False),
         ([], False),
@@ -31,6 +32,7 @@ def test_the_leader_comes_first_only_to_lower(
 def test_a_standby_never_gets_less_than_its_control_file_asks_for() -> None:
     """Less is raised, more is kept, and other parameters are left alone."""
     configured = {"max_connections": "50", "max_wal_senders": "20", "wal_level": "replica"}
+    configured |= {"max_prepared_transactions": "0"}  # which the control file does not tell of
     needed = {"max_connections": 100, "max_wal_senders": 10, "max_worker_processes": 8}
     assert at_least(configured, needed) == {**configured, "max_connections": "100"}
 

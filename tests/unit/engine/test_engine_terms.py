@@ -1,0 +1,207 @@
+"""Every term of a fact that only shows where more than one thing is unusual.
+
+One line each: the fact, a base with what it needs, and the answer with the reason for it.  What one
+change to a scenario shows is recorded in tests/scenarios/answers, what a limit decides in
+test_engine_limits.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.facts import (
+    failsafe,
+    lease,
+    postgres,
+    promotion,
+    race,
+    standby_cluster,
+    sync,
+    upkeep,
+    work,
+)
+from engine.rule import Fact
+from shell.recorder.codec import encode
+from tests.support import scenes
+from tests.support.scenes import NOW, scene
+from tests.support.snapshots import LSN
+
+UNKNOWN_FENCE = {"@": "Fence", "ready": True, "armed_pid": 4711, "kill_at": None}
+LOST_FENCE = {"@": "Fence", "ready": False, "armed_pid": 4711, "kill_at": NOW + 20}
+UNSEEN = {"postgres": "clean", "postgres.outdated": True, "lease": "none"}
+FREE = {"cluster": "free", "cluster.when": NOW - 5}
+LISTED = {"cluster": "listed, free"}
+QUORUM = {"policy.synchronous_mode": "quorum", "cluster": "quorum, free"}
+HISTORY = [{"timeline": 1, "lsn": 10}, {"timeline": 2, "lsn": 20}]
+SILENT_REMOTE = {"leader_timeline": "silent"}
+STALLED = {"postgres.server.replication_state": None, "cluster.members.n1.timeline": 4}
+PENDING = {"name": "max_connections", "old_value": "100", "new_value": "200"}
+
+
+def ended(kind: str, finished: float = NOW - 1) -> dict[str, Any]:
+    """A job that went well."""
+    return {"@": "JobResult", "kind": kind, "ok": True, "finished": finished}
+
+
+def answers(**fields: Any) -> list[Any]:
+    """n3 answered in the race, like this; n1 did not."""
+    return [encode(scenes.silent_peer("n1")), encode(scenes.peer("n3", **fields))]
+
+
+def both(**fields: Any) -> list[Any]:
+    """n1 and n3 answered in the race, n1 like this."""
+    return [encode(scenes.peer("n1", **fields)), encode(scenes.peer("n3"))]
+
+
+TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
+    # --- the lease and the fence ---
+    # A store that refused our renewal does not still have to be asked.
+    (lease.lock_is_free, "primary", {**FREE, "lease": "refused"}, True),
+    (lease.lock_is_free, "primary", {**FREE, "lease": "fresh"}, False),
+    # The deadline of a fence that is gone does not stand; one without a deadline is not right.
+    (lease.fence_is_armed, "primary", {"fence": LOST_FENCE}, False),
+    (lease.fence_deadline_differs, "primary", {"fence": UNKNOWN_FENCE}, True),
+    # --- PostgreSQL ---
+    # After a promotion, or a start under a lease that lasts, an unseen server may be writable.
+    (postgres.may_accept_writes, "primary", {**UNSEEN, "last_job": ended("promote")}, True),
+    (postgres.may_accept_writes, "primary", {**UNSEEN, "last_job": ended("start")}, False),
+    (
+        postgres.may_accept_writes,
+        "primary",
+        {
+            **UNSEEN,
+            "last_job": ended("promote"),
+            "job": {"@": "Job", "kind": "rewind", "since": NOW - 1},
+        },
+        False,
+    ),
+    # A silent store shows no change of `sync`.
+    (
+        promotion.promotion_is_barred,
+        "sync race",
+        {"cluster": "silent", "memory.raced_on": 3},
+        False,
+    ),
+    (promotion.promotion_is_barred, "sync race", {"memory.raced_on": 2}, True),
+    # --- the race ---
+    # A hung member may be the primary that lost the store.
+    (failsafe.a_listed_member_is_silent, "race", {**LISTED, "peers": both()}, False),
+    (failsafe.a_listed_member_is_silent, "race", {**LISTED, "peers": both(stale=True)}, True),
+    # Who is ahead of us, or hangs, does not vote for us.
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers()}, False),
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers(lsn=LSN + 1)}, True),
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers(stale=True)}, True),
+    # --- following ---
+    # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
+    (race.may_come_to_follow_unasked, "replica", STALLED, True),
+    (
+        race.may_come_to_follow_unasked,
+        "replica",
+        {**STALLED, "postgres.configured_upstream": None},
+        False,
+    ),
+    (race.may_come_to_follow_unasked, "asked", {"postgres": "silent standby"}, False),
+    (
+        race.may_come_to_follow_unasked,
+        "replica",
+        {"postgres": "silent standby", "postgres.configured_upstream": "10.0.0.3:5432"},
+        False,
+    ),
+    # --- standby clusters ---
+    # A rewind that was cut off speaks against our WAL, whatever the remote primary says.
+    (standby_cluster.may_start_unasked, "down in a standby cluster", SILENT_REMOTE, True),
+    (
+        standby_cluster.may_start_unasked,
+        "down in a standby cluster",
+        {**SILENT_REMOTE, "memory.rewinding": True},
+        False,
+    ),
+    # --- upkeep ---
+    # Positions move all the time: they are not a reason to write the key at once.
+    (
+        upkeep.member_key_is_outdated,
+        "replica",
+        {"published": {"state": "running", "xlog_location": 1}},
+        True,
+    ),
+    # The newest line of the history counts, by its timeline and by its end.
+    (upkeep.history_is_behind, "primary", {"postgres.server.timeline_history": HISTORY}, True),
+    (
+        upkeep.history_is_behind,
+        "primary",
+        {"postgres.server.timeline_history": HISTORY, "cluster.history": HISTORY},
+        False,
+    ),
+    (
+        upkeep.history_is_behind,
+        "primary",
+        {"postgres.server.timeline_history": HISTORY, "cluster.history": HISTORY[1:]},
+        False,
+    ),
+    (
+        upkeep.history_is_behind,
+        "primary",
+        {
+            "postgres.server.timeline_history": HISTORY,
+            "cluster.history": [HISTORY[0], {"timeline": 3, "lsn": 20}],
+        },
+        True,
+    ),
+    (
+        upkeep.history_is_behind,
+        "primary",
+        {
+            "postgres.server.timeline_history": HISTORY,
+            "cluster.history": [HISTORY[0], {"timeline": 2, "lsn": 21}],
+        },
+        True,
+    ),
+    # --- restarts ---
+    # A restart that is asked for where one is pending goes ahead.
+    (
+        work.restart_condition_fails,
+        "replica",
+        {"memory.scheduled_restart": {"@": "RestartCondition", "pending_only": True}},
+        True,
+    ),
+    (
+        work.restart_condition_fails,
+        "replica",
+        {
+            "memory.scheduled_restart": {"@": "RestartCondition", "pending_only": True},
+            "postgres.server.pending": [PENDING],
+        },
+        False,
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("fact", "base", "changes", "answer"),
+    TERMS,
+    ids=[f"{fact.name}-{n}" for n, (fact, *_) in enumerate(TERMS)],
+)
+def test_a_fact_answers_by_each_of_its_terms(
+    fact: Fact, base: str, changes: dict[str, Any], answer: bool
+) -> None:
+    """Where two things are unusual at once, each still counts as it should."""
+    assert fact.holds(scene(base, changes)) is answer
+
+
+def test_a_position_alone_does_not_outdate_the_member_key() -> None:
+    """What moves with every transaction is written once in a loop."""
+    s = scene("replica", {})
+    assert s.published is not None
+    moved = dict(s.published) | {"xlog_location": 1}
+    assert not upkeep.member_key_is_outdated.holds(scene("replica", {"published": moved}))
+    stopped = moved | {"state": "stopped"}
+    assert upkeep.member_key_is_outdated.holds(scene("replica", {"published": stopped}))
+
+
+def test_the_promise_of_the_members_ends_at_its_moment() -> None:
+    """From then on they may lead, and a hand-over to them is of use."""
+    for until, kept in ((NOW, False), (NOW + 1 / 1024, True)):
+        s = scene("cut off", {"memory.failsafe_until": until})
+        assert failsafe.members_keep_from_leading.holds(s) is kept
