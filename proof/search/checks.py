@@ -16,7 +16,7 @@ from proof.search.together import Face, diverges, streams
 
 
 class Look(NamedTuple):
-    """All of a node that an invariant asks for."""
+    """All of a node that an invariant asks for, or the question whether all is well again."""
 
     pg: Pg
     wal: Wal
@@ -24,6 +24,8 @@ class Look(NamedTuple):
     half: bool
     unguarded: bool
     acknowledged: Wal
+    leads: bool  # a primary, with a daemon that does its work
+    may_lead: bool  # its directory was a primary's
 
 
 def look(node: Node) -> Look:
@@ -35,7 +37,27 @@ def look(node: Node) -> Look:
         node.half and node.pg is not Pg.DOWN,
         node.unguarded and node.pg is not Pg.STANDBY,
         () if node.sync is None else node.sync.acknowledged,
+        node.up and not node.frozen and node.pg is Pg.PRIMARY and not node.halting,
+        not node.signal and node.control != "empty",
     )
+
+
+def healed(looks: Sequence[Look], shared: Shared) -> bool:
+    """The owner of the lock is a primary, and everybody else streams from it."""
+    leader = shared.view.leader
+    if leader is None or not looks[leader].leads:
+        return False
+    wal = looks[leader].wal
+    return all(
+        n == leader or (x.pg is Pg.STANDBY and x.upstream == leader and is_beginning(x.wal, wal))
+        for n, x in enumerate(looks)
+    )
+
+
+def without_a_primary(looks: Sequence[Look], shared: Shared) -> bool:
+    """Only standbys are left of a cluster whose keys are lost: it waits for an operator."""
+    lost = shared.emptied and not shared.view.initialized
+    return lost and not any(x.may_lead for x in looks)
 
 
 def broken(world: World, looks: Sequence[Look], shared: Shared) -> list[str]:

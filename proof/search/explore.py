@@ -6,13 +6,14 @@ Belongs here: the walk, its counts, the trace.  Does not belong here: what can h
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from proof.search import lost, synchronous
 from proof.search.model import NAMES, Budget, Node, Pg, Shared, View, World
-from proof.search.space import BrokenPromiseError, Space, Step
+from proof.search.space import BrokenPromiseError, Kind, Space, Step, Verdict
 
 PROGRESS_SECONDS = 20.0
 
@@ -36,11 +37,22 @@ class Result:
 
 @dataclass(slots=True)
 class Walk:
-    """The states seen so far, each with the one that it was first reached from."""
+    """The states seen so far, by number in the order of their discovery, and the ways out of them.
+
+    Those that were walked on from are the first ones, as many as `rests` has.
+    """
 
     space: Space
     first: int  # the state that it began with, not renamed
-    came_from: dict[int, int] = field(default_factory=dict)
+    states: list[int] = field(default_factory=list)
+    number: dict[int, int] = field(default_factory=dict)
+    before: array[int] = field(
+        default_factory=lambda: array("I")
+    )  # where it was first reached from
+    well: bytearray = field(default_factory=bytearray)  # all that was broken is mended
+    rests: bytearray = field(default_factory=bytearray)  # no daemon has anything left to do
+    ways: array[int] = field(default_factory=lambda: array("I"))  # where steps without a fault lead
+    ends: array[int] = field(default_factory=lambda: array("I"))  # and where those of a state end
     transitions: int = 0
     depth: int = 0
 
@@ -111,56 +123,75 @@ def explore(
     """Walk until nothing is new, something is broken, or `most` states were seen."""
     space = Space(world)
     began, told = time.process_time(), time.monotonic()
-    first = space.pack(*(begin or first_state(world)))
-    start = space.canonical(first)
-    walk = Walk(space, first, {start: start})
+    walk = Walk(space, space.pack(*(begin or first_state(world))))
     result = Result(world.name)
-    frontier = [start]
-    came_from, following, canonical, holds = (
-        walk.came_from,
-        space.following,
-        space.canonical,
-        space.holds,
-    )
+    _meet(walk, space.canonical(walk.first), 0)
+    states, at, level = walk.states, 0, 1  # `level`: where the states of this depth end
     try:
-        while frontier and not result.violations:
-            new: list[int] = []
-            for state in frontier:
-                for then, _ in following(state):
-                    walk.transitions += 1
-                    if then in came_from:
-                        continue
-                    then = canonical(then)  # noqa: PLW2901 - one of its names
-                    if then not in came_from:
-                        came_from[then] = state
-                        new.append(then)
-                        if not holds(then):
-                            result.violations = tuple(space.broken(then))
-                            result.trace = tuple(trace(walk, then))
-                            return _counted(result, walk, began), walk
-                if time.monotonic() - told > PROGRESS_SECONDS:
-                    told = time.monotonic()
-                    tell(_progress(walk, time.process_time() - began))
-                if most is not None and len(came_from) >= most:
-                    return _counted(result, walk, began), walk
-            frontier = new
-            walk.depth += 1
+        while at < len(states):
+            bad = _go_on(walk, at)
+            if bad is not None:
+                result.violations = tuple(space.broken(states[bad]))
+                result.trace = tuple(trace(walk, bad))
+                break
+            at += 1
+            if at == level:
+                walk.depth, level = walk.depth + 1, len(states)
+            if most is not None and len(states) >= most:
+                break
+            if not at & 0xFFF and time.monotonic() - told > PROGRESS_SECONDS:
+                told = time.monotonic()
+                tell(_progress(walk, time.process_time() - began))
+        else:
+            result.complete = True
     except BrokenPromiseError as broken:
         result.violations = (str(broken),)
-        result.trace = tuple(trace(walk, state))
-        return _counted(result, walk, began), walk
-    result.complete = True
+        result.trace = tuple(trace(walk, at))
     return _counted(result, walk, began), walk
 
 
+def _meet(walk: Walk, state: int, before: int) -> bool:
+    """A state that was not seen before; whether it is sound."""
+    verdict = walk.space.judged(state)
+    walk.number[state] = len(walk.states)
+    walk.states.append(state)
+    walk.before.append(before)
+    walk.well.append(verdict == Verdict.WELL)
+    return verdict != Verdict.BROKEN
+
+
+def _go_on(walk: Walk, at: int) -> int | None:
+    """Meet everything that can follow that state; the number of the first that is broken."""
+    state, space = walk.states[at], walk.space
+    number, ways = walk.number, walk.ways
+    steps = space.following(state)
+    for then, kind in steps:
+        known = number.get(then)
+        if known is None:
+            then = space.canonical(then)  # noqa: PLW2901 - one of its names
+            known = number.get(then)
+            if known is None:
+                known = len(number)
+                if not _meet(walk, then, at):
+                    return known
+        if kind != 1:  # a fault
+            ways.append(known)
+    if not steps and space.is_cut(state):
+        walk.well[at] = 1
+    walk.transitions += len(steps)
+    walk.rests.append(steps[-1][1] == Kind.TIME if steps else walk.well[at])
+    walk.ends.append(len(ways))
+    return None
+
+
 def _progress(walk: Walk, seconds: float) -> str:
-    states = len(walk.came_from)
+    states = len(walk.states)
     rate = states / seconds
     return f"{walk.space.world.name}: {states:,} states, depth {walk.depth}, {rate:,.0f}/s"
 
 
 def _counted(result: Result, walk: Walk, began: float) -> Result:
-    result.states = len(walk.came_from)
+    result.states = len(walk.states)
     result.transitions = walk.transitions
     result.depth = walk.depth
     result.seconds = time.process_time() - began
@@ -171,22 +202,19 @@ def _counted(result: Result, walk: Walk, began: float) -> Result:
 # --- the way to a state ---------------------------------------------------------------------------
 
 
-def path(walk: Walk, state: int) -> list[int]:
-    """The states from the first one to this one."""
-    states = [state]
-    while walk.came_from[states[-1]] != states[-1]:
-        states.append(walk.came_from[states[-1]])
-    states.reverse()
-    return states
+def path(walk: Walk, number: int) -> list[int]:
+    """The states from the first one to that one."""
+    numbers = [number]
+    while numbers[-1]:
+        numbers.append(walk.before[numbers[-1]])
+    return [walk.states[n] for n in reversed(numbers)]
 
 
-def trace(walk: Walk, state: int) -> list[str]:
-    """How it came to that state, one step a line, with the names of the first state."""
+def trace(walk: Walk, number: int) -> list[str]:
+    """How it came to the state of that number, one step a line, with the names of the first one."""
     lines: list[str] = []
-    space = walk.space
-    states = path(walk, state)
-    here = walk.first
-    for wanted in states[1:]:
+    space, here = walk.space, walk.first
+    for wanted in path(walk, number)[1:]:
         step = _towards(space, here, wanted)
         lines.append(f"{len(lines) + 1:3} {'!' if step.fault else ' '} {step.text}")
         here = step.state

@@ -12,12 +12,11 @@ from __future__ import annotations
 import resource
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from proof.invariants import A_LEADER, AT_REST
-from proof.search import lost
 from proof.search.explore import Result, Walk, explore, trace
-from proof.search.model import Node, Pg, Shared, World, is_beginning
+from proof.search.model import World
 from proof.search.space import Space
 
 
@@ -36,104 +35,60 @@ def _ask_to_heal(world: World, result: Result, walk: Walk, tell: Callable[[str],
     lost = stuck(walk)
     result.seconds += time.process_time() - began
     result.stuck = sum(map(len, lost.values()))
-    for sentence, states in lost.items():
-        if states and not result.violations:
-            seen = explain_stuck(walk.space, states[0])
+    for sentence, numbers in lost.items():
+        if numbers and not result.violations:
+            seen = explain_stuck(walk.space, walk.states[numbers[0]])
             result.violations = (f"{sentence} Here only this can happen: {seen}",)
-            result.trace = tuple(trace(walk, states[0]))
+            result.trace = tuple(trace(walk, numbers[0]))
 
 
 def stuck(walk: Walk) -> dict[str, list[int]]:
-    """By broken sentence: the states from which there is no way, in the order of discovery."""
-    states = list(walk.came_from)
-    before = _numbered(walk, states)
-    sources, targets = array("I"), array("I")
-    fine, rests = bytearray(len(states)), bytearray(len(states))
-    _look_at_all(walk, states, (fine, rests), (sources, targets))
-    for n, state in enumerate(states):
-        walk.came_from[state] = states[before[n]]
-    for marks in (fine, rests):
-        _spread(marks, sources, targets)
-    return {
-        A_LEADER: [state for n, state in enumerate(states) if not fine[n]],
-        AT_REST: [state for n, state in enumerate(states) if not rests[n]],
-    }
+    """By broken sentence: the numbers of the states from which there is no way."""
+    backwards = _backwards(walk)
+    found = {}
+    for sentence, marks in ((A_LEADER, walk.well), (AT_REST, walk.rests)):
+        reached = _spread(marks, *backwards)
+        found[sentence] = [n for n, mark in enumerate(reached) if not mark]
+    return found
 
 
-def _numbered(walk: Walk, states: list[int]) -> array[int]:
-    """Put the number of each state where its predecessor was; give the predecessors' numbers.
+def _backwards(walk: Walk) -> tuple[array[int], array[int]]:
+    """The walk's ways the other way round: those to state n are from `first[n]` to `first[n + 1]`.
 
-    A second dictionary of all states would take as much memory as the walk itself.
+    Ways out of states that are as they should be are left out: nobody asks for them.
     """
-    came_from, before = walk.came_from, array("I")
-    for n, state in enumerate(states):
-        earlier = came_from[state]
-        before.append(n if earlier == state else came_from[earlier])
-        came_from[state] = n
-    return before
-
-
-def _look_at_all(
-    walk: Walk,
-    states: list[int],
-    marks: tuple[bytearray, bytearray],
-    ways: tuple[array[int], array[int]],
-) -> None:
-    """Mark the states that are as they should be, and note the ways out of all others."""
-    space, number = walk.space, walk.came_from
-    (fine, rests), (sources, targets) = marks, ways
-    for n, state in enumerate(states):
-        if space.is_cut(state):
-            fine[n] = rests[n] = 1
-            continue
-        _, shared, nodes = space.read(state)
-        well = healed(shared, nodes) or lost.without_a_primary(shared, nodes)
-        fine[n], rests[n] = well, space.time_passes(state)
-        if fine[n] and rests[n]:
-            continue
-        for then, fault in space.following(state):
-            if not fault:
-                known = number.get(then)
-                sources.append(n)
-                targets.append(number[space.canonical(then)] if known is None else known)
-
-
-def _spread(fine: bytearray, sources: Sequence[int], targets: Sequence[int]) -> None:
-    """Mark every state that has a way to a marked one."""
-    first, before = array("I", bytes(4 * (len(fine) + 1))), array("I", bytes(4 * len(targets)))
-    for target in targets:
-        first[target] += 1
+    first = array("I", bytes(4 * (len(walk.states) + 1)))
+    needed = array("I")  # a state and where its ways begin and end, in turns
+    begin = 0
+    for n, end in enumerate(walk.ends):
+        if not (walk.well[n] and walk.rests[n]):
+            needed.extend((n, begin, end))
+            for target in walk.ways[begin:end]:
+                first[target] += 1
+        begin = end
     total = 0
     for n, count in enumerate(first):
         first[n], total = total, total + count
-    at = array("I", first)
-    for source, target in zip(sources, targets, strict=True):
-        before[at[target]] = source
-        at[target] += 1
-    todo = [n for n, mark in enumerate(fine) if mark]
+    sources, at = array("I", bytes(4 * total)), array("I", first)
+    for k in range(0, len(needed), 3):
+        n, begin, end = needed[k : k + 3]
+        for target in walk.ways[begin:end]:
+            sources[at[target]] = n
+            at[target] += 1
+    return first, sources
+
+
+def _spread(marks: bytearray, first: array[int], sources: array[int]) -> bytearray:
+    """The marks, and every state that has a way to a marked one."""
+    reached = bytearray(marks)
+    todo = [n for n, mark in enumerate(reached) if mark]
     while todo:
         n = todo.pop()
-        for source in before[first[n] : first[n + 1]]:
-            if not fine[source]:
-                fine[source] = 1
+        for source in sources[first[n] : first[n + 1]]:
+            if not reached[source]:
+                reached[source] = 1
                 todo.append(source)
-
-
-def healed(shared: Shared, nodes: Sequence[Node]) -> bool:
-    """The owner of the lock is a primary, and everybody else streams from it."""
-    leader = shared.view.leader
-    if leader is None or not _leads(nodes[leader]):
-        return False
-    wal = nodes[leader].wal
-    return all(
-        n == leader
-        or (node.pg is Pg.STANDBY and node.upstream == leader and is_beginning(node.wal, wal))
-        for n, node in enumerate(nodes)
-    )
-
-
-def _leads(node: Node) -> bool:
-    return node.up and not node.frozen and node.pg is Pg.PRIMARY and not node.halting
+    return reached
 
 
 def explain_stuck(space: Space, state: int) -> str:

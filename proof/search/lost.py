@@ -24,12 +24,6 @@ def emptied(shared: Shared) -> Shared:
     return shared._replace(view=view, key_left=0.0, emptied=True)
 
 
-def without_a_primary(shared: Shared, nodes: Sequence[Node]) -> bool:
-    """Whether only standbys are left of a cluster whose keys are lost: it waits for an operator."""
-    lost = shared.emptied and not shared.view.initialized
-    return lost and all(node.signal or node.control == "empty" for node in nodes)
-
-
 def seen_in(members: Sequence[Document]) -> tuple[Seen | None, ...]:
     """Of each member key, as far as it counts once it is gone."""
     said = (None if document is None else dict(document) for document in members)

@@ -8,6 +8,7 @@ same rules whatever their names, so of all renamings of a state the smallest sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -27,6 +28,22 @@ MASK = (1 << BITS) - 1
 
 class BrokenPromiseError(Exception):
     """A decision broke a promise; the text says which."""
+
+
+class Kind(IntEnum):
+    """What leads from one state to the next."""
+
+    STEP = 0
+    FAULT = 1
+    TIME = 2
+
+
+class Verdict(IntEnum):
+    """What is true of a state."""
+
+    BROKEN = 0
+    SOUND = 1
+    WELL = 2  # sound, and all that faults broke is mended
 
 
 class Step(NamedTuple):
@@ -58,7 +75,9 @@ class Space:
         self._older: dict[int, int] = {}
         self._store: dict[int, tuple[tuple[int, int], ...]] = {}
         self._later: dict[int, int] = {}
-        self._checked: dict[tuple[Any, ...], bool] = {}
+        self._judged: dict[tuple[int, ...], Verdict] = {}
+        self._stories = Numbers()
+        self._story_of: dict[int, int] = {}
         self._look_of: dict[int, int] = {}
         self._first_version: dict[int, int] = {}
         self._referring: dict[tuple[int, int], int] = {}
@@ -146,13 +165,16 @@ class Space:
 
     # --- what follows -----------------------------------------------------------------------------
 
-    def following(self, state: int) -> list[tuple[int, bool]]:
-        """Every state that can come next, and whether a fault leads there."""
+    def following(self, state: int) -> list[tuple[int, int]]:
+        """Every state that can come next, and of which `Kind` the way to it is.
+
+        A tick comes last, also where it changes nothing.
+        """
         budget, shared, numbers = self.unpack(state)
         count = len(numbers)
         left = self._paid(budget)
         high, all_nodes = BITS * count, ~(-1 << (BITS * count))
-        out: list[tuple[int, bool]] = []
+        out: list[tuple[int, int]] = []
         for number in numbers:
             if self._promotes.get(number) is not False and self._is_beyond(number, shared):
                 return out
@@ -167,19 +189,19 @@ class Space:
                 paid = left[fault]
                 if paid is not None:
                     then = ((paid | store) << high) | rest | (node << shift)
-                    out.append((then, fault != 0))
+                    out.append((then, 1 if fault else 0))
             for node, fault in self._steps_alone(number):
                 paid = left[fault]
                 if paid is not None:
                     then = ((paid | shared) << high) | rest | (node << shift)
-                    out.append((then, fault != 0))
+                    out.append((then, 1 if fault else 0))
             needs = self._needs.get(number)
             if needs is None:
                 needs = self._needs[number] = together.needs_others(self.nodes.values[number])
             if needs:
                 above = ((left[0] or 0) | shared) << high
                 nodes = self._steps_with_others(n, numbers)
-                out += [(above | rest | (node << shift), False) for node in nodes]
+                out += [(above | rest | (node << shift), 0) for node in nodes]
         self._shared_steps(state, left, shared, numbers, out)
         return out
 
@@ -206,7 +228,7 @@ class Space:
         left: list[int | None],
         shared: int,
         numbers: list[int],
-        out: list[tuple[int, bool]],
+        out: list[tuple[int, int]],
     ) -> None:
         high = BITS * len(numbers)
         rest = state & ~(-1 << high)
@@ -218,12 +240,10 @@ class Space:
         for store, fault in stores:
             paid = left[fault]
             if paid is not None:
-                out.append((((paid | store) << high) | rest, fault != 0))
+                out.append((((paid | store) << high) | rest, 1 if fault else 0))
         later = self._tick(shared, numbers)
         if later is not None:
-            later |= (left[0] or 0) << high
-            if later != state:
-                out.append((later, False))
+            out.append((later | ((left[0] or 0) << high), Kind.TIME))
 
     def _tick(self, shared: int, numbers: list[int]) -> int | None:
         later = self._later.get(shared)
@@ -241,11 +261,6 @@ class Space:
                 return None
             later = (later << BITS) | older
         return later
-
-    def time_passes(self, state: int) -> bool:
-        """Whether a tick may follow at once."""
-        _, shared, numbers = self.unpack(state)
-        return self._tick(shared, numbers) is not None
 
     def _rests(self, n: int, number: int, shared: int) -> bool:
         """Whether that daemon has nothing more to do at this moment, or cannot."""
@@ -417,16 +432,32 @@ class Space:
 
     # --- what must hold ---------------------------------------------------------------------------
 
-    def holds(self, state: int) -> bool:
-        """Whether every invariant holds: asked once for all states that look alike to them."""
+    def judged(self, state: int) -> Verdict:
+        """Whether every invariant holds, and all is well: asked once for all that look alike."""
         _, shared, numbers = self.unpack(state)
-        view = self.shares.values[shared].view
-        told = (view.leader, view.pause, view.sync, self.shares.values[shared].emptied)
-        key = (*told, *(self._look(n) for n in numbers))
-        found = self._checked.get(key)
+        key = (self._story(shared), *map(self._look, numbers))
+        found = self._judged.get(key)
         if found is None:
-            found = self._checked[key] = not self.broken(state)
+            found = self._judged[key] = self._judge(state)
         return found
+
+    def _judge(self, state: int) -> Verdict:
+        if self.broken(state):
+            return Verdict.BROKEN
+        _, shared, nodes = self.read(state)
+        looks = [checks.look(node) for node in nodes]
+        if checks.healed(looks, shared) or checks.without_a_primary(looks, shared):
+            return Verdict.WELL
+        return Verdict.SOUND
+
+    def _story(self, number: int) -> int:
+        story = self._story_of.get(number)
+        if story is None:
+            shared = self.shares.values[number]
+            view = shared.view
+            value = (view.leader, view.pause, view.sync, view.initialized, shared.emptied)
+            story = self._story_of[number] = self._stories.of(value)
+        return story
 
     def _look(self, number: int) -> int:
         look = self._look_of.get(number)

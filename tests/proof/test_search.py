@@ -159,7 +159,7 @@ NAMED = replace(
 
 def _some_states(world: World, most: int, count: int) -> tuple[Walk, list[int]]:
     _, walk = explore(world, most)
-    states = list(walk.came_from)
+    states = list(walk.states)
     return walk, random.sample(states, min(count, len(states)))
 
 
