@@ -26,6 +26,7 @@ from shell.stores.etcd3_errors import (
     refusal,
 )
 from shell.stores.etcd3_terms import TermMemory
+from shell.stores.etcd3_versions import VersionWarnings
 from shell.stores.etcd_transport import EtcdTransport
 from shell.stores.http_pool import (
     read_all,
@@ -70,6 +71,7 @@ class Etcd3Transport(EtcdTransport):
         self._token: str | None = None
         self._auth_off = False
         self._member_count: int | None = None
+        self._versions = VersionWarnings(self.pool)
 
     @property
     def stands_alone(self) -> bool:
@@ -203,6 +205,7 @@ class Etcd3Transport(EtcdTransport):
         raise not_the_gateway(self.section, url, status, data)
 
     def _client_urls(self, url: str, seconds: float) -> list[str]:
+        give_up_at = now() + seconds
         try:
             headers = self.authorization(url, seconds)
             answer = self._post(url, "cluster/member/list", {}, seconds, headers)
@@ -212,4 +215,6 @@ class Etcd3Transport(EtcdTransport):
             return []
         members = answer.get("members", [])
         self._member_count = len(members)
+        if not self.stands_alone:
+            self._versions.look(url, give_up_at - now())
         return [str(text) for member in members for text in member.get("clientURLs", [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -73,6 +74,23 @@ def renewed(store: Store) -> bool:
             store.publish_member("n1", "x", TTL_SECONDS, soon(1.5))
             return True
     return False
+
+
+def test_a_version_that_may_end_leases_early_is_warned_of_once(
+    trio: EtcdTrio, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both versions that are packaged are such; the warning names the one that is mended."""
+    caplog.set_level(logging.WARNING)
+    hosts = [trio.members[0].host]
+    opened = open_store({"etcd3": {"hosts": hosts}}, namespace="service", scope="demo")
+    try:
+        opened.read(soon())
+        opened.read(soon())
+    finally:
+        opened.close()
+    (told,) = [r.getMessage() for r in caplog.records if "end leases too early" in r.getMessage()]
+    assert trio.members[0].url in told
+    assert "upgrade etcd to 3." in told
 
 
 def test_a_leader_of_etcd_that_wakes_up_revokes_nothing_of_ours(
