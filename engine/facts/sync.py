@@ -3,7 +3,7 @@
 from engine import asking, candidates, quorum, views
 from engine import synchronous as sync
 from engine.rule import fact
-from engine.state import Snapshot
+from engine.state import PeerAnswer, Snapshot
 
 
 def _key(s: Snapshot) -> str:
@@ -113,13 +113,17 @@ def votes(s: Snapshot) -> int:
 
     Who is no voter itself starts at -1.
     """
-    here, named, me = views.server(s), sync.named(s), s.me.name.lower()
-    seen = {
-        a.name.lower()
-        for a in asking.answers(s)
-        if a.reachable and not a.stale and a.lsn is not None and candidates.compare(here, a) <= 0
-    }
+    named, me = sync.named(s), s.me.name.lower()
+    seen = {a.name.lower() for a in asking.answers(s) if _is_not_ahead(s, a)}
     return len((seen & named) - {me}) - (0 if me in named else 1)
+
+
+def _is_not_ahead(s: Snapshot, a: PeerAnswer) -> bool:
+    """Whether that member told that it has no more than we; a timeline that is unknown: no."""
+    here = views.server(s)
+    known = here is not None and here.timeline is not None and a.timeline is not None
+    told = a.reachable and not a.stale and a.lsn is not None
+    return known and told and candidates.compare(here, a) <= 0
 
 
 @fact(_votes)

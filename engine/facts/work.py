@@ -297,16 +297,15 @@ def _shutdown(s: Snapshot) -> str:
 def a_candidate_has_everything(s: Snapshot) -> bool:
     """A wanted candidate received our shutdown checkpoint; silence counts as no.
 
-    A position on another timeline proves nothing: a diverged member may have more WAL than we.
+    A position on another timeline, or on an unknown one, proves nothing: a diverged member may have
+    more WAL than we.
     """
     control = s.postgres.directory.control
     if control is None:
         return False
     fit = candidates.wanted(s)
     return any(
-        a.lsn is not None
-        and a.lsn > control.checkpoint_lsn
-        and a.timeline in {None, control.timeline}
+        a.lsn is not None and a.lsn > control.checkpoint_lsn and a.timeline == control.timeline
         for a in fit
     )
 

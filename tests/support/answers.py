@@ -2,8 +2,8 @@
 
 A near miss shows that a rule needs a fact; an answer shows that a fact needs each of its terms,
 and what an unknown input means.  The snapshots are bases and scenarios with at most one change.
-Lines are found by mutants that no other test notices (`make mutation-answers`); `make rewrite`
-records the answers again.
+Lines are found by mutants that no other test notices (`make mutation-answers`), and kept when the
+answer was read and is right; `make rewrite` records the answers again.
 
     fact: yes|no | start, change
 """
@@ -23,7 +23,13 @@ from tests.support.scenes import BASES
 from tests.support.variations import vary
 
 FILE = FOLDER / "answers"
-HEAD = "# fact: its answer | base or scenario, change.  By `make mutation-answers`, `make rewrite`."
+HEAD = """\
+# What single facts answer, where one term of theirs or an unknown input decides it.
+# Found by `make mutation-answers` for mutants that nothing else noticed; then read: each answer is
+# what an operator would say of that snapshot.  `make rewrite` records them again, so a line that
+# changes is a fact that means something else now, and has to be read again.
+# fact: its answer | base or scenario, change\
+"""
 
 
 @dataclass(frozen=True, order=True)

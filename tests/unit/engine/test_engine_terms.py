@@ -36,6 +36,10 @@ LISTED = {"cluster": "listed, free"}
 QUORUM = {"policy.synchronous_mode": "quorum", "cluster": "quorum, free"}
 HISTORY = [{"timeline": 1, "lsn": 10}, {"timeline": 2, "lsn": 20}]
 SILENT_REMOTE = {"leader_timeline": "silent"}
+RECOVERS = {
+    "postgres": "silent primary",
+    "job": {"@": "Job", "kind": "crash recovery", "since": NOW - 1},
+}
 STALLED = {"postgres.server.replication_state": None, "cluster.members.n1.timeline": 4}
 PENDING = {"name": "max_connections", "old_value": "100", "new_value": "200"}
 
@@ -77,6 +81,9 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
         },
         False,
     ),
+    # The single user of a crash recovery is no client; whatever else is silent may be writable.
+    (postgres.may_accept_writes, "crashed primary", {"postgres": "silent primary"}, True),
+    (postgres.may_accept_writes, "crashed primary", RECOVERS, False),
     # A silent store shows no change of `sync`.
     (
         promotion.promotion_is_barred,
@@ -93,6 +100,12 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers()}, False),
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(lsn=LSN + 1)}, True),
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(stale=True)}, True),
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers(lsn=None)}, True),
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers(reachable=False)}, True),
+    # What may be on another timeline is not known to have less.
+    (sync.too_few_votes, "race", {**QUORUM, "peers": answers(timeline=None)}, True),
+    (sync.too_few_votes, "race", {**QUORUM, "postgres.server.timeline": None}, True),
+    (sync.too_few_votes, "race", {**QUORUM, "postgres": "silent standby"}, True),
     # --- following ---
     # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
     (race.may_come_to_follow_unasked, "replica", STALLED, True),
