@@ -41,10 +41,11 @@ class Swapper:
         self._runs = runs(self._checks, str(ROOT / "engine"))
         signal.signal(signal.SIGALRM, _interrupt)
 
-    def killer(self, mutant: Mutant) -> Answer | None:
+    def killer(self, mutant: Mutant, former: str = "") -> Answer | None:
         """(the stage, the check) that notices, both empty when nobody does; None: not to be told.
 
-        A function that no check runs, or that makes rules, may have done its work already.
+        The check `former`, which noticed this mutant before, is asked first.  A function that no
+        check runs, or that makes rules, may have done its work already.
         """
         module = importlib.import_module(module_name(mutant.module))
         function = functions_of(module).get(mutant.function)
@@ -55,7 +56,7 @@ class Swapper:
                 return None
             code = code_of(compile(mutant.source, path, "exec"), mutant)
             with swapped(function, code):
-                found = self._ask(numbers)
+                found = self._ask(self._first(former, numbers))
         elif not mutant.function and module.__name__.startswith("engine.tables."):
             if "." not in mutant.place and not isinstance(vars(module).get(mutant.place), Table):
                 return None  # a number that functions read as well
@@ -65,7 +66,7 @@ class Swapper:
                 return "loading", f"{type(error).__name__}: {error}"
             table = mutant.module.rpartition("/")[2].removesuffix(".py")
             with _rules_of(module, changed):
-                found = self._ask(self._near(table))
+                found = self._ask(self._first(former, self._near(table)))
         else:
             return None
         if found is None:
@@ -73,6 +74,9 @@ class Swapper:
         if not passes(found[1]):
             raise RuntimeError(f"{mutant.name} was not taken back: {found[1].name} fails")
         return found[0] or found[1].stage, found[1].name
+
+    def _first(self, name: str, numbers: list[int]) -> list[int]:
+        return sorted(numbers, key=lambda n: self._checks[n].name != name)
 
     def _near(self, table: str) -> list[int]:
         names = [check.name for check in self._checks]

@@ -46,11 +46,17 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text().splitlines() if path.exists() else []
         self._found = {x.name: x for x in (Result(**json.loads(line)) for line in lines)}
+        self._former = {name: x for name, x in self._found.items() if x.by}
 
     def of(self, mutant: Mutant, now: str) -> Result | None:
         """The result of that mutant, if its module is as it was."""
         found = self._found.get(mutant.name)
         return found if found is not None and found.digest == now else None
+
+    def former(self, mutant: Mutant) -> str:
+        """Which check noticed it before its module, or its tests, changed; empty if none did."""
+        found = self._former.get(mutant.name)
+        return found.found if found is not None else ""
 
     def forget_survivors(self) -> None:
         """Let what has lived be tried again."""
@@ -66,7 +72,7 @@ class Results:
 def swap(todo: list[Mutant], results: Results) -> Iterator[Mutant]:
     """Try the mutants of all modules in one process; give those that have to be loaded anew."""
     now = {path: digest(ROOT / path) for path in {mutant.module for mutant in todo}}
-    for mutant, answer in _in_a_child(_swaps, todo):
+    for mutant, answer in _in_a_child(partial(_swaps, results=results), todo):
         if answer is None:
             yield mutant
         else:
@@ -76,7 +82,8 @@ def swap(todo: list[Mutant], results: Results) -> Iterator[Mutant]:
 def load(path: Path, todo: list[Mutant], results: Results, *, deep: bool) -> None:
     """Try these mutants of one module in processes of their own; `deep`: by the slow stages."""
     now = digest(path)
-    for mutant, answer in _in_a_child(partial(_trials, path=path, deep=deep), todo):
+    trials = partial(_trials, path=path, results=results, deep=deep)
+    for mutant, answer in _in_a_child(trials, todo):
         assert answer is not None
         results.add(_result(mutant, now, *answer, deep=deep))
 
@@ -114,28 +121,28 @@ def _in_a_child(trials: Trials, todo: list[Mutant]) -> Iterator[tuple[Mutant, An
         sys.exit("the trials ended early")
 
 
-def _swaps(todo: list[Mutant]) -> Iterator[Answer | None]:
+def _swaps(todo: list[Mutant], results: Results) -> Iterator[Answer | None]:
     from tests.mutation.swaps import Swapper
 
     swapper = Swapper()
     for mutant in todo:
-        yield swapper.killer(mutant)
+        yield swapper.killer(mutant, results.former(mutant))
 
 
-def _trials(todo: list[Mutant], path: Path, *, deep: bool) -> Iterator[Answer]:
+def _trials(todo: list[Mutant], path: Path, results: Results, *, deep: bool) -> Iterator[Answer]:
     """In a process for each, from the mutant's source."""
     name = imports.module_name(path.relative_to(ROOT).as_posix())
     imports.load_all_but(name, killers.NEEDED)
     gc.collect()
     gc.freeze()
-    sound = _trial(name, path, path.read_text(), deep=deep)
+    sound = _trial(name, path, path.read_text(), "", deep=deep)
     if sound[0]:
         raise RuntimeError(f"without a mutant, {sound[0]} fails: {sound[1]}")
     for mutant in todo:
-        yield _trial(name, path, mutant.source, deep=deep)
+        yield _trial(name, path, mutant.source, results.former(mutant), deep=deep)
 
 
-def _trial(name: str, path: Path, source: str, *, deep: bool) -> tuple[str, str]:
+def _trial(name: str, path: Path, source: str, former: str, *, deep: bool) -> tuple[str, str]:
     """(who killed it, what was found); the first is empty for a survivor."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -145,7 +152,7 @@ def _trial(name: str, path: Path, source: str, *, deep: bool) -> tuple[str, str]
         for number in (0, 1, 2):
             os.dup2(null, number)
         try:
-            answer = _ask(name, path, source, deep=deep)
+            answer = _ask(name, path, source, former, deep=deep)
         except BaseException as error:
             answer = ("an exception", f"{type(error).__name__}: {error}")
         os.write(writing, json.dumps([answer[0], answer[1][:300]]).encode())
@@ -157,7 +164,7 @@ def _trial(name: str, path: Path, source: str, *, deep: bool) -> tuple[str, str]
         os.close(reading)
 
 
-def _ask(name: str, path: Path, source: str, *, deep: bool) -> tuple[str, str]:
+def _ask(name: str, path: Path, source: str, former: str, *, deep: bool) -> tuple[str, str]:
     sys.meta_path.insert(0, imports.Changed(name, path, source))
     try:
         compile(source, str(path), "exec")
@@ -168,7 +175,7 @@ def _ask(name: str, path: Path, source: str, *, deep: bool) -> tuple[str, str]:
     try:
         from tests.mutation.checks import all_checks, passes
 
-        checks = all_checks()
+        checks = sorted(all_checks(), key=lambda x: x.name != former)
     except Exception as error:
         return "loading", f"{type(error).__name__}: {error}"
     return next(((x.stage, x.name) for x in checks if not passes(x)), ("", ""))
