@@ -9,6 +9,9 @@ written; `run()` goes through their trees (`engine/trees.py`), which is the same
 from dataclasses import dataclass
 
 from engine.actions import Action
+from engine.facts.lease import store_answers
+from engine.facts.postgres import a_job_runs, postmaster_runs, server_is_silent
+from engine.facts.work import daemon_is_stopping
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
 from engine.tables.directory import DIRECTORY
@@ -27,7 +30,7 @@ from engine.tables.standby import STANDBY
 from engine.tables.sync import SYNC
 from engine.tables.upkeep import CALLBACKS, FILES, LEADER, PUBLISH
 from engine.tables.watchdog import WATCHDOG
-from engine.trees import Tree, tree_of
+from engine.trees import Tree, tree_of_all
 
 TABLES: tuple[Table, ...] = (
     LEASE,
@@ -61,7 +64,9 @@ TABLES: tuple[Table, ...] = (
     PUBLISH,
 )
 
-TREES: tuple[Tree, ...] = tuple(tree_of(table) for table in TABLES)
+# What most tables ask and what holds of almost every snapshot.
+USUAL = (~daemon_is_stopping, ~a_job_runs, postmaster_runs, store_answers, ~server_is_silent)
+TREES: Tree = tree_of_all(TABLES, USUAL)
 
 RULES: dict[str, Rule] = {rule.name: rule for table in TABLES for rule in table.rules}
 assert len(RULES) == sum(len(table.rules) for table in TABLES), "rule names must be unique"
@@ -95,7 +100,10 @@ def run(s: Snapshot) -> Decision:
     """Decide without a trace: the fast path of every cycle."""
     actions: list[Action] = []
     fired: list[str] = []
-    for tree in TREES:
+    asks, yes, no = TREES
+    while asks is not None:
+        asks, yes, no = yes if asks(s) else no
+    for tree in yes:
         asks, yes, no = tree
         while asks is not None:
             asks, yes, no = yes if asks(s) else no

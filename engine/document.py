@@ -65,7 +65,7 @@ def _positions(s: Snapshot) -> dict[str, Any]:
         out["replay_lsn"] = here.replay_lsn
         out["replication_state"] = here.replication_state
     out["timeline"] = here.timeline
-    return {name: value for name, value in out.items() if value is not None}
+    return out if None not in out.values() else {k: v for k, v in out.items() if v is not None}
 
 
 def tags_document(s: Snapshot) -> dict[str, Any]:

@@ -1,6 +1,19 @@
-"""Which part of the memory outlives a restart of the daemon."""
+"""How the memory changes, and which part of it outlives a restart of the daemon."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 from engine.state import Memory
+
+_NAMES = tuple(field.name for field in fields(Memory))
+_ALL = attrgetter(*_NAMES)
+
+
+def with_changes(memory: Memory, changes: Mapping[str, Any]) -> Memory:
+    """The memory after a `Remember`; raises TypeError for a name that it does not have."""
+    return Memory(**{**dict(zip(_NAMES, _ALL(memory), strict=True)), **changes})
 
 
 def after_restart(memory: Memory) -> Memory:

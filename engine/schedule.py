@@ -38,7 +38,7 @@ def _prolonged(s: Snapshot, actions: tuple[Action, ...]) -> list[float]:
 
     What these actions prolong now is due a whole loop from now, and needs no moment of its own.
     """
-    now_done = {type(action) for action in actions}
+    now_done = {*map(type, actions)}
     moments = []
     sent = s.lease.sent_at
     if sent is not None and RenewLock not in now_done and i_own_the_lock.holds(s):

@@ -309,7 +309,8 @@ def positions(s: Snapshot) -> dict[str, int]:
     A physical slot stands where WAL is kept from, a logical one where its consumer confirmed.
     """
     found = {x.name: x.restart_lsn for x in here(s) if x.kind == "physical"}
-    found |= {x.name: x.confirmed_lsn for x in here(s) if x.name in ours(s)}
+    mine = ours(s)
+    found |= {x.name: x.confirmed_lsn for x in here(s) if x.name in mine}
     kept = {name: lsn for name, lsn in found.items() if lsn}
     own = views.position(views.server(s))
     return {**kept, views.slot_name(s.me.name): own} if kept and own else kept

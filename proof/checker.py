@@ -7,6 +7,7 @@ Used by the property tests and by whatever else runs the engine.  They only look
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar, get_args
 
 from engine.actions import (
@@ -33,6 +34,7 @@ from engine.state import JobKind, Known, PeerAnswer, Snapshot
 
 T = TypeVar("T")
 _JOBS = frozenset(get_args(JobAction))
+_WEIGHTY = _JOBS | {Exit}
 
 # Work that runs on a directory without a server that clients could reach.
 WITHOUT_CLIENTS = frozenset(
@@ -65,26 +67,33 @@ def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
 
 def contradictions(s: Snapshot, actions: Sequence[Action]) -> list[str]:
     """Every way in which these actions can't be meant together; empty when they can."""
-    kinds = [type(action) for action in actions]
-    found = []
-    if len(kinds) > 1:
-        found = [
-            f"{one.__name__} together with {other.__name__}"
-            for one, other in _APART
-            if one in kinds and other in kinds
-        ]
+    kinds = tuple(map(type, actions))
+    found = [*_by_kind(kinds)]
+    if _WEIGHTY.isdisjoint(kinds):
+        return found
     jobs = [action for action in actions if type(action) in _JOBS]
     if len(jobs) > 1:
         found.append(f"more than one piece of long work: {jobs}")
     if s.job is not None:
         found += [f"{j} during {s.job}" for j in jobs if not _may_cut_in(j)]
-    if DisarmFence in kinds and ArmFence in kinds[: kinds.index(DisarmFence)]:
-        found.append("the fence is armed and disarmed again")
     if Exit in kinds:
         if len(set(map(repr, of(Exit, actions)))) > 1:
             found.append("two different exits")
         found += _after_the_end(actions) + _holding(s, actions)
     return found
+
+
+@cache
+def _by_kind(kinds: tuple[type, ...]) -> tuple[str, ...]:
+    """The contradictions that the classes of the actions show."""
+    found = [
+        f"{one.__name__} together with {other.__name__}"
+        for one, other in _APART
+        if one in kinds and other in kinds
+    ]
+    if DisarmFence in kinds and ArmFence in kinds[: kinds.index(DisarmFence)]:
+        found.append("the fence is armed and disarmed again")
+    return tuple(found)
 
 
 def _may_cut_in(action: Action) -> bool:

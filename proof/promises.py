@@ -367,13 +367,18 @@ _WITH_A_REASON = frozenset(name for name, rule in RULES.items() if rule.why)
 
 
 @cache
+def _have_a_reason(fired: tuple[str, ...]) -> bool:
+    return _WITH_A_REASON.issuperset(fired)
+
+
+@cache
 def _course(fired: tuple[str, ...]) -> tuple[Rule, ...]:
     return tuple(RULES[name] for name in fired if name.partition(".")[0] in COURSE)
 
 
 def every_decision_says_why(s: Snapshot, decision: Decision) -> None:
     """Every rule that fired has a reason; a decision acts on the node's course, or says why not."""
-    assert _WITH_A_REASON.issuperset(decision.fired)
+    assert _have_a_reason(decision.fired)
     holds = checker.of(Hold, decision.actions)
     assert all(hold.waiting_for for hold in holds)
     if not holds:

@@ -6,6 +6,7 @@ goes on.  The figures are sums over runs, so they do not depend on the order in 
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import signal
@@ -149,7 +150,7 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
     """
     now = time.monotonic()
     until, told = now + seconds, now
-    with _stoppable(), multiprocessing.Pool(jobs, _leave_signals_to_the_parent) as pool:
+    with _stoppable(), multiprocessing.Pool(jobs, _begin_worker) as pool:
         try:
             for seed, outcome, spent in pool.imap(
                 _one, range(total.following, total.first + runs), chunksize=4
@@ -172,7 +173,10 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
     return 1 if total.failures else 0
 
 
-def _leave_signals_to_the_parent() -> None:
+def _begin_worker() -> None:
+    """Leave signals to the parent, and what is loaded by now out of the garbage collector's way."""
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -173,8 +173,9 @@ class Daemon:
         decision = run(snapshot)
         self.decision = decision
         self.publication = (snapshot, snapshot.now)
-        published, self.published_next = self.published_next, Signal()
-        published.fire()
+        if self.published_next.is_awaited:
+            published, self.published_next = self.published_next, Signal()
+            published.fire()
         self.world.decided(self.host.name, snapshot, decision)
         again, failed = yield from self._executor.run(decision.actions)
         if self.memory is not self._kept:
@@ -216,7 +217,7 @@ class Daemon:
         at_once = self._begin_view()
         self._begin_postgres()
         yield LOOK_SECONDS
-        cluster = yield from self._see_cluster(at_once)
+        cluster = self._see_cluster(at_once or (yield from self._await_view()))
         postgres = yield from self._see_postgres(last_job.finished if last_job else 0.0)
         if being_set or self.side.is_running("SetSyncNames"):  # the look may have missed them
             postgres = replace(postgres, setting_sync_names=True)
@@ -236,12 +237,12 @@ class Daemon:
             published=self.published,
             published_at=self.published_at,
             vanished=self._vanished,
-            peers=tuple(self.peers[name] for name in sorted(self.peers)),
+            peers=tuple([self.peers[name] for name in sorted(self.peers)]),
             leader_timeline=self.leader_timeline,
             requests=tuple(self.requests),
-            failsafe_calls=tuple(call for call, _ in self.failsafe_calls),
+            failsafe_calls=tuple([call for call, _ in self.failsafe_calls]),
             failsafe_answers=tuple(
-                self.failsafe_answers[name] for name in sorted(self.failsafe_answers)
+                [self.failsafe_answers[name] for name in sorted(self.failsafe_answers)]
             ),
             started_at=self.started_at,
             stopping=self.stopping,
@@ -255,16 +256,19 @@ class Daemon:
             self._view_look = self.task(self.session.view(self.deadline()))
         return at_once
 
-    def _see_cluster(self, view: View | None) -> Steps:
+    def _await_view(self) -> Steps:
         look = self._view_look
-        if view is None and look is not None:
-            if not look.over:
-                yield Wait(look.ended, VIEW_PATIENCE_SECONDS)
-            if look.over:
-                self._view_look = None
-                view = look.ended.value
-                if look.error is not None and not isinstance(look.error, StoreUnavailable):
-                    raise look.error
+        assert look is not None
+        if not look.over:
+            yield Wait(look.ended, VIEW_PATIENCE_SECONDS)
+        if not look.over:
+            return None
+        self._view_look = None
+        if look.error is not None and not isinstance(look.error, StoreUnavailable):
+            raise look.error
+        return look.ended.value
+
+    def _see_cluster(self, view: View | None) -> Known[Cluster] | Unknown:
         if view is None:
             since = self._cluster.since if isinstance(self._cluster, Unknown) else self.now()
             self._cluster = Unknown(since, "no answer yet")
@@ -279,6 +283,8 @@ class Daemon:
 
     def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
         if before is not None:
+            if before.members is after.members and before.failsafe is after.failsafe:
+                return  # nobody can have come or gone
             self._vanished = vanished.after(
                 self._vanished, before, after, self.host.name, self.now()
             )
@@ -294,10 +300,10 @@ class Daemon:
 
     def _see_postgres(self, job_ended_at: float) -> Steps:
         until = self.world.clock.now + POSTGRES_PATIENCE_SECONDS
-        seen = yield from self._end_postgres_look(until)
+        seen = self._ended_postgres_look() or (yield from self._end_postgres_look(until))
         if seen is not None and seen[0] <= job_ended_at:
             self._begin_postgres()
-            seen = yield from self._end_postgres_look(until)
+            seen = self._ended_postgres_look() or (yield from self._end_postgres_look(until))
         if seen is None:
             answers = self._postgres.server
             since = answers.since if isinstance(answers, Unknown) else self.now()
@@ -310,13 +316,15 @@ class Daemon:
         return self.host.marked(self._postgres, outdated=outdated, checkpointing=checkpointing)
 
     def _end_postgres_look(self, until: float) -> Steps:
-        look = self._postgres_look
+        look, clock = self._postgres_look, self.world.clock
         assert look is not None
-        clock = self.world.clock
-        if look[1] > clock.now:
-            yield min(look[1], until) - clock.now
-            if look[1] > clock.now:
-                return None
+        yield min(look[1], until) - clock.now
+        return self._ended_postgres_look()
+
+    def _ended_postgres_look(self) -> tuple[float, float, Postgres] | None:
+        look = self._postgres_look
+        if look is None or look[1] > self.world.clock.now:
+            return None
         self._postgres_look = None
         return look
 

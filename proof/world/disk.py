@@ -39,6 +39,7 @@ class Disk:
         self.half_rewound = False
         self.memory = Memory()  # memory.json
         self.config: Mapping[str, Any] | None = None  # the kept copy of the dynamic configuration
+        self._seen_running = DataDirectory(DirectoryKind.VALID)
         self.set_aside = 0  # how many half-made directories were moved away
 
     def copy_wal_of(self, other: Disk) -> None:
@@ -70,10 +71,13 @@ class Disk:
         if self.kind is not DirectoryKind.VALID:
             return DataDirectory(self.kind)
         if running:
-            signal = self.standby_signal
-            return DataDirectory(
-                self.kind, system_identifier=identifier_seen, standby_signal=signal
-            )
+            signal, last = self.standby_signal, self._seen_running
+            if last.standby_signal is not signal or last.system_identifier != identifier_seen:
+                last = DataDirectory(
+                    self.kind, system_identifier=identifier_seen, standby_signal=signal
+                )
+                self._seen_running = last
+            return last
         return DataDirectory(
             self.kind,
             system_identifier=self.system_identifier,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast, get_args
 from engine import actions as a
 from engine import views
 from engine.actions import HEARTBEATS, Action, JobAction, LoopAction, SideAction, StoreAction
+from engine.memory import with_changes
 from engine.state import HistoryLine, Known, Lease, SyncState, Unknown
 from proof.world.events import Steps
 from proof.world.fence import FenceUnavailable, PostmasterGone
@@ -343,6 +344,8 @@ class Executor:
     def _run_here(self, action: LoopAction) -> bool:
         daemon = self._daemon
         match action:
+            case a.Hold() | a.ReadConfiguration() | a.RunCallback():
+                pass
             case a.ArmFence():
                 return self._arm(action)
             case a.DisarmFence():
@@ -350,7 +353,7 @@ class Executor:
             case a.AskFailsafe():
                 daemon.ask_failsafe(action)
             case a.Remember():
-                daemon.memory = replace(daemon.memory, **action.changes)
+                daemon.memory = with_changes(daemon.memory, action.changes)
             case a.Answer():
                 daemon.answer(action.request_id, action.status, action.text)
             case a.Exit():
@@ -360,8 +363,6 @@ class Executor:
                 daemon.host.disk.set_aside += 1
             case a.Report():
                 daemon.report(action.text)
-            case a.ReadConfiguration() | a.RunCallback() | a.Hold():
-                pass
             case a.ActivateWatchdog() | a.FeedWatchdog() | a.CloseWatchdog():
                 raise AssertionError("no host of this model has a watchdog")
             case _:

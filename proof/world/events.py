@@ -119,6 +119,11 @@ class Signal:
         for other in self._also:
             other.fire(value)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody would notice that it fires."""
+        return bool(self._waiting or self._also)
+
     def also(self, other: Signal) -> None:
         """Fire that one too, when this one fires."""
         self._also += (other,)
@@ -170,10 +175,9 @@ class Task:
 
     def resume(self, turn: int, answer: Any) -> None:
         """Go on, unless something else has woken it before."""
-        if turn != self._turn or self.over:
-            return
-        self._turn += 1
-        self._go(self._steps.send, answer)
+        if turn == self._turn and not self.over:
+            self._turn += 1
+            self._go(self._steps.send, answer)
 
     def _go(self, step: Callable[[Any], Any], what: Any) -> None:
         try:

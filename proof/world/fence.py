@@ -12,6 +12,7 @@ from proof.world.server import Server
 if TYPE_CHECKING:
     from proof.world.host import Host
 
+IDLE = Seen(ready=True)
 LATENESS_SECONDS = 0.05  # how late the guard may get the processor
 
 
@@ -37,9 +38,10 @@ class Guard:
 
     def seen(self) -> Seen:
         """What its status says."""
-        armed = self.phase != "idle"
-        pid = self._target.identity.pid if armed and self._target is not None else None
-        return Seen(self.phase != "quit", "", pid, self.kill_at if armed else None)
+        if self.phase == "idle":
+            return IDLE
+        pid = self._target.identity.pid if self._target is not None else None
+        return Seen(self.phase != "quit", "", pid, self.kill_at)
 
     def arm(self, pid: int, kill_at: float, grace: float) -> None:
         """Guard that postmaster, or with pid 0 whatever server is there at the deadline."""

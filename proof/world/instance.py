@@ -7,6 +7,7 @@ cleans up as the shell does.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.actions import Upstream
@@ -83,11 +84,10 @@ class Instance:
         disk = self.host.disk
         if disk.kind is not DirectoryKind.VALID:
             return "", ""
-        role = "standby" if disk.standby_signal else "primary"
-        wanted = f"{self.host.wanted_parameters()}/{role}"
-        written = "standby" if disk.recovery_written else "primary"
-        applied = f"{disk.parameters}/{written}" if self.loaded else "not loaded"
-        return wanted, applied
+        wanted = _digest(self.host.wanted_parameters(), disk.standby_signal)
+        if not self.loaded:
+            return wanted, "not loaded"
+        return wanted, _digest(disk.parameters, disk.recovery_written)
 
     def _unknown(self, why: str) -> Unknown:
         if self._failing_since is None:
@@ -399,6 +399,11 @@ class Instance:
         if server is None or not server.answers:
             raise PostgresError("cannot connect")
         return server
+
+
+@cache
+def _digest(parameters: int, standby: bool) -> str:
+    return f"{parameters}/{'standby' if standby else 'primary'}"
 
 
 def active_slots(server: running.Server) -> dict[str, int]:

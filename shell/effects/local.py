@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 from engine import views
@@ -25,6 +24,7 @@ from engine.actions import (
     Report,
     RunCallback,
 )
+from engine.memory import with_changes
 from shell.fence.client import FenceUnavailable, PostmasterGone
 from shell.postgres.errors import PostgresError
 from shell.processes import ProcessId, now
@@ -60,7 +60,7 @@ class LocalEffects:
             case AskFailsafe():
                 self._ask_failsafe(action)
             case Remember():
-                self._world.memory = replace(self._world.memory, **action.changes)
+                self._world.memory = with_changes(self._world.memory, action.changes)
             case Report():
                 self._report(action)
             case Answer():

@@ -18,7 +18,7 @@ from engine.actions import Action
 from engine.decide import RULES, TABLES
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot
-from engine.trees import tree_of
+from engine.trees import tree_of_all
 
 Breaking = Callable[[], AbstractContextManager[object]]
 
@@ -35,7 +35,7 @@ def _changed(thing: object, field: str, value: object) -> Iterator[None]:
 
 def _set(thing: object, field: str, value: object) -> None:
     object.__setattr__(thing, field, value)
-    decide.TREES = tuple(tree_of(table) for table in TABLES)
+    decide.TREES = tree_of_all(TABLES)
 
 
 def _facts(name: str) -> list[Fact]:

@@ -30,6 +30,7 @@ class Timeout(BaseException):
 
 # Their functions make what decides while modules are loaded.
 MAKERS = frozenset({"engine.rule", "engine.trees", "engine.decide"})
+UNTOUCHED = tuple(map(tree_of, decide.TABLES))
 Answer = tuple[str, str]
 
 
@@ -146,7 +147,7 @@ def _executed(module: ModuleType, source: str) -> ModuleType:
 @contextmanager
 def _rules_of(module: ModuleType, changed: ModuleType) -> Iterator[None]:
     """Put the rules of the changed module's tables where the decision reads them."""
-    rules, trees = dict(decide.RULES), decide.TREES
+    rules, before_all = dict(decide.RULES), decide.TREES
     tables = [(x, getattr(changed, n)) for n, x in vars(module).items() if isinstance(x, Table)]
     before = [(table, table.applies, table.rules) for table, _ in tables]
     for table, new in tables:
@@ -156,16 +157,17 @@ def _rules_of(module: ModuleType, changed: ModuleType) -> Iterator[None]:
     for name in set(rules) - {rule.name for table in decide.TABLES for rule in table.rules}:
         del decide.RULES[name]
     touched = {id(table) for table, _ in tables}
-    decide.TREES = tuple(
+    trees = (
         tree_of(table) if id(table) in touched else tree
-        for table, tree in zip(decide.TABLES, trees, strict=True)
+        for table, tree in zip(decide.TABLES, UNTOUCHED, strict=True)
     )
+    decide.TREES = (None, tuple(trees), None)
     try:
         yield
     finally:
         for table, applies, old in before:
             _set(table, applies, old)
-        decide.TREES = trees
+        decide.TREES = before_all
         decide.RULES.clear()
         decide.RULES.update(rules)
 

@@ -11,7 +11,7 @@ import pytest
 from engine import decide
 from engine.actions import ReleaseLock
 from engine.rule import Rule, Table
-from engine.trees import tree_of
+from engine.trees import tree_of_all
 from proof.search import effects, moves, space, together
 from proof.search.alike import alike
 from proof.search.explore import Walk, explore, first_state
@@ -60,7 +60,7 @@ def _always(name: str, *facts: str) -> tuple[Table, ...]:
 
 
 def _plant(patch: pytest.MonkeyPatch, tables: tuple[Table, ...]) -> None:
-    patch.setattr(decide, "TREES", tuple(tree_of(table) for table in tables))
+    patch.setattr(decide, "TREES", tree_of_all(tables))
 
 
 def _counted_from_the_answer(node: Node, op: Op, answer: bool, age: float) -> Node:

@@ -1,0 +1,24 @@
+"""The memory from one cycle to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.memory import with_changes
+from engine.state import Memory
+
+
+def test_what_is_not_named_stays() -> None:
+    """A `Remember` changes what it names and nothing else."""
+    before = Memory(bootstrapping=True, failures=2, wrote_on=3)
+    changes = {"failures": 0, "wrote_on": None}
+    assert with_changes(before, changes) == replace(before, failures=0, wrote_on=None)
+    assert with_changes(before, {}) == before
+
+
+def test_what_the_memory_does_not_have_is_refused() -> None:
+    """A misspelt name is a mistake, and no new part of the memory."""
+    with pytest.raises(TypeError):
+        with_changes(Memory(), {"failurs": 1})
