@@ -54,6 +54,18 @@ class Vanished:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysLost:
+    """The store does not hold the cluster: `initialize` has no value, and nobody leads.
+
+    `at`: when that was found, or when the keys were lost again since.  `seen` says that this daemon
+    saw them go; else it has known the store only like this.
+    """
+
+    at: float
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FailoverRequest:
     """The `failover` key: a switchover (with `leader`) or a failover (without) asked by hand."""
 

@@ -18,6 +18,7 @@ from engine.cluster import (
     Cluster,
     FailoverRequest,
     HistoryLine,
+    KeysLost,
     Lease,
     Member,
     SyncState,
@@ -69,6 +70,7 @@ __all__ = [
     "Job",
     "JobKind",
     "JobResult",
+    "KeysLost",
     "Known",
     "LeaderSlots",
     "LeaderTimeline",
@@ -177,6 +179,7 @@ class Snapshot:
     published: Mapping[str, Any] | None = None  # the member document in the store
     published_at: float | None = None
     vanished: tuple[Vanished, ...] = ()  # whose keys have gone from the store
+    keys_lost: KeysLost | None = None  # until the store holds a cluster, or a leader, again
     peers: tuple[PeerAnswer, ...] = ()
     leader_timeline: Known[LeaderTimeline] | Unknown | None = None
     leader_slots: Known[LeaderSlots] | Unknown | None = None

@@ -1,9 +1,9 @@
-"""Whose keys have gone from the store, from one view to the next.
+"""What has gone from the store, from one view to the next.
 
 Bookkeeping that the shell does between two snapshots; what follows from it is the rules'.
 """
 
-from engine.cluster import Cluster, Vanished
+from engine.cluster import Cluster, KeysLost, Vanished
 
 
 def after(
@@ -22,3 +22,20 @@ def after(
         with_ours = member.name in kept and kept[member.name].with_ours
         kept[member.name] = Vanished(member, moment, with_ours)
     return tuple(kept[name] for name in sorted(kept))
+
+
+def keys_lost(
+    known: KeysLost | None, before: Cluster | None, now: Cluster, me: str, moment: float
+) -> KeysLost | None:
+    """Since when the store does not hold the cluster, where `known` was true of `before`.
+
+    They were lost again, unseen, if our own key has gone once more.
+    """
+    if now.initialize or now.leader is not None:
+        return None
+    if before is None:
+        return KeysLost(moment, seen=False)
+    ours_went = before.member(me) is not None and now.member(me) is None
+    if known is None or ours_went:
+        return KeysLost(moment, seen=True)
+    return known

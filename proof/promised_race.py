@@ -116,6 +116,19 @@ def only_the_founder_founds(s: Snapshot, actions: Sequence[Action]) -> None:
         assert s.cluster.value.founder == s.me.name
 
 
+@about(CreateInitialize, AcquireLock)
+def nobody_hurries_after_a_loss(s: Snapshot, actions: Sequence[Action]) -> None:
+    """For one ttl after the store lost all keys only a running primary restores the cluster.
+
+    Whoever led before may count on its lease as long.  A standby cluster has no primary.
+    """
+    lost, ttl = s.keys_lost, s.policy.ttl_seconds
+    restores = any(isinstance(x, CreateInitialize) for x in actions) or _races(s, actions)
+    if lost is None or not restores or s.now - lost.at >= ttl or checker.runs_as_primary(s):
+        return
+    assert s.policy.standby_cluster is not None or not (lost.seen or s.memory.announced_role)
+
+
 @about(DisarmFence)
 def a_dead_servers_guard_stays(s: Snapshot, actions: Sequence[Action]) -> None:
     """The fence is not disarmed while the server that it was armed for is gone.
@@ -157,6 +170,7 @@ RACE_PROMISES = (
     a_standby_asks_everybody_before_it_leads,
     a_standby_gives_way_to_who_has_more,
     only_the_founder_founds,
+    nobody_hurries_after_a_loss,
     a_dead_servers_guard_stays,
     a_leader_that_stands_down_waits_for_its_heir,
 )

@@ -20,6 +20,7 @@ from engine.state import (
     DataDirectory,
     DirectoryKind,
     Fence,
+    KeysLost,
     Known,
     LeaderSlots,
     LeaderTimeline,
@@ -130,6 +131,7 @@ class World:
         self._cluster: Known[Cluster] | Unknown = Unknown(now(), "not asked yet")
         self._parsed: tuple[Any, Cluster] | None = None
         self._vanished: tuple[Vanished, ...] = ()
+        self._keys_lost: KeysLost | None = None
         self._seen_from = 0.0
         self._postgres = Postgres(
             DataDirectory(DirectoryKind.ALIEN, "not looked at yet"), None, Unknown(now(), "not yet")
@@ -167,6 +169,7 @@ class World:
             published=self.published,
             published_at=self.published_at,
             vanished=self._vanished,
+            keys_lost=self._keys_lost,
             peers=tuple(self.peers[name] for name in sorted(self.peers)),
             leader_timeline=self.leader_timeline,
             leader_slots=self.leader_slots,
@@ -208,10 +211,11 @@ class World:
         return self._parsed[1] if self._parsed else None
 
     def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
-        """Keep the members whose keys have gone; forget answers of whom nobody knows any more."""
+        """Keep whose keys have gone; forget answers of whom nobody knows any more."""
+        me, at = self.configured.me.name, now()
+        self._keys_lost = vanished.keys_lost(self._keys_lost, before, after, me, at)
         if before is not None:
-            me = self.configured.me.name
-            self._vanished = vanished.after(self._vanished, before, after, me, now())
+            self._vanished = vanished.after(self._vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
         names |= {gone.member.name for gone in self._vanished}
         self.peers = {name: a for name, a in self.peers.items() if name in names}

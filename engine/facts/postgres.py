@@ -217,18 +217,6 @@ def initialize_is_empty(s: Snapshot) -> bool:
     return view is not None and view.initialize == ""
 
 
-def _lost(s: Snapshot) -> str:
-    lost = [v.member.name for v in s.vanished if v.with_ours]
-    return f"keys lost together with ours: {', '.join(lost) or 'none'}"
-
-
-@fact(_lost)
-def a_running_cluster_lost_its_keys(s: Snapshot) -> bool:
-    """Our own key went from the store together with that of a member that was running."""
-    lost = (v.member for v in s.vanished if v.with_ours)
-    return any(member.name != s.me.name and member.state == "running" for member in lost)
-
-
 @fact(_system)
 def initialize_is_set(s: Snapshot) -> bool:
     """The cluster has an identity: `initialize` holds a system identifier."""

@@ -22,12 +22,6 @@ def _published(s: Snapshot) -> str:
 
 
 @fact(_published)
-def published_before(s: Snapshot) -> bool:
-    """This daemon has written its member key since it started."""
-    return s.published_at is not None
-
-
-@fact(_published)
 def member_key_is_due(s: Snapshot) -> bool:
     """A whole loop has passed since the member key was written."""
     at = s.published_at

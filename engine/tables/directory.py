@@ -13,11 +13,16 @@ from engine.actions import (
     Report,
     RunInitdb,
 )
+from engine.facts.keys import (
+    a_lease_may_be_left,
+    a_running_cluster_lost_its_keys,
+    keys_were_seen_to_go,
+    others_have_data,
+)
 from engine.facts.lease import i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
     a_founder_is_named,
     a_job_runs,
-    a_running_cluster_lost_its_keys,
     bootstrap_step_failed,
     directory_is_empty,
     directory_is_valid,
@@ -40,7 +45,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import leave_bootstrap
+from engine.tables.steps import leave_bootstrap, wait_for_keys
 
 
 def _clone(s: Snapshot) -> tuple[Action, ...]:
@@ -134,13 +139,27 @@ DIRECTORY = Table(
         Rule(
             "directory.keys_lost",
             "We were a member of a running cluster, and its keys are gone: found no other one",
-            when=(initialize_is_missing, a_running_cluster_lost_its_keys),
-            then=lambda _: (
-                Report("warning", "the store has lost the cluster's keys"),
-                Hold("a primary to write the cluster's keys again"),
-            ),
+            when=(initialize_is_missing, keys_were_seen_to_go, a_running_cluster_lost_its_keys),
+            then=wait_for_keys("a primary to write the cluster's keys again"),
             why="Its primary may be alive, and writes them again once it reaches the store; a new "
             "cluster in its place would be a second one.",
+        ),
+        Rule(
+            "directory.lease_left",
+            "The store may have lost the cluster's keys less than ttl ago: found no cluster yet",
+            when=(initialize_is_missing, a_lease_may_be_left),
+            then=wait_for_keys("every lease to end from before the keys were lost"),
+            why="Whoever led before is writable until its lease ends, and writes the keys again if "
+            "it can.",
+        ),
+        Rule(
+            "directory.others_have_data",
+            "No cluster exists, but a member has a server in its directory: leave it to that one",
+            when=(initialize_is_missing, lock_is_free, others_have_data),
+            then=lambda s: (
+                Hold("a member with data to make itself the cluster", s.now + s.policy.ttl_seconds),
+            ),
+            why="An empty cluster in its place would shut that data out.",
         ),
         Rule(
             "directory.introduce",

@@ -14,6 +14,7 @@ from engine.actions import (
     Report,
     Rewind,
 )
+from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
@@ -78,6 +79,7 @@ from engine.tables.steps import (
     report_foreign,
     start_primary,
     start_standby,
+    wait_for_keys,
     why_diverged,
 )
 
@@ -282,6 +284,14 @@ DOWN = Table(
             ),
             why="A lone replica must not make itself a cluster under a mistyped name.",
             ends=True,
+        ),
+        Rule(
+            "down.keys_lost",
+            "The store may have lost the cluster's keys less than ttl ago: do not adopt it yet",
+            when=(initialize_is_missing, lock_is_free, a_lease_may_be_left),
+            then=wait_for_keys("every lease to end from before the keys were lost"),
+            why="Whoever led before is writable until its lease ends, and writes the keys again if "
+            "it can.",
         ),
         Rule(
             "down.adopt",

@@ -6,19 +6,18 @@ from engine.actions import (
     Action,
     CreateInitialize,
     Exit,
-    Hold,
     Remember,
-    Report,
     WriteConfig,
     WriteInitialize,
 )
+from engine.facts.keys import keys_were_seen_to_go
 from engine.facts.lease import lock_is_free
 from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
 from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
-from engine.facts.upkeep import published_before
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables.steps import wait_for_keys
 
 
 def _identifier(s: Snapshot) -> str:
@@ -64,11 +63,8 @@ ORPHAN = Table(
         Rule(
             "orphan.keys_lost",
             "We were a member of this cluster, and its keys are gone: wait for the primary's",
-            when=(initialize_is_missing, published_before),
-            then=lambda s: (
-                Report("warning", "the store has lost the cluster's keys"),
-                Hold("the primary to write the cluster's keys again", s.now + 1.0),
-            ),
+            when=(initialize_is_missing, keys_were_seen_to_go),
+            then=wait_for_keys("a primary to write the cluster's keys again"),
             why="A running primary writes them again; a race without them could not know whether "
             "one still runs.",
             ends=True,

@@ -20,6 +20,7 @@ from engine.facts.lease import (
     i_own_the_lock,
     lock_is_free,
     store_answers,
+    store_names_me,
 )
 from engine.facts.postgres import (
     a_job_runs,
@@ -121,13 +122,6 @@ PRIMARY = Table(
             why="From here on the others may clone it.",
         ),
         Rule(
-            "primary.adopt",
-            "A running primary and no cluster in the store: make it this cluster",
-            when=(initialize_is_missing,),
-            then=_adopt,
-            why="An existing server becomes the first member of its cluster, without a restart.",
-        ),
-        Rule(
             "primary.demote",
             "The cluster has become a standby cluster: checkpoint, then stop",
             when=(in_standby_cluster, ~paused),
@@ -185,6 +179,14 @@ PRIMARY = Table(
             when=(lock_is_free,),
             then=lambda s: (*arm_ahead(s), AcquireLock()),
             why="A running primary has every commit, so it need not ask anybody.",
+        ),
+        Rule(
+            "primary.adopt",
+            "The leader, and no cluster in the store: make this primary the cluster",
+            when=(store_names_me, initialize_is_missing),
+            then=_adopt,
+            why="An existing server becomes the first member of its cluster, without a restart. "
+            "The lock comes first: whoever sees a cluster that nobody leads may race.",
         ),
         Rule(
             "primary.second",

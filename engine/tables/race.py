@@ -11,6 +11,7 @@ from engine.facts.failsafe import (
     not_listed_for_failsafe,
     started_lately,
 )
+from engine.facts.keys import a_lease_may_be_left, leases_over_at
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
 from engine.facts.postgres import a_job_runs, runs_as_standby
 from engine.facts.race import (
@@ -101,6 +102,15 @@ RACE = Table(
             when=(barred_from_the_race,),
             then=lambda s: (Hold("another member to lead", s.memory.race_barred_until),),
             why="Another member should get the chance that this one could not use.",
+        ),
+        Rule(
+            "race.keys_lost",
+            "The store lost the cluster's keys less than ttl ago, and a new one is being founded",
+            when=(a_lease_may_be_left,),
+            then=lambda s: (
+                Hold("every lease to end from before the keys were lost", leases_over_at(s)),
+            ),
+            why="Whoever led before is writable until its lease ends.",
         ),
         Rule(
             "race.consented",

@@ -1,5 +1,7 @@
 """Small action lists that several tables use."""
 
+from collections.abc import Callable
+
 from engine import asking, views
 from engine.actions import (
     Action,
@@ -16,6 +18,7 @@ from engine.actions import (
     StopPostgres,
     WithdrawMember,
 )
+from engine.facts.keys import leases_over_at
 from engine.state import Snapshot
 from engine.tables.safety import arm
 from engine.tables.watchdog import activate_if_wanted
@@ -96,6 +99,20 @@ def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
         ),
         Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
     )
+
+
+def wait_for_keys(waiting_for: str) -> Callable[[Snapshot], tuple[Action, ...]]:
+    """Say that the keys are lost, and wait: at most until no lease from before is left."""
+
+    def actions(s: Snapshot) -> tuple[Action, ...]:
+        over_at = leases_over_at(s) or 0.0
+        until = over_at if over_at > s.now else s.now + views.ASK_AGAIN_SECONDS
+        return (
+            Report("warning", "the store has lost the cluster's keys"),
+            Hold(waiting_for, until),
+        )
+
+    return actions
 
 
 def report_foreign(s: Snapshot) -> tuple[Action, ...]:

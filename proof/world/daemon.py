@@ -21,6 +21,7 @@ from engine.state import (
     FailsafeCall,
     Fence,
     JobResult,
+    KeysLost,
     Known,
     LeaderTimeline,
     Lease,
@@ -93,6 +94,7 @@ class Daemon:
         self._view_look: Task | None = None
         self._postgres_look: tuple[float, float, Postgres] | None = None
         self._vanished: tuple[Vanished, ...] = ()
+        self._keys_lost: KeysLost | None = None
         self._pace = Pace()
         self._kept: Memory | None = None
         self.published_next = Signal()
@@ -237,6 +239,7 @@ class Daemon:
             published=self.published,
             published_at=self.published_at,
             vanished=self._vanished,
+            keys_lost=self._keys_lost,
             peers=tuple([self.peers[name] for name in sorted(self.peers)]),
             leader_timeline=self.leader_timeline,
             requests=tuple(self.requests),
@@ -282,12 +285,12 @@ class Daemon:
         return self._cluster
 
     def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
+        me, at = self.host.name, self.now()
+        self._keys_lost = vanished.keys_lost(self._keys_lost, before, after, me, at)
         if before is not None:
             if before.members is after.members and before.failsafe is after.failsafe:
                 return  # nobody can have come or gone
-            self._vanished = vanished.after(
-                self._vanished, before, after, self.host.name, self.now()
-            )
+            self._vanished = vanished.after(self._vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
         names |= {gone.member.name for gone in self._vanished}
         if not names.issuperset(self.peers):

@@ -251,6 +251,13 @@ DECIDING: tuple[Mistake, ...] = (
         (catching.promises, catching.scenarios),
     ),
     Mistake(
+        "empty-store-believed",
+        "A former primary that finds the store empty makes itself the cluster at once",
+        "two primaries until the fence acts, where the keys were lost and a daemon is frozen",
+        breaking.no_rule("down.keys_lost"),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
         "two-founders",
         "Whoever finds no `initialize` creates the cluster, without the claim",
         "a lost answer leaves a cluster that nobody finishes, or two that differ",

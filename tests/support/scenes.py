@@ -17,6 +17,7 @@ from engine.state import (
     FailsafeCall,
     Fence,
     HistoryLine,
+    KeysLost,
     Known,
     LeaderSlots,
     LeaderTimeline,
@@ -373,6 +374,11 @@ VANISHED: dict[str, tuple[Vanished, ...]] = {
     "n3": (Vanished(members()[2], NOW - 1),),
     "all": tuple(Vanished(member, NOW - 1, with_ours=True) for member in members()),
 }
+KEYS_LOST: dict[str, KeysLost] = {
+    "seen": KeysLost(NOW - 5, seen=True),
+    "seen, long ago": KeysLost(NOW - 31, seen=True),
+    "found": KeysLost(NOW - 5, seen=False),
+}
 FENCES: dict[str, Fence] = {
     "idle": Fence(True),
     "armed": ARMED,
@@ -384,6 +390,7 @@ PIECES: dict[str, dict[str, Any]] = {
     "cluster": STORES,
     "peers": PEERS,
     "vanished": VANISHED,
+    "keys_lost": KEYS_LOST,
     "leader_timeline": TELLS,
     "fence": FENCES,
     "leader_slots": SLOTS_TOLD,

@@ -364,6 +364,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
         *scenes.VANISHED.values(),
         tuple(Vanished(member, NOW - 31, with_ours=True) for member in members()),
     ),
+    "keys_lost": (None, *scenes.KEYS_LOST.values()),
     "consented_until": (0.0, NOW - 1, NOW + 20),
     "cluster.value.founder_revision": (0, 7),
     "postgres.applied_config": ("", "new"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine import vanished
-from engine.state import Cluster, Vanished
+from engine.state import Cluster, KeysLost, Vanished
 from tests.support.snapshots import cluster, members
 
 N1, N2, N3 = members()
@@ -36,3 +36,23 @@ def test_a_loss_of_its_own_is_none_together_with_us() -> None:
     """Also of a member that had been lost alone before."""
     known = (Vanished(N3, 1.0),)
     assert vanished.after(known, of("n2", "n3"), of("n2"), "n2", 5.0) == (Vanished(N3, 5.0),)
+
+
+def test_the_keys_are_lost_until_the_store_holds_a_cluster_or_a_leader() -> None:
+    """A loss counts from when it was seen; one that was empty at first lost nothing."""
+    empty, founded = Cluster(members=(N2,)), Cluster(initialize="", members=(N2,))
+    assert vanished.keys_lost(None, None, of("n1", "n2"), "n2", 5.0) is None
+    assert vanished.keys_lost(None, None, empty, "n2", 5.0) == KeysLost(5.0, seen=False)
+    lost = vanished.keys_lost(None, of("n1", "n2"), Cluster(), "n2", 6.0)
+    assert lost == KeysLost(6.0, seen=True)
+    assert vanished.keys_lost(lost, Cluster(), empty, "n2", 7.0) == lost
+    assert vanished.keys_lost(lost, empty, founded, "n2", 8.0) == lost
+    assert vanished.keys_lost(lost, empty, Cluster(leader="n1"), "n2", 9.0) is None
+    assert vanished.keys_lost(lost, empty, of("n2"), "n2", 9.0) is None
+
+
+def test_keys_are_lost_again_where_ours_has_gone_once_more() -> None:
+    """Whatever was written between the two losses, and not seen, may have made a new leader."""
+    found = KeysLost(5.0, seen=False)
+    again = vanished.keys_lost(found, Cluster(members=(N2,)), Cluster(), "n2", 9.0)
+    assert again == KeysLost(9.0, seen=True)
