@@ -7,7 +7,7 @@ matches, and one that PostgreSQL 17 synchronizes by itself (`failover`), is left
 from engine import views
 from engine.facts.lease import i_own_the_lock
 from engine.policy import PermanentSlot
-from engine.state import Known, LeaderSlots, Member, Slot, Snapshot
+from engine.state import Known, LeaderSlots, Member, Server, Slot, Snapshot
 
 _XMIN_CIRCLE = 1 << 32
 
@@ -317,23 +317,59 @@ def positions(s: Snapshot) -> dict[str, int]:
 
 
 def behind(s: Snapshot) -> dict[str, int]:
-    """On a standby: our inactive slots that the leader's have overtaken, and how far they go."""
-    server, view = views.server(s), views.cluster(s)
-    if server is None or view is None or not server.in_recovery or server.replay_lsn is None:
+    """Our inactive slots whose owners are further, and how far they go.
+
+    The leader goes by the members themselves: whoever streams from another member never moves its
+    slot here.  All others go by the leader's slots.
+    """
+    server, idle = views.server(s), [slot for slot in here(s) if not slot.active]
+    if server is None or not idle:
         return {}
-    if not view.slots:
+    reached = server.replay_lsn if server.in_recovery else server.write_lsn
+    leads = not server.in_recovery or i_own_the_lock.holds(s)
+    told = _told_by_members(s, server) if leads else _told_by_the_leader(s)
+    if reached is None or not told:
         return {}
     mine, found = set(ours(s)), {}
-    for slot in here(s):
-        to = view.slots.get(slot.name)
+    for slot in idle:
+        to = told.get(slot.name)
         at = slot.confirmed_lsn if slot.kind == "logical" else slot.restart_lsn
-        if slot.active or to is None or at is None or ignored(s, slot):
+        if to is None or at is None or ignored(s, slot):
             continue
-        if slot.kind == "logical" and slot.name not in mine:
+        if slot.kind == "logical" and (leads or slot.name not in mine):
             continue
-        if at < (target := min(to, server.replay_lsn)):
+        if at < (target := min(to, reached)):
             found[slot.name] = target
     return found
+
+
+def _told_by_members(s: Snapshot, server: Server) -> dict[str, int]:
+    """What members on our timeline have by their keys, or said when they agreed without the store.
+
+    One that should stream from us is left out: it moves its slot itself as soon as it is back.
+    """
+    has = {
+        m.name: m.xlog_location or 0
+        for m in views.other_members(s)
+        if m.timeline == server.timeline and not streams_from_us(s, m)
+    }
+    for answer in s.failsafe_answers:
+        if answer.agreed and answer.lsn is not None:
+            has[answer.name] = max(has.get(answer.name, 0), answer.lsn)
+    told: dict[str, int] = {}
+    for name, lsn in has.items():  # where two names give one slot, it waits for both
+        slot = views.slot_name(name)
+        told[slot] = min(lsn, told.get(slot, lsn))
+    return told
+
+
+def _told_by_the_leader(s: Snapshot) -> dict[str, int]:
+    """Where the leader's slots are, by the store, or by its own word while it is without it."""
+    view = views.cluster(s)
+    told = dict(view.slots) if view is not None else {}
+    for call in s.failsafe_calls:
+        told |= call.slots
+    return told
 
 
 def over_budget(s: Snapshot) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Long work, what operators ask, what peers answered; `engine.state` hands them on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.cluster import HistoryLine
@@ -96,12 +97,14 @@ class FailsafeCall:
     """A primary without the store asks that we let it go on; waits for an `Answer` with its id.
 
     `ttl_seconds` is how long it will count on our word, from before it asked; 0: it did not say.
+    `slots` are the positions of its slots, by name.
     """
 
     id: int
     name: str
     since: float
     ttl_seconds: float = 0.0
+    slots: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ class FailsafeAnswer:
     """What a member said when asked to let us go on without the store (`AskFailsafe`).
 
     `asked_at` is taken before the question was sent; the member keeps its word at least from then
-    for `ttl_seconds`.  `leads` says that it refused because it is primary, or leader, itself.
+    for `ttl_seconds`.  `leads` says that it refused because it is primary, or leader, itself; `lsn`
+    is what it had received when it agreed.
     """
 
     name: str
@@ -118,6 +122,7 @@ class FailsafeAnswer:
     agreed: bool
     leads: bool = False
     why: str = ""
+    lsn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,9 @@ class Desk:
         """Wake the main loop: something happened that a fresh snapshot would show."""
         self.on_wake(why)
 
-    def ask_consent(self, name: str, ttl_seconds: float) -> Future[Outcome]:
+    def ask_consent(
+        self, name: str, ttl_seconds: float, slots: Mapping[str, int]
+    ) -> Future[Outcome]:
         """Hand in that a primary without the store asks to go on; the future gives the answer."""
         future: Future[Outcome] = Future()
         with self._lock:
@@ -164,7 +166,8 @@ class Desk:
                 future.set_result((503, "too many callers are waiting for an answer"))
                 return future
             number = next(self._ids)
-            self._failsafe_calls[number] = (FailsafeCall(number, name, now(), ttl_seconds), future)
+            call = FailsafeCall(number, name, now(), ttl_seconds, slots)
+            self._failsafe_calls[number] = (call, future)
         self.on_wake(f"failsafe call of {name}")
         return future
 

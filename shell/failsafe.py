@@ -15,6 +15,7 @@ import urllib3
 
 from engine.actions import AskFailsafe
 from engine.state import FailsafeAnswer
+from shell import layout
 from shell.peers import Peers, short
 from shell.processes import now
 
@@ -49,9 +50,12 @@ class FailsafeCalls:
             self._pool.submit(self._ask_one, name, url, question, body)
 
     def _ask_one(self, name: str, url: str, question: AskFailsafe, body: Mapping[str, Any]) -> None:
-        asked_at, agreed, leads = now(), False, False
+        asked_at, agreed, leads, lsn = now(), False, False, None
         try:
-            status, text = self._peers.post(url, "failsafe", body, question.timeout_seconds)
+            status, text, headers = self._peers.post(
+                url, "failsafe", body, question.timeout_seconds
+            )
+            lsn = layout.integer(headers.get("lsn"))
             agreed, leads = status == 200 and text.strip() == "Accepted", status == 500
             why = "" if agreed else f"{status} {text.strip()[:160]}"
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
@@ -59,7 +63,7 @@ class FailsafeCalls:
         with self._lock:
             self._under_way.discard(name)
             self._answers[name] = FailsafeAnswer(
-                name, asked_at, question.ttl_seconds, agreed, leads, why
+                name, asked_at, question.ttl_seconds, agreed, leads, why, lsn
             )
         self._wake(f"failsafe: {name} {'agreed' if agreed else 'did not agree'}")
 

@@ -187,16 +187,17 @@ def _parse_status(
     value = parse_json(entries[STATUS].value)
     if not isinstance(value, dict):
         return integer(value), {}, ()
-    positions = {
-        name: lsn
-        for name, raw in sorted(_as_object(value.get("slots")).items())
-        if (lsn := integer(raw)) is not None
-    }
     kept = value.get("retain_slots")
     retain = tuple(
         sorted({n for n in kept if isinstance(n, str)} if isinstance(kept, list) else ())
     )
-    return integer(value.get("optime")), positions, retain
+    return integer(value.get("optime")), slot_positions(value.get("slots")), retain
+
+
+def slot_positions(value: object) -> dict[str, int]:
+    """Slot names with their LSNs, in the order of the names; what is none is left out."""
+    found = {name: integer(raw) for name, raw in sorted(_as_object(value).items())}
+    return {name: lsn for name, lsn in found.items() if lsn is not None}
 
 
 def _parse_failover(entries: Mapping[str, StoredValue]) -> FailoverRequest | None:

@@ -80,8 +80,11 @@ class Peers:
 
     def post(
         self, api_url: str, path: str, body: Mapping[str, Any], timeout_seconds: float
-    ) -> tuple[int, str]:
-        """Send one call with our credentials to the member of that api_url; status and text."""
+    ) -> tuple[int, str, Mapping[str, str]]:
+        """Send one call with our credentials to the member of that api_url.
+
+        Returns status, text and headers.
+        """
         parts = urllib3.util.parse_url(api_url)
         reply = self._http.request(
             "POST",
@@ -93,7 +96,8 @@ class Peers:
             redirect=False,
         )
         try:
-            return reply.status, reply.read(MOST_BYTES).decode("utf-8", "replace")
+            text = reply.read(MOST_BYTES).decode("utf-8", "replace")
+            return reply.status, text, reply.headers
         finally:
             reply.close()
 

@@ -171,6 +171,6 @@ class DropSlots:
 
 @dataclass(frozen=True, slots=True)
 class AdvanceSlots:
-    """On a standby: move slots forward to these positions."""
+    """Move inactive slots forward to these positions."""
 
     positions: Mapping[str, int]

@@ -54,9 +54,9 @@ def a_slot_is_useless(s: Snapshot) -> bool:
     return bool(slots.useless(s))
 
 
-@fact(lambda s: f"behind the leader's: {_names(slots.behind(s))}")
+@fact(lambda s: f"behind their owners: {_names(slots.behind(s))}")
 def a_slot_lags(s: Snapshot) -> bool:
-    """A slot on this standby is behind the leader's."""
+    """An inactive slot here is behind what its owner has, as the leader or that member tells."""
     return bool(slots.behind(s))
 
 

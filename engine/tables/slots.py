@@ -88,12 +88,12 @@ def _copy(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
-_ANSWERS = (slots_are_used, store_answers, postmaster_runs, ~server_is_silent)
+_USED = (slots_are_used, postmaster_runs, ~server_is_silent)
 
 SLOTS = Table(
     "slots",
     "Are there the replication slots that there should be?",
-    applies=(*_ANSWERS, ~a_job_runs, ~bootstrapping, ~initialize_is_missing),
+    applies=(*_USED, store_answers, ~a_job_runs, ~bootstrapping, ~initialize_is_missing),
     rules=(
         Rule(
             "slots.note",
@@ -188,16 +188,16 @@ SLOTS = Table(
 
 ADVANCE = Table(
     "advance",
-    "Do this standby's slots keep up with the leader's?",
-    applies=(*_ANSWERS, ~a_job_runs, ~bootstrapping),
+    "Do the slots that nobody uses here keep up with their owners?",
+    applies=(*_USED, ~a_job_runs, ~bootstrapping),
     rules=(
         Rule(
             "advance.follow",
-            "The leader's slots have moved on: follow them",
+            "Their owners have moved on, streaming from elsewhere: follow them",
             when=(a_slot_lags,),
             then=lambda s: (AdvanceSlots(slots.behind(s)),),
-            why="Otherwise this standby keeps WAL that nobody needs, and a consumer gets again "
-            "after a failover what it had long confirmed.",
+            why="Otherwise WAL that nobody needs is kept here until the disk is full, and a "
+            "consumer gets again after a failover what it had long confirmed.",
         ),
         Rule(
             "advance.level",
@@ -212,7 +212,7 @@ ADVANCE = Table(
 BUDGET = Table(
     "budget",
     "Is anything amiss with slots that only an operator can mend?",
-    applies=_ANSWERS,
+    applies=(*_USED, store_answers),
     rules=(
         Rule(
             "budget.clash",

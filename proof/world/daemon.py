@@ -427,7 +427,9 @@ class Daemon:
             yield network.seconds(me, name)
             peer = self.world.hosts[name].daemon
             if peer is not None and peer.replies:
-                call = FailsafeCall(self.world.new_pid(), me, peer.now(), question.ttl_seconds)
+                call = FailsafeCall(
+                    self.world.new_pid(), me, peer.now(), question.ttl_seconds, question.slots
+                )
                 answered = Signal()
                 peer.failsafe_calls.append((call, answered))
                 peer.wake()

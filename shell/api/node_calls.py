@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from shell import layout
 from shell.api import health
 from shell.api.messages import JSON, Call, Response, answer, json_answer
 from shell.api.metrics import metrics_text
@@ -90,7 +91,8 @@ class NodeCalls:
             return answer(400, "ttl: a number of seconds is required")
         if self._office.rendering() is None:
             return not_ready()
-        asked = self._office.desk.ask_consent(name, float(ttl))
+        slots = layout.slot_positions(call.body.get("slots"))
+        asked = self._office.desk.ask_consent(name, float(ttl), slots)
         try:
             async with asyncio.timeout(CONSENT_WAIT_SECONDS):
                 status, text = await asyncio.wrap_future(asked)

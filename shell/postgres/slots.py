@@ -36,12 +36,14 @@ _DROP = """
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
 WHERE slot_name = ANY(%s) AND NOT active
 """
-# A slot cannot go back, nor past what has been replayed here; a logical one moves in its database.
+# A slot cannot go back, nor past what is here; a logical one moves in its database.
 _ADVANCE = """
-SELECT pg_replication_slot_advance(s.slot_name, least(t.lsn::pg_lsn, pg_last_wal_replay_lsn()))
-FROM pg_replication_slots s JOIN unnest(%s, %s) AS t(name, lsn) ON t.name = s.slot_name
+SELECT pg_replication_slot_advance(s.slot_name, least(t.lsn::pg_lsn, here.lsn))
+FROM pg_replication_slots s JOIN unnest(%s, %s) AS t(name, lsn) ON t.name = s.slot_name,
+ (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+  ELSE pg_current_wal_flush_lsn() END AS lsn) AS here
 WHERE (s.slot_type = 'physical' OR s.database = current_database()) AND NOT s.active
-AND coalesce(s.confirmed_flush_lsn, s.restart_lsn) < least(t.lsn::pg_lsn, pg_last_wal_replay_lsn())
+AND coalesce(s.confirmed_flush_lsn, s.restart_lsn) < least(t.lsn::pg_lsn, here.lsn)
 """
 _DATABASES = """
 SELECT DISTINCT database FROM pg_replication_slots
@@ -85,7 +87,7 @@ class SlotKeeper:
             _run(session, _DROP, (list(names),), "dropping slots")
 
     def advance(self, positions: Mapping[str, int]) -> None:
-        """Move slots forward to these LSNs, as far as this standby has replayed."""
+        """Move slots forward to these LSNs, as far as this server has replayed or written."""
         names = list(positions)
         moves = (names, [format_lsn(positions[name]) for name in names])
         with self._connect() as session:

@@ -90,17 +90,18 @@ def test_requests_from_many_threads():
 
 
 def test_failsafe_calls():
-    """Questions wait in their order, a caller that gave up leaves, and too many are refused."""
+    """Questions wait in order with what they tell; who gave up leaves, and too many are refused."""
     desk, woken = Desk(), []
     desk.on_wake = woken.append
-    first, second = desk.ask_consent("n1", 30.0), desk.ask_consent("n3", 0.0)
+    first, second = desk.ask_consent("n1", 30.0, {"n2": 5}), desk.ask_consent("n3", 0.0, {})
     assert [(c.name, c.ttl_seconds) for c in desk.failsafe_calls()] == [("n1", 30.0), ("n3", 0.0)]
+    assert desk.failsafe_calls()[0].slots == {"n2": 5}
     assert desk.pending() == ()
     second.cancel()
     (call,) = desk.failsafe_calls()
     desk.answer(call.id, 200, "Accepted")
     assert first.result(1) == (200, "Accepted")
-    asked = [desk.ask_consent("n1", 30.0) for _ in range(MOST_PENDING_REQUESTS + 1)]
+    asked = [desk.ask_consent("n1", 30.0, {"n2": 5}) for _ in range(MOST_PENDING_REQUESTS + 1)]
     assert asked[-1].result(1)[0] == 503
     assert woken[0] == "failsafe call of n1"
 

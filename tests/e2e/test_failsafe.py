@@ -7,7 +7,14 @@ from pathlib import Path
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
-from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared
+from tests.e2e.support.stories import (
+    QUICK,
+    healthy,
+    loops_pass,
+    prepared,
+    slot_position,
+    written_to,
+)
 from tests.support.wire import Wire
 
 TTL = float(QUICK["ttl"])
@@ -15,7 +22,7 @@ FAILSAFE = {"failsafe_mode": True}
 
 
 def test_a_primary_outlives_the_store_while_all_members_agree(tmp_path: Path) -> None:
-    """The store is frozen for three ttl: rows go on, /primary stays 200, then all is as before."""
+    """The store is frozen for three ttl: rows and slots go on, /primary stays 200."""
     with (
         healthy(tmp_path, store="etcd3", dynamic=FAILSAFE) as cluster,
         Prober(cluster.nodes) as prober,
@@ -32,6 +39,8 @@ def test_a_primary_outlives_the_store_while_all_members_agree(tmp_path: Path) ->
         assert document.document["failsafe_mode_is_active"] is True
         written = prober.wrote(leader)
         cluster.wait_for(lambda: prober.wrote(leader) > written + 20, 10, "rows without a store")
+        end, (one, other) = written_to(leader), cluster.replicas()
+        cluster.wait_for(lambda: slot_position(one, other) >= end, 30, "the slots to follow")
         cluster.store.resume()
         assert cluster.wait_healthy() is leader
         cluster.wait_for(lambda: not is_active(leader), 30, "the store's word again")

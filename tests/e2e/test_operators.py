@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
-from tests.e2e.support.stories import healthy, prepared
+from tests.e2e.support.stories import healthy, prepared, slot_position, written_to
 
 
 def test_a_replica_is_reinitialized(tmp_path: Path) -> None:
@@ -181,6 +181,9 @@ def test_a_replica_streams_from_the_member_that_its_tag_names(tmp_path: Path) ->
         )
         drawn = ctl(leader, "topology")
         assert f"+ {last.name}" in drawn.out
+        written = written_to(leader)
+        for node in (leader, middle):  # neither keeps WAL that the cascade has
+            cluster.wait_for(lambda n=node: slot_position(n, last) >= written, 60, "its slot")
         middle.kill_daemon(signal.SIGTERM)
         cluster.wait_for(lambda: senders_clients(leader) == {last.name}, 60, "the leader instead")
         middle.start_daemon()

@@ -90,6 +90,21 @@ def sees_the_store(node: Node) -> bool:
     return "why" not in answer.document["cluster"]
 
 
+def written_to(leader: Node) -> int:
+    """Return how far the primary has written, in bytes."""
+    ((lsn,),) = leader.sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
+    return int(lsn)
+
+
+def slot_position(node: Node, of: Node) -> int:
+    """Return from where on a node keeps WAL for another; 0 without a slot."""
+    rows = node.try_sql(
+        "select pg_wal_lsn_diff(restart_lsn, '0/0')::bigint from pg_replication_slots"
+        f" where slot_name = '{of.name}'"
+    )
+    return int(rows[0][0] or 0) if rows else 0
+
+
 def records_folder(node: Node) -> Path:
     """Return where the node's flight recorder writes by default."""
     found = sorted(node.place.folder.glob("**/*.jsonl*"))

@@ -12,6 +12,7 @@ from engine.actions import AskSlots
 from engine.decide import run
 from engine.policy import PermanentSlot
 from engine.state import Known, Member, Slot, Snapshot, Tags, Unknown
+from tests.support.guards import agrees, declines
 from tests.support.scenes import CDC, CDC_SLOT, NOW, TOLD_SLOTS, scene, with_member
 from tests.support.snapshots import LSN
 
@@ -283,6 +284,31 @@ def test_a_logical_slot_of_somebody_else_keeps_no_other_slot_from_moving() -> No
     told = {"cdc": LSN, "n3": LSN}
     s = replace(s, cluster=Known(replace(s.cluster.value, slots=told), NOW))
     assert slots.behind(s) == {"n3": LSN}
+
+
+def test_a_leader_goes_by_the_members_that_stream_from_elsewhere() -> None:
+    """By the newest that is known of each, no further than it has written, and never back."""
+    s = _with("primary", Slot("n2", restart_lsn=LSN - 9), Slot("n3", restart_lsn=LSN - 9))
+    assert slots.behind(s) == {}
+    for at, to in ((LSN - 5, LSN - 5), (LSN + 5, LSN), (LSN - 20, None), (None, None)):
+        cascade = with_member(s, "n3", tags=Tags(replicatefrom="n2"), xlog_location=at)
+        assert slots.behind(cascade) == ({} if to is None else {"n3": to})
+    cascade = with_member(s, "n3", tags=Tags(replicatefrom="n2"), xlog_location=LSN - 5)
+    for answer, to in (
+        (agrees("n3", lsn=LSN - 3), LSN - 3),
+        (agrees("n3", lsn=LSN - 8), LSN - 5),
+        (agrees("n3"), LSN - 5),
+        (declines("n3", lsn=LSN - 3), LSN - 5),
+    ):
+        assert slots.behind(replace(cascade, failsafe_answers=(answer,))) == {"n3": to}
+
+
+def test_a_slot_of_two_members_waits_for_the_one_behind() -> None:
+    """Their names clash, which is reported; until it is mended nobody may lose WAL."""
+    s = _with("primary", Slot("n_3", restart_lsn=LSN - 9))
+    said = (agrees("n-3", lsn=LSN - 2), agrees("n.3", lsn=LSN - 4))
+    assert slots.behind(replace(s, failsafe_answers=said)) == {"n_3": LSN - 4}
+    assert slots.behind(replace(s, failsafe_answers=said[::-1])) == {"n_3": LSN - 4}
 
 
 @pytest.mark.parametrize(("held", "times"), [(1000, 0), (1001, 1), (2000, 2)])
