@@ -427,9 +427,8 @@ class Daemon:
             yield network.seconds(me, name)
             peer = self.world.hosts[name].daemon
             if peer is not None and peer.replies:
-                call = FailsafeCall(
-                    self.world.new_pid(), me, peer.now(), question.ttl_seconds, question.slots
-                )
+                about = peer.now(), question.ttl_seconds, question.slots
+                call = FailsafeCall(self.world.new_pid(), me, *about)
                 answered = Signal()
                 peer.failsafe_calls.append((call, answered))
                 peer.wake()
