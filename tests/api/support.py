@@ -248,7 +248,7 @@ def running(
 ) -> Iterator[Api]:
     """Start a listener; with a snapshot, publish that first."""
     desk, chosen = Desk(), api_options or options(**rest)
-    used = store if store is not None else demo_store()
+    used: Any = store if store is not None else demo_store()
     server = ApiServer(Services(desk, used, ask_peers, explain), chosen)
     server.start()
     api = Api(server, desk, used, chosen)

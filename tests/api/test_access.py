@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.state import Known
 from shell.api.access import Allowlist
 from shell.processes import now
-from tests.api.support import SECRET, login, running
+from tests.api.support import SECRET, Api, login, running
 from tests.support import snapshots
 
 
-def basic(user, password):
+def basic(user: str, password: str) -> dict[str, str]:
     """The header of basic authentication."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
@@ -35,14 +37,14 @@ UNSAFE = [
 
 
 @pytest.fixture(scope="module")
-def guarded():
+def guarded() -> Iterator[Api]:
     """A listener that wants a password."""
     with running(snapshots.primary(now()), authentication=login()) as api:
         yield api
 
 
 @pytest.mark.parametrize(("method", "path", "body"), UNSAFE)
-def test_password(guarded, method, path, body):
+def test_password(guarded: Api, method: str, path: str, body: Any) -> None:
     """Every unsafe call without or with a wrong password is refused, and says how to ask."""
     missing = guarded.call(method, path, body)
     assert (missing.status, missing.text) == (401, "no auth header received")
@@ -53,7 +55,7 @@ def test_password(guarded, method, path, body):
     assert guarded.desk.pending() == ()
 
 
-def test_refusal_reaches_a_caller_that_still_sends(guarded):
+def test_refusal_reaches_a_caller_that_still_sends(guarded: Api) -> None:
     """A caller whose large body is still on the way gets the refusal, not a broken connection."""
     body = b'{"ttl": 30, "a": "' + b"x" * 4_000_000 + b'"}'
     assert guarded.call("PATCH", "/config", body).status == 401
@@ -61,19 +63,19 @@ def test_refusal_reaches_a_caller_that_still_sends(guarded):
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Bearer abc", "Basic YWRtaW4="])
-def test_broken_authorization(guarded, header):
+def test_broken_authorization(guarded: Api, header: str) -> None:
     """An authorization header that cannot be read is a wrong one."""
     headers = {"Authorization": header}
     assert guarded.call("DELETE", "/switchover", None, headers).status == 401
 
 
-def test_right_password(guarded):
+def test_right_password(guarded: Api) -> None:
     """The right password is let in."""
     reply = guarded.call("DELETE", "/switchover", None, basic("admin", SECRET))
     assert reply.status == 404
 
 
-def test_reading_needs_no_password(guarded):
+def test_reading_needs_no_password(guarded: Api) -> None:
     """GET is never asked for a password."""
     for path in ("/patroni", "/cluster", "/config", "/history", "/metrics", "/failsafe"):
         assert guarded.get(path).status != 401
@@ -89,7 +91,7 @@ def test_reading_needs_no_password(guarded):
         (("no-such-host.invalid",), 403),
     ],
 )
-def test_allowlist(allowlist, status):
+def test_allowlist(allowlist: tuple[str, ...], status: int) -> None:
     """With an allowlist only those listed may call; everybody may read."""
     with running(snapshots.primary(now()), allowlist=allowlist) as api:
         reply = api.call("DELETE", "/switchover")
@@ -99,13 +101,13 @@ def test_allowlist(allowlist, status):
         assert api.get("/cluster").status == 200
 
 
-def test_allowlist_comes_before_the_password():
+def test_allowlist_comes_before_the_password() -> None:
     """A caller who is not listed learns nothing about the password."""
     with running(snapshots.primary(now()), allowlist=("10.9.9.9",), authentication=login()) as api:
         assert api.call("DELETE", "/switchover", None, basic("admin", SECRET)).status == 403
 
 
-def test_members_are_let_in():
+def test_members_are_let_in() -> None:
     """With allowlist_include_members the members' addresses may call, others may not."""
     with running(allowlist_include_members=True) as api:
         api.publish(snapshots.primary(now()))
@@ -116,7 +118,7 @@ def test_members_are_let_in():
         assert api.call("DELETE", "/switchover").status == 404
 
 
-def test_failsafe_is_open_to_unlisted_members():
+def test_failsafe_is_open_to_unlisted_members() -> None:
     """`POST /failsafe` honours the allowlist, not allowlist_include_members."""
     s = snapshots.replica(now())
     s = replace(s, policy=replace(s.policy, failsafe_mode=True))
@@ -126,7 +128,7 @@ def test_failsafe_is_open_to_unlisted_members():
         assert api.call("POST", "/failsafe", {"name": "n1"}).status == 403
 
 
-def test_ipv6_and_mapped_addresses():
+def test_ipv6_and_mapped_addresses() -> None:
     """Networks of both families match, an IPv4 address inside IPv6 counts as IPv4."""
     allowlist = Allowlist(("10.0.0.0/8", "[fd00::1]", "fd01::/16"))
     allowed = ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd01::5"]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shell.processes import now
 from shell.stores.embedded import EmbeddedStore
-from tests.api.support import demo_store, running
+from tests.api.support import Api, demo_store, running
 from tests.support import snapshots
 
 CONFIG = {"ttl": 30, "loop_wait": 10, "postgresql": {"parameters": {"work_mem": "4MB"}}}
 
 
-def soon():
+def soon() -> float:
     """A deadline for the test's own store calls."""
     return now() + 5
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     """An embedded store of its own."""
     store = EmbeddedStore(str(tmp_path / "store.db"), namespace="service", scope="demo")
     yield store
@@ -28,25 +31,25 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def api(store):
+def api(store: EmbeddedStore) -> Iterator[Api]:
     """A listener on that store, which holds a configuration."""
     store.put("config", json.dumps(CONFIG), soon())
     with running(snapshots.primary(now()), store) as api:
         yield api
 
 
-def stored(store):
+def stored(store: EmbeddedStore) -> Any:
     """The configuration as it is in the store."""
     return json.loads(store.read(soon()).entries["config"].value)
 
 
-def test_config_is_shown(api):
+def test_config_is_shown(api: Api) -> None:
     """GET /config gives the stored configuration."""
     reply = api.get("/config")
     assert (reply.status, reply.json()) == (200, CONFIG)
 
 
-def test_patch_merges(api, store):
+def test_patch_merges(api: Api, store: EmbeddedStore) -> None:
     """PATCH merges objects, deletes with null, and answers the whole result."""
     patch = {"postgresql": {"parameters": {"max_connections": 200}}, "ttl": 60, "loop_wait": None}
     reply = api.call("PATCH", "/config", patch)
@@ -59,14 +62,14 @@ def test_patch_merges(api, store):
     assert api.pokes == ["the configuration was changed here"]
 
 
-def test_patch_without_a_change(api, store):
+def test_patch_without_a_change(api: Api, store: EmbeddedStore) -> None:
     """A PATCH that changes nothing answers 200 and writes nothing."""
     before = store.read(soon()).entries["config"]
     assert api.call("PATCH", "/config", {"ttl": 30}).status == 200
     assert store.read(soon()).entries["config"] == before
 
 
-def test_patch_without_config(store):
+def test_patch_without_config(store: EmbeddedStore) -> None:
     """Without a config key PATCH answers 503 and GET 502."""
     with running(snapshots.primary(now()), store) as api:
         assert api.call("PATCH", "/config", {"ttl": 30}).status == 503
@@ -74,7 +77,7 @@ def test_patch_without_config(store):
 
 
 @pytest.mark.parametrize("garbage", ["", "no json", "[1]", "null"])
-def test_garbage_under_config(store, garbage):
+def test_garbage_under_config(store: EmbeddedStore, garbage: str) -> None:
     """A config key that holds no object is not built upon."""
     store.put("config", garbage, soon())
     with running(snapshots.primary(now()), store) as api:
@@ -83,7 +86,7 @@ def test_garbage_under_config(store, garbage):
         assert api.get("/cluster").status == 200
 
 
-def test_put_replaces(api, store):
+def test_put_replaces(api: Api, store: EmbeddedStore) -> None:
     """PUT replaces everything and answers the request."""
     reply = api.call("PUT", "/config", {"ttl": 40})
     assert (reply.status, reply.json()) == (200, {"ttl": 40})
@@ -91,7 +94,7 @@ def test_put_replaces(api, store):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-def test_adjusted_values_are_named(api, store, method):
+def test_adjusted_values_are_named(api: Api, store: EmbeddedStore, method: str) -> None:
     """What will be clamped is accepted as written, and the answer says what was adjusted."""
     reply = api.call(method, "/config", {"ttl": 5})
     assert reply.status == 200
@@ -99,7 +102,7 @@ def test_adjusted_values_are_named(api, store, method):
     assert stored(store)["ttl"] == 5
 
 
-def test_nothing_adjusted(api):
+def test_nothing_adjusted(api: Api) -> None:
     """Without an adjustment the header is absent."""
     assert "x-hae-adjusted" not in api.call("PATCH", "/config", {"ttl": 45}).headers
 
@@ -109,7 +112,9 @@ def test_nothing_adjusted(api):
     [{"ttl": "soon"}, {"synchronous_mode": "maybe"}, {"postgresql": {"use_slots": "perhaps"}}],
 )
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-def test_what_would_be_ignored_is_refused(api, store, method, patch):
+def test_what_would_be_ignored_is_refused(
+    api: Api, store: EmbeddedStore, method: str, patch: dict[str, Any]
+) -> None:
     """A value that could only be ignored is refused with its path, and nothing is written."""
     reply = api.call(method, "/config", patch)
     assert reply.status == 422
@@ -117,14 +122,14 @@ def test_what_would_be_ignored_is_refused(api, store, method, patch):
     assert stored(store) == CONFIG
 
 
-def test_old_slips_do_not_block(api, store):
+def test_old_slips_do_not_block(api: Api, store: EmbeddedStore) -> None:
     """A wrong value that is already there does not stand in the way of another change."""
     store.put("config", '{"ttl":"soon","loop_wait":10}', soon())
     assert api.call("PATCH", "/config", {"pause": True}).status == 200
     assert stored(store)["pause"] is True
 
 
-def test_concurrent_change():
+def test_concurrent_change() -> None:
     """A change by somebody else between reading and writing gives 409 and is kept."""
     store = demo_store()
     store.before_replace = lambda: store.put("config", '{"ttl":33}', 0)
@@ -133,7 +138,7 @@ def test_concurrent_change():
         assert api.get("/config").json() == {"ttl": 33}
 
 
-def test_store_down():
+def test_store_down() -> None:
     """Without the store reads and PATCH answer 503 and PUT 502, with the store's reason."""
     store = demo_store()
     store.down = True
@@ -152,7 +157,7 @@ def test_store_down():
             assert "the store is down" in reply.text
 
 
-def test_history():
+def test_history() -> None:
     """GET /history gives the stored rows, and [] without a readable key."""
     store = demo_store()
     with running(snapshots.primary(now()), store) as api:
@@ -162,7 +167,7 @@ def test_history():
         assert api.get("/history").json() == []
 
 
-def test_cluster():
+def test_cluster() -> None:
     """GET /cluster lists the members by name, with positions and lags of those that follow."""
     with running(snapshots.primary(now())) as api:
         document = api.get("/cluster").json()
@@ -196,7 +201,7 @@ def test_cluster():
     assert tagged["tags"] == {"noloadbalance": True}
 
 
-def test_cluster_in_pause_with_a_plan():
+def test_cluster_in_pause_with_a_plan() -> None:
     """Pause, a scheduled switchover, synchronous roles and unknown positions are shown."""
     store = demo_store()
     store.put("config", '{"pause":true}', 0)

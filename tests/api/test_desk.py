@@ -10,7 +10,7 @@ from tests.api.support import publication
 from tests.support import snapshots
 
 
-def test_latest_publication():
+def test_latest_publication() -> None:
     """The latest publication is what was published last; readers are told each time."""
     desk, told = Desk(), []
     assert desk.latest() is None
@@ -24,7 +24,7 @@ def test_latest_publication():
     assert desk.latest() is second
 
 
-def test_last_view_is_kept():
+def test_last_view_is_kept() -> None:
     """A view of the store stays available while the store is unknown."""
     desk = Desk()
     seen = Known(snapshots.cluster(), 1.0)
@@ -33,7 +33,7 @@ def test_last_view_is_kept():
     assert desk.last_cluster() is seen
 
 
-def test_rules_are_counted():
+def test_rules_are_counted() -> None:
     """Each firing of a rule is counted."""
     desk = Desk()
     for rules in (("a", "b"), ("a",)):
@@ -41,9 +41,10 @@ def test_rules_are_counted():
     assert desk.rule_counts() == {"a": 2, "b": 1}
 
 
-def test_request_and_answer():
+def test_request_and_answer() -> None:
     """A request wakes the loop, stays pending until it is answered, and is answered once."""
-    desk, woken = Desk(), []
+    desk = Desk()
+    woken: list[str] = []
     desk.on_wake = woken.append
     future = desk.submit(RequestKind.REINITIALIZE, force=True)
     (request,) = desk.pending()
@@ -56,7 +57,7 @@ def test_request_and_answer():
     assert desk.pending() == ()
 
 
-def test_abandoned_request():
+def test_abandoned_request() -> None:
     """A request that its caller gave up is no longer pending and may be answered in vain."""
     desk = Desk()
     future = desk.submit(RequestKind.RELOAD)
@@ -66,7 +67,7 @@ def test_abandoned_request():
     desk.answer(request.id, 202, "reload scheduled")
 
 
-def test_too_many_requests():
+def test_too_many_requests() -> None:
     """Requests beyond the limit are answered at once with 503."""
     desk = Desk()
     for _number in range(MOST_PENDING_REQUESTS):
@@ -76,7 +77,7 @@ def test_too_many_requests():
     assert len(desk.pending()) == MOST_PENDING_REQUESTS
 
 
-def test_requests_from_many_threads():
+def test_requests_from_many_threads() -> None:
     """Requests of many threads get different numbers and none is lost."""
     desk = Desk()
     threads = [
@@ -89,9 +90,10 @@ def test_requests_from_many_threads():
     assert len({request.id for request in desk.pending()}) == 20
 
 
-def test_failsafe_calls():
+def test_failsafe_calls() -> None:
     """Questions wait in order with what they tell; who gave up leaves, and too many are refused."""
-    desk, woken = Desk(), []
+    desk = Desk()
+    woken: list[str] = []
     desk.on_wake = woken.append
     first, second = desk.ask_consent("n1", 30.0, {"n2": 5}), desk.ask_consent("n3", 0.0, {})
     assert [(c.name, c.ttl_seconds) for c in desk.failsafe_calls()] == [("n1", 30.0), ("n3", 0.0)]
@@ -106,9 +108,10 @@ def test_failsafe_calls():
     assert woken[0] == "failsafe call of n1"
 
 
-def test_poke():
+def test_poke() -> None:
     """A poke wakes the loop with its reason."""
-    desk, woken = Desk(), []
+    desk = Desk()
+    woken: list[str] = []
     desk.on_wake = woken.append
     desk.poke("SIGHUP")
     assert woken == ["SIGHUP"]

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 
 from engine.policy import Policy
-from engine.state import Job, JobKind, Known, Lease, Memory, Postmaster, SyncState, Tags, Unknown
+from engine.state import (
+    Job,
+    JobKind,
+    Known,
+    Lease,
+    Memory,
+    Postmaster,
+    Snapshot,
+    SyncState,
+    Tags,
+    Unknown,
+)
 from shell.api.facts import facts_of
 from shell.api.health import verdict
 from tests.api.support import publication
@@ -42,27 +54,33 @@ TABLE = {
 }
 
 
-def node(name, now=NOW, **fields):
+def node(name: str, now: float = NOW, **fields: Any) -> Snapshot:
     """The snapshot of that node."""
     if name == "n1":
         return snapshots.primary(now, **fields)
     return snapshots.replica(now, name, **fields)
 
 
-def status(snapshot, path, query=None, now=NOW, **fields):
+def status(
+    snapshot: Snapshot,
+    path: str,
+    query: dict[str, str] | None = None,
+    now: float = NOW,
+    **fields: Any,
+) -> int:
     """The verdict on a publication of that snapshot."""
     made = publication(snapshot, **({"published_at": snapshot.now} | fields))
     return verdict(facts_of(made), path, query or {}, now)
 
 
 @pytest.mark.parametrize("path", TABLE)
-def test_table_of_the_contract(path):
+def test_table_of_the_contract(path: str) -> None:
     """Every path of the contract's table answers as listed on leader, replica and no-read node."""
     assert tuple(status(node(name), path) for name in ("n1", "n2", "n3")) == TABLE[path]
 
 
 @pytest.mark.parametrize("path", ["/", "/primary", "/master", "/read-write", "/leader"])
-def test_primary_ends_with_the_lease(path):
+def test_primary_ends_with_the_lease(path: str) -> None:
     """A primary check is 200 up to the last instant of the lease and 503 from its end on."""
     held = node("n1", lease=Lease(sent_at=NOW - 10, ttl_seconds=30.0))
     assert status(held, path, now=NOW + 19.9) == 200
@@ -79,19 +97,19 @@ def test_primary_ends_with_the_lease(path):
         {"job": Job(JobKind.STOP, NOW)},
     ],
 )
-def test_no_primary_without_the_lock(why):
+def test_no_primary_without_the_lock(why: dict[str, Any]) -> None:
     """Without a lease, refused, contradicted by a newer view, or stopping, nobody is primary."""
     assert status(node("n1", **why), "/primary") == 503
 
 
-def test_lease_newer_than_the_view_counts():
+def test_lease_newer_than_the_view_counts() -> None:
     """A lock won after the store was last looked at makes a primary at once."""
     older = Known(snapshots.cluster(leader=None), NOW - 1)
     assert status(node("n1", cluster=older), "/primary") == 200
 
 
 @pytest.mark.parametrize("field", ["unknown", "gone", "frozen", "recovery"])
-def test_no_primary_without_a_running_primary(field):
+def test_no_primary_without_a_running_primary(field: str) -> None:
     """A lease without a PostgreSQL known to accept writes is no primary."""
     s = node("n1")
     if field == "unknown":
@@ -104,13 +122,13 @@ def test_no_primary_without_a_running_primary(field):
     assert status(s, "/primary") == 503
 
 
-def test_old_observation_is_no_primary():
+def test_old_observation_is_no_primary() -> None:
     """An observation of PostgreSQL older than ttl is not believed, however good the lease."""
     s = snapshots.with_server(node("n1"), Known(snapshots.primary_server(), NOW - 31))
     assert status(s, "/primary") == 503
 
 
-def test_expired_lock_leaves_replicas_as_they_are():
+def test_expired_lock_leaves_replicas_as_they_are() -> None:
     """With a free lock no node is primary, and replicas go on serving reads."""
     free = Known(snapshots.cluster(leader=None), NOW)
     assert status(node("n1", lease=Lease(), cluster=free), "/primary") == 503
@@ -118,7 +136,7 @@ def test_expired_lock_leaves_replicas_as_they_are():
     assert status(node("n2", cluster=free), "/replica") == 200
 
 
-def test_failsafe_keeps_the_primary():
+def test_failsafe_keeps_the_primary() -> None:
     """Consent of the members replaces the lease while it lasts; sync checks need the store."""
     s = node(
         "n1",
@@ -131,7 +149,7 @@ def test_failsafe_keeps_the_primary():
     assert status(s, "/read-only-sync") == 503
 
 
-def test_failsafe_outlives_the_key_but_not_another_owner():
+def test_failsafe_outlives_the_key_but_not_another_owner() -> None:
     """The store is back: a key that is gone may be ours again; another owner ends it at once."""
     kept = Memory(failsafe_until=NOW + 5, failsafe_lease=LONG_AGO)
     for leader, expected in ((None, 200), ("n2", 503)):
@@ -140,12 +158,15 @@ def test_failsafe_outlives_the_key_but_not_another_owner():
         assert status(s, "/primary") == expected
 
 
-def test_pause_without_store_trusts_the_role():
+def test_pause_without_store_trusts_the_role() -> None:
     """In pause a primary stays one when the store has been gone for longer than ttl."""
-    lost = {"lease": Lease(sent_at=LONG_AGO), "cluster": Unknown(LONG_AGO, "no quorum")}
+    lost: dict[str, Any] = {
+        "lease": Lease(sent_at=LONG_AGO),
+        "cluster": Unknown(LONG_AGO, "no quorum"),
+    }
     assert status(node("n1", policy=Policy(pause=True), **lost), "/primary") == 200
     assert status(node("n1", **lost), "/primary") == 503
-    held = {"lease": Lease(sent_at=LONG_AGO)}
+    held: dict[str, Any] = {"lease": Lease(sent_at=LONG_AGO)}
     assert status(node("n1", policy=Policy(pause=True), **held), "/primary") == 503
 
 
@@ -157,7 +178,7 @@ def test_pause_without_store_trusts_the_role():
         ("off", {"/async", "/asynchronous"}),
     ],
 )
-def test_synchronous_checks(mode, passing):
+def test_synchronous_checks(mode: Literal["on", "quorum", "off"], passing: set[str]) -> None:
     """A standby named in `sync` passes the checks of the mode in force, and only those."""
     sync = SyncState("n1", ("N2",), 0, 1)
     s = node(
@@ -170,7 +191,7 @@ def test_synchronous_checks(mode, passing):
 
 
 @pytest.mark.parametrize("path", ["/sync", "/async", "/quorum", "/read-only-sync"])
-def test_sync_checks_need_the_store(path):
+def test_sync_checks_need_the_store(path: str) -> None:
     """Without a current view of the store the synchronous checks answer 503."""
     for s in (node("n1"), node("n2")):
         lost = replace(s, cluster=Unknown(NOW, "no quorum"))
@@ -181,7 +202,7 @@ def test_sync_checks_need_the_store(path):
     ("lag", "expected"),
     [("1MB", 200), ("1048576", 200), ("1048575", 503), ("1kB", 503), ("0", 503), ("x", 200)],
 )
-def test_lag_parameter(lag, expected):
+def test_lag_parameter(lag: str, expected: int) -> None:
     """A replica more than `lag` behind the leader's position fails; an unreadable lag is none."""
     server = snapshots.standby_server(replay_lsn=snapshots.LSN - 1048576)
     s = snapshots.with_server(node("n2"), Known(server, NOW))
@@ -189,7 +210,7 @@ def test_lag_parameter(lag, expected):
         assert status(s, path, {"lag": lag}) == expected
 
 
-def test_lag_counts_from_the_upstream_too():
+def test_lag_counts_from_the_upstream_too() -> None:
     """A position that the upstream reported counts, even if the store knows an older one."""
     server = snapshots.standby_server(upstream_lsn=snapshots.LSN + 100)
     s = snapshots.with_server(node("n2"), Known(server, NOW))
@@ -209,7 +230,7 @@ def test_lag_counts_from_the_upstream_too():
         ({"tag_missing": ""}, 503),
     ],
 )
-def test_tag_parameters(query, expected):
+def test_tag_parameters(query: dict[str, str], expected: int) -> None:
     """All asked tags must exist and be equal as text; the leader's checks ignore them."""
     tags = Tags(clonefrom=True, other={"zone": "b"})
     s = node("n2")
@@ -219,13 +240,13 @@ def test_tag_parameters(query, expected):
     assert status(node("n1"), "/primary", query) == 200
 
 
-def test_replication_state_parameter():
+def test_replication_state_parameter() -> None:
     """`replication_state` must equal the node's."""
     assert status(node("n2"), "/replica", {"replication_state": "streaming"}) == 200
     assert status(node("n2"), "/replica", {"replication_state": "in archive recovery"}) == 503
 
 
-def test_hung_loop_is_not_alive():
+def test_hung_loop_is_not_alive() -> None:
     """A silent main loop fails liveness after ttl on a primary and after 2 x ttl elsewhere."""
     assert [status(node("n1"), "/liveness", now=NOW + age) for age in (29, 31)] == [200, 503]
     assert [status(node("n2"), "/liveness", now=NOW + age) for age in (59, 61)] == [200, 503]
@@ -233,7 +254,7 @@ def test_hung_loop_is_not_alive():
     assert status(paused, "/liveness", now=NOW + 1000) == 200
 
 
-def test_hung_loop_stops_serving_reads():
+def test_hung_loop_stops_serving_reads() -> None:
     """What a hung daemon saw long ago no longer makes a replica."""
     assert [status(node("n2"), "/replica", now=NOW + age) for age in (59, 61)] == [200, 503]
 
@@ -250,13 +271,15 @@ def test_hung_loop_stops_serving_reads():
         ({"replay_lsn": snapshots.LSN - 10}, {"lag": "9"}, 503),
     ],
 )
-def test_readiness_of_a_replica(server, query, expected):
+def test_readiness_of_a_replica(
+    server: dict[str, Any], query: dict[str, str], expected: int
+) -> None:
     """A replica is ready when it streams and is near enough, by replay or by what it received."""
     s = snapshots.with_server(node("n2"), Known(snapshots.standby_server(**server), NOW))
     assert status(s, "/readiness", query) == expected
 
 
-def test_readiness_without_any_position():
+def test_readiness_without_any_position() -> None:
     """Without the store and an upstream position a replica is ready only under failsafe."""
     lost = node("n2", cluster=Unknown(NOW, "no quorum"))
     assert status(lost, "/readiness") == 503
@@ -264,7 +287,7 @@ def test_readiness_without_any_position():
     assert status(agreed, "/readiness") == 200
 
 
-def test_standby_cluster():
+def test_standby_cluster() -> None:
     """The lock of a standby cluster makes a standby leader, which is no primary and no replica."""
     s = node("n2", lease=Lease(sent_at=NOW), cluster=Known(snapshots.cluster(leader="n2"), NOW))
     remote = {"standby_cluster": {"host": "10.1.0.1"}}

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
 from shell.api import messages, protocol
 from shell.api.sockets import ListenError
 from shell.processes import now
-from tests.api.support import SECRET, changed, login, running
+from tests.api.support import SECRET, Api, changed, login, running
 from tests.api.test_health import TABLE
 from tests.support import snapshots
 from tests.support.wait import wait_for
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def nodes() -> Iterator[list[Api]]:
     """Listeners of the three nodes of the contract's table."""
     with contextlib.ExitStack() as stack:
         moment = now()
@@ -32,7 +35,7 @@ def nodes():
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", TABLE)
-def test_every_method_gives_the_status(nodes, path, method):
+def test_every_method_gives_the_status(nodes: list[Api], path: str, method: str) -> None:
     """GET, HEAD and OPTIONS give the same status; only GET has a body."""
     for api, snapshot in zip(nodes, ("n1", "n2", "n3"), strict=True):
         moment = now()
@@ -46,7 +49,7 @@ def test_every_method_gives_the_status(nodes, path, method):
         assert all(reply.body == b"" for reply in replies)
 
 
-def test_unknown_paths(nodes):
+def test_unknown_paths(nodes: list[Api]) -> None:
     """An unknown GET gives 503 with the status document, an unknown unsafe call 501."""
     reply = nodes[0].get("/nonsense")
     assert reply.status == 503
@@ -58,7 +61,7 @@ def test_unknown_paths(nodes):
         assert "Unsupported method" in reply.text
 
 
-def test_before_the_first_cycle():
+def test_before_the_first_cycle() -> None:
     """Before anything was published checks say 503 and nothing breaks."""
     with running() as api:
         for path in ("/", "/primary", "/patroni", "/liveness", "/readiness", "/hae/explain"):
@@ -68,7 +71,7 @@ def test_before_the_first_cycle():
         assert api.call("POST", "/switchover", {"leader": "n1"}).status == 503
 
 
-def test_health_does_not_need_the_store(nodes):
+def test_health_does_not_need_the_store(nodes: list[Api]) -> None:
     """Health checks and the status document are answered while the store is down."""
     api = nodes[0]
     api.publish(snapshots.primary(now()))
@@ -93,21 +96,21 @@ def test_health_does_not_need_the_store(nodes):
         b"GET http://n1 HTTP/1.1\r\nHost: n1\r\n\r\n",
     ],
 )
-def test_broken_requests(nodes, request_bytes):
+def test_broken_requests(nodes: list[Api], request_bytes: bytes) -> None:
     """What is no HTTP is answered with 400 or 503 and the listener goes on."""
     received = nodes[0].raw(request_bytes)
     assert received[9:12] in {b"400", b"503", b""}
     assert nodes[0].get("/patroni").status == 200
 
 
-def test_old_clients(nodes):
+def test_old_clients(nodes: list[Api]) -> None:
     """A bare HTTP/1.0 request, as load balancers send it, is answered."""
     nodes[0].publish(snapshots.primary(now()))
     for head in (b"OPTIONS / HTTP/1.0\r\n\r\n", b"GET /primary HTTP/1.0\r\n\r\n"):
         assert nodes[0].raw(head).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_wish_for_another_protocol(nodes):
+def test_wish_for_another_protocol(nodes: list[Api]) -> None:
     """A wish for WebSocket or HTTP/2 is ignored, and CONNECT is refused."""
     nodes[0].publish(snapshots.primary(now()))
     for protocol_name in (b"websocket", b"h2c"):
@@ -117,7 +120,7 @@ def test_wish_for_another_protocol(nodes):
     assert refused[9:12] in {b"400", b"501"}
 
 
-def test_two_requests_in_one_packet(nodes):
+def test_two_requests_in_one_packet(nodes: list[Api]) -> None:
     """Only the first request of a connection is answered; a second one changes nothing."""
     nodes[0].publish(snapshots.primary(now()))
     first = b"GET /primary HTTP/1.1\r\nHost: n1\r\n\r\n"
@@ -128,7 +131,7 @@ def test_two_requests_in_one_packet(nodes):
     assert nodes[0].get("/config").json()["ttl"] == 30
 
 
-def test_silent_connections_do_not_matter(nodes):
+def test_silent_connections_do_not_matter(nodes: list[Api]) -> None:
     """500 connections that say nothing leave health checks as they are."""
     api = nodes[1]
     api.publish(snapshots.replica(now()))
@@ -142,14 +145,16 @@ def test_silent_connections_do_not_matter(nodes):
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /primary HTTP/1.1\r\nHo", b"\r\n"])
-def test_silent_connection_is_closed(monkeypatch, said):
+def test_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     """A connection without a whole request is closed after the time for one."""
     monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.2)
     with running() as api:
         assert api.raw(said) == b""
 
 
-def test_too_many_connections_replace_the_oldest_silent_one(monkeypatch):
+def test_too_many_connections_replace_the_oldest_silent_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Over the cap the oldest silent connection is closed, and callers are still answered."""
     monkeypatch.setattr("shell.api.server.raise_file_limit", lambda: 10)
     with running(snapshots.primary(now())) as api, contextlib.ExitStack() as stack:
@@ -161,7 +166,7 @@ def test_too_many_connections_replace_the_oldest_silent_one(monkeypatch):
             assert opened[0].recv(1) == b""
 
 
-def test_half_sent_body(monkeypatch):
+def test_half_sent_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not come in full is refused after its time, and nothing is done."""
     monkeypatch.setattr(messages, "BODY_SECONDS", 0.2)
     with running(snapshots.primary(now())) as api:
@@ -170,7 +175,7 @@ def test_half_sent_body(monkeypatch):
         assert api.get("/config").json()["ttl"] == 30
 
 
-def test_caller_that_leaves_in_the_middle(nodes):
+def test_caller_that_leaves_in_the_middle(nodes: list[Api]) -> None:
     """A caller that goes away before its body has come leaves nothing behind."""
     with socket.create_connection(("127.0.0.1", nodes[0].port), 5) as connection:
         connection.sendall(b'PATCH /config HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"ttl"')
@@ -178,7 +183,7 @@ def test_caller_that_leaves_in_the_middle(nodes):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_large_body(nodes, chunked):
+def test_large_body(nodes: list[Api], chunked: bool) -> None:
     """A body over 1 MiB gets 413, announced or not."""
     body = b'{"a": "' + b"x" * (messages.MOST_BODY_BYTES + 1) + b'"}'
     headers = {}
@@ -195,28 +200,28 @@ def test_large_body(nodes, chunked):
     ("body", "status"),
     [(b"{", 400), (b"[1]", 400), (b'"text"', 400), (b"{}", 400), (b"", 400), (b"\xff\xfe", 400)],
 )
-def test_bodies_that_are_no_objects(nodes, body, status):
+def test_bodies_that_are_no_objects(nodes: list[Api], body: Any, status: int) -> None:
     """Invalid JSON, no object and an empty object are refused where a body is required."""
     assert nodes[0].call("PATCH", "/config", body).status == status
 
 
-def test_deeply_nested_body(nodes):
+def test_deeply_nested_body(nodes: list[Api]) -> None:
     """JSON too deep to parse is refused."""
     assert nodes[0].call("PATCH", "/config", b"[" * 100_000).status == 400
 
 
-def test_body_without_length(nodes):
+def test_body_without_length(nodes: list[Api]) -> None:
     """A required body without Content-Length gets 411."""
     head = b"PATCH /config HTTP/1.1\r\nHost: n1\r\n\r\n"
     assert nodes[0].raw(head).startswith(b"HTTP/1.1 411 ")
 
 
-def test_query_with_many_fields(nodes):
+def test_query_with_many_fields(nodes: list[Api]) -> None:
     """A query with more fields than a person could mean gets 400."""
     assert nodes[0].get("/replica?" + "a=1&" * 101).status == 400
 
 
-def test_headers():
+def test_headers() -> None:
     """Extra headers and the chosen Server header are on every answer."""
     extra = {"X-Frame-Options": "DENY"}
     with running(snapshots.primary(now()), http_extra_headers=extra) as api:
@@ -226,14 +231,15 @@ def test_headers():
             assert headers["server"].startswith("hae/0.1.0 Python/")
         for tokens, expected in (("productonly", "hae"), ("minimal", "hae/0.1.0")):
             api.server.reload(changed(api.options, server_tokens=tokens))
-            wait_for(
-                lambda wanted=expected: api.get("/").headers["server"] == wanted,
-                5,
-                "the Server header",
-            )
+            shown = partial(_shows, api, expected)
+            wait_for(shown, 5, "the Server header")
 
 
-def test_reload_changes_the_rules():
+def _shows(api: Api, server: str) -> bool:
+    return api.get("/").headers["server"] == server
+
+
+def test_reload_changes_the_rules() -> None:
     """A reload takes over a new password without closing the socket."""
     with running(snapshots.primary(now())) as api:
         before = api.port
@@ -243,7 +249,7 @@ def test_reload_changes_the_rules():
         assert api.port == before
 
 
-def test_reload_can_move_the_listener():
+def test_reload_can_move_the_listener() -> None:
     """A changed address is listened on; one that cannot be had leaves the old one in use."""
     with running(snapshots.primary(now())) as api:
         port = api.port
@@ -258,7 +264,7 @@ def test_reload_can_move_the_listener():
         assert api.get("/primary").status == 200
 
 
-def test_taken_address():
+def test_taken_address() -> None:
     """An address that is in use is named in the error, with the mend."""
     with (
         running() as api,
@@ -268,7 +274,7 @@ def test_taken_address():
         pass
 
 
-def test_probe_and_restart():
+def test_probe_and_restart() -> None:
     """The probe tells a listener that answers from one that hangs; a restart mends it."""
     with running(snapshots.primary(now())) as api:
         assert api.server.probe()
@@ -287,7 +293,7 @@ def test_probe_and_restart():
     assert not api.server.probe(0.3)
 
 
-def test_no_secret_in_any_answer():
+def test_no_secret_in_any_answer() -> None:
     """The password appears in no answer, whatever is asked."""
     with running(snapshots.primary(now()), authentication=login()) as api:
         for path in (*TABLE, "/metrics", "/cluster", "/config", "/hae/snapshot", "/hae/explain"):

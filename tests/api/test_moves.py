@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from engine.policy import Policy
 from engine.state import Known, PeerAnswer
 from shell.layout import parse_cluster
 from shell.processes import now
-from tests.api.support import demo_store, running
+from tests.api.support import Api, demo_store, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
 
@@ -20,17 +22,17 @@ FUTURE = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 PAST = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 
 
-def nobody(members, timeout_seconds):
+def nobody(members: Any, timeout_seconds: float) -> list[PeerAnswer]:
     """Peers that do not answer."""
     return [PeerAnswer(m.name, now(), reachable=False, why="timed out") for m in members]
 
 
-def forbidden(members, timeout_seconds):
+def forbidden(members: Any, timeout_seconds: float) -> list[PeerAnswer]:
     """Peers that must not take over."""
     return [PeerAnswer(m.name, now(), reachable=True, nofailover=True) for m in members]
 
 
-def move(api, path, **body):
+def move(api: Api, path: str, **body: Any) -> tuple[int, str]:
     """Ask for it; the status and the text."""
     reply = api.call("POST", path, body)
     return reply.status, reply.text
@@ -54,7 +56,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "body", "status", "text"), REFUSED)
-def test_refusals(path, body, status, text):
+def test_refusals(path: str, body: Any, status: int, text: str) -> None:
     """What cannot be meant is refused with its reason, and no key is written."""
     with running(snapshots.primary(now())) as api:
         found = move(api, path, **body)
@@ -70,7 +72,7 @@ def test_refusals(path, body, status, text):
         ({"leader": "n1"}, "only to a specific candidate in a paused state"),
     ],
 )
-def test_refusals_in_pause(body, text):
+def test_refusals_in_pause(body: Any, text: str) -> None:
     """In pause nothing is scheduled, and the candidate must be named."""
     with running(snapshots.primary(now(), policy=Policy(pause=True))) as api:
         status, found = move(api, "/switchover", **body)
@@ -78,7 +80,7 @@ def test_refusals_in_pause(body, text):
         assert text in found
 
 
-def test_refusals_in_synchronous_mode():
+def test_refusals_in_synchronous_mode() -> None:
     """In synchronous mode a switchover goes only to a synchronous standby."""
     s = snapshots.primary(now(), policy=Policy(synchronous_mode="on"))
     with running(s) as api:
@@ -92,7 +94,7 @@ def test_refusals_in_synchronous_mode():
         )
 
 
-def test_no_other_members():
+def test_no_other_members() -> None:
     """Without another member there is nobody to switch to."""
     store = demo_store()
     for name in ("n2", "n3"):
@@ -112,7 +114,7 @@ def test_no_other_members():
         (lambda *_a: [], {"leader": "n1", "candidate": "n2"}, "n2: not reachable"),
     ],
 )
-def test_nobody_can(ask, body, text):
+def test_nobody_can(ask: Any, body: Any, text: str) -> None:
     """When no candidate is reachable and allowed the request is refused, naming each."""
     with running(snapshots.primary(now()), ask_peers=ask) as api:
         status, found = move(api, "/switchover", **body)
@@ -120,7 +122,7 @@ def test_nobody_can(ask, body, text):
         assert text in found
 
 
-def test_scheduled():
+def test_scheduled() -> None:
     """A scheduled switchover is written and answered at once, without asking the candidates."""
     with running(snapshots.primary(now()), ask_peers=nobody) as api:
         found = move(api, "/switchover", leader="n1", candidate="n2", scheduled_at=FUTURE)
@@ -133,16 +135,18 @@ def test_scheduled():
         assert (again.status, again.text) == (404, "no switchover is scheduled")
 
 
-def test_raced_delete():
+def test_raced_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DELETE that loses against another change says so."""
     store = demo_store()
     store.put("failover", json.dumps({"leader": "n1", "scheduled_at": FUTURE}), 0)
+    monkeypatch.setattr(store, "delete", lambda *_arguments: False)
     with running(snapshots.primary(now()), store) as api:
-        store.delete = lambda *_arguments: False
         assert api.call("DELETE", "/switchover").status == 409
 
 
-def watched(path, body, happens, policy=None):
+def watched(
+    path: str, body: Any, happens: Iterable[Mapping[str, str | None]], policy: Policy | None = None
+) -> Any:
     """Ask, let `happens(store)` change the store once the key is there, and return the answer."""
     with running(snapshots.primary(now(), policy=policy or Policy())) as api:
         found = []
@@ -164,37 +168,37 @@ def watched(path, body, happens, policy=None):
         return request, found[0]
 
 
-def test_successful_switchover():
+def test_successful_switchover() -> None:
     """When the candidate has the lock the answer is 200 with its name."""
     body = {"leader": "n1", "candidate": "n2"}
-    steps = [{"leader": None}, {"leader": "n2"}]
+    steps: list[dict[str, str | None]] = [{"leader": None}, {"leader": "n2"}]
     request, found = watched("/switchover", body, steps)
     assert request == {"leader": "n1", "member": "n2"}
     assert found == (200, 'Successfully switched over to "n2"')
 
 
-def test_switchover_to_anybody():
+def test_switchover_to_anybody() -> None:
     """Without a candidate any new leader is a success."""
     request, found = watched("/switchover", {"leader": "n1"}, [{"leader": "n3"}])
     assert request == {"leader": "n1"}
     assert found == (200, 'Successfully switched over to "n3"')
 
 
-def test_another_winner():
+def test_another_winner() -> None:
     """When another member took the lock the answer is 200 and names it."""
     body = {"leader": "n1", "candidate": "n2"}
     _request, found = watched("/switchover", body, [{"leader": "n3"}])
     assert found == (200, 'Switched over to "n3" instead of "n2"')
 
 
-def test_successful_failover():
+def test_successful_failover() -> None:
     """A failover names no source in the key and succeeds with the candidate's lock."""
     request, found = watched("/failover", {"candidate": "n2"}, [{"leader": "n2"}])
     assert request == {"member": "n2"}
     assert found == (200, 'Successfully failed over to "n2"')
 
 
-def test_failover_with_leader_is_a_switchover():
+def test_failover_with_leader_is_a_switchover() -> None:
     """A failover that names the leader is a switchover."""
     body = {"candidate": "n2", "leader": "n1"}
     request, found = watched("/failover", body, [{"leader": "n2"}])
@@ -202,14 +206,14 @@ def test_failover_with_leader_is_a_switchover():
     assert found == (200, 'Successfully switched over to "n2"')
 
 
-def test_failed_switchover():
+def test_failed_switchover() -> None:
     """When the leader clears the request and stays, the answer is 503."""
     body = {"leader": "n1", "candidate": "n2"}
-    steps = [{"leader": None}, {"leader": "n1"}, {"failover": None}]
+    steps: list[dict[str, str | None]] = [{"leader": None}, {"leader": "n1"}, {"failover": None}]
     assert watched("/switchover", body, steps)[1] == (503, "Switchover failed")
 
 
-def test_outcome_is_found_without_publications():
+def test_outcome_is_found_without_publications() -> None:
     """When the main loop hangs the outcome is still found, in the store."""
     with running(snapshots.primary(now())) as api:
         found = []
@@ -223,7 +227,7 @@ def test_outcome_is_found_without_publications():
         assert found == [(200, 'Successfully switched over to "n2"')]
 
 
-def test_unknown_outcome(monkeypatch):
+def test_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """When nothing is known in time the answer says `status unknown`."""
     monkeypatch.setattr("engine.policy.SHORTEST_HANDOVER_SECONDS", 0.1)
     monkeypatch.setattr("shell.api.move_calls.LOOK_SECONDS", 0.05)
@@ -232,11 +236,11 @@ def test_unknown_outcome(monkeypatch):
         assert found == (503, "Switchover status unknown")
 
 
-def test_key_that_cannot_be_written():
+def test_key_that_cannot_be_written() -> None:
     """A store that fails at the write gives 503."""
     with running(snapshots.primary(now())) as api:
 
-        def fails(*_arguments):
+        def fails(*_arguments: Any) -> None:
             raise OSError("disk full")
 
         api.store.put = fails

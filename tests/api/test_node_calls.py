@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from engine.policy import Policy
 from engine.state import (
     DataDirectory,
     DirectoryKind,
+    FailsafeCall,
     Known,
     Lease,
     Memory,
@@ -26,23 +28,23 @@ from engine.state import (
 from shell.api import node_calls
 from shell.processes import now
 from shell.recorder.codec import decode
-from tests.api.support import running
+from tests.api.support import Api, Reply, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
 
 PEER_FIELDS = {"xlog", "role", "timeline", "state"}
 
 
-def document(snapshot, **fields):
+def document(snapshot: Snapshot, **fields: Any) -> dict[str, Any]:
     """The status document of that snapshot."""
     with running() as api:
         api.publish(snapshot, **fields)
         reply = api.get("/patroni")
         assert reply.status == 200
-        return reply.json()
+        return dict(reply.json())
 
 
-def test_document_of_a_primary():
+def test_document_of_a_primary() -> None:
     """A primary shows its position, its standbys and who it is, without flags that do not apply."""
     found = document(snapshots.primary(now()))
     ages = found.pop("hae")
@@ -72,7 +74,7 @@ def test_document_of_a_primary():
     assert 0 <= ages["observed_age"] < 1
 
 
-def test_document_of_a_standby():
+def test_document_of_a_standby() -> None:
     """A standby shows what it received and replayed, how, and its tags."""
     found = document(snapshots.replica(now(), "n3"))
     assert found["role"] == "replica"
@@ -87,7 +89,7 @@ def test_document_of_a_standby():
     assert found["hae"]["lease_left"] is None
 
 
-def test_flags():
+def test_flags() -> None:
     """Pause, a free lock, synchronous standby, failsafe and a failed watchdog are shown."""
     moment = now()
     sync = SyncState("n1", ("n2",), 0, 1)
@@ -108,7 +110,7 @@ def test_flags():
         assert found[flag] is True
 
 
-def test_pending_and_scheduled_restart():
+def test_pending_and_scheduled_restart() -> None:
     """A pending restart shows its reasons, a scheduled one its time and filters."""
     s = snapshots.primary(now())
     pending = (PendingParameter("max_connections", "100", "200"),)
@@ -127,7 +129,7 @@ def test_pending_and_scheduled_restart():
     }
 
 
-def test_document_without_sql():
+def test_document_without_sql() -> None:
     """A server that does not answer has the state `unknown` and no position."""
     s = snapshots.primary(now())
     found = document(snapshots.with_server(s, Unknown(s.now, "no answer")))
@@ -136,26 +138,26 @@ def test_document_without_sql():
     assert found["hae"]["observed_age"] is None
 
 
-def test_document_of_an_empty_node():
+def test_document_of_an_empty_node() -> None:
     """A node without data says so."""
     empty = Postgres(DataDirectory(DirectoryKind.EMPTY), None, Unknown(0.0, "not running"))
     found = document(snapshots.replica(now(), postgres=empty))
     assert (found["state"], found["role"]) == ("stopped", "uninitialized")
 
 
-def old_replica(seconds):
+def old_replica(seconds: float) -> Snapshot:
     """A replica whose PostgreSQL was last seen that long ago."""
     moment = now()
     s = snapshots.replica(moment)
     return snapshots.with_server(s, Known(snapshots.standby_server(), moment - seconds))
 
 
-def test_racing_peers_get_a_fresh_look():
+def test_racing_peers_get_a_fresh_look() -> None:
     """`GET /patroni` with an old observation wakes the loop and waits for what it then sees."""
     with running(old_replica(5)) as api:
         ahead = snapshots.standby_server(replay_lsn=snapshots.LSN + 4096)
 
-        def look_again(why):
+        def look_again(why: str) -> None:
             s = snapshots.replica(now())
             threading.Thread(
                 target=api.publish, args=[snapshots.with_server(s, Known(ahead, s.now))]
@@ -167,7 +169,7 @@ def test_racing_peers_get_a_fresh_look():
     assert found["hae"]["observed_age"] < 1
 
 
-def test_many_racing_peers_share_one_look():
+def test_many_racing_peers_share_one_look() -> None:
     """Many callers at once wake the loop once, and all get the new publication."""
     with running(old_replica(5)) as api:
         found = []
@@ -187,12 +189,15 @@ def test_many_racing_peers_share_one_look():
         assert len(found) == 20
 
 
-def waiting(api):
+def waiting(api: Api) -> Any:
     """The callers that wait for a publication."""
-    return api.server._listener._office._waiters
+    listener = api.server._listener
+    assert listener is not None
+    assert listener._office is not None
+    return listener._office._waiters
 
 
-def test_hung_loop_is_told_to_peers(monkeypatch):
+def test_hung_loop_is_told_to_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the loop does not come round the answer is the old one, with its age."""
     monkeypatch.setattr(node_calls, "FRESH_WAIT_SECONDS", 0.1)
     with running() as api:
@@ -206,7 +211,7 @@ def test_hung_loop_is_told_to_peers(monkeypatch):
 
 
 @pytest.mark.parametrize("role", ["certain primary", "fresh replica"])
-def test_no_look_where_none_is_needed(role):
+def test_no_look_where_none_is_needed(role: str) -> None:
     """A certain primary, and a node just looked at, answer at once."""
     moment = now()
     s = snapshots.primary(moment) if role == "certain primary" else snapshots.replica(moment)
@@ -218,8 +223,9 @@ def test_no_look_where_none_is_needed(role):
 # --- failsafe -------------------------------------------------------------------------------------
 
 
-def with_failsafe(s):
+def with_failsafe(s: Snapshot) -> Snapshot:
     """The same with failsafe mode on."""
+    assert isinstance(s.cluster, Known)
     view = replace(s.cluster.value, failsafe={"n1": "http://10.0.0.1:8008/patroni"})
     return replace(s, policy=Policy(failsafe_mode=True), cluster=Known(view, s.now))
 
@@ -232,13 +238,13 @@ CALL = {
 }
 
 
-def test_failsafe_disabled():
+def test_failsafe_disabled() -> None:
     """Without failsafe mode there is no list of its members."""
     with running(snapshots.replica(now())) as api:
         assert api.get("/failsafe").status == 502
 
 
-def ask_consent(api, body, answer):
+def ask_consent(api: Api, body: Any, answer: tuple[int, str]) -> tuple[FailsafeCall, Reply]:
     """Call `POST /failsafe` and answer as the main loop would; the question and the reply."""
     with ThreadPoolExecutor(1) as pool:
         calling = pool.submit(api.call, "POST", "/failsafe", body)
@@ -248,7 +254,7 @@ def ask_consent(api, body, answer):
         return question, calling.result(10)
 
 
-def test_failsafe_answer_of_the_main_loop():
+def test_failsafe_answer_of_the_main_loop() -> None:
     """The question goes to the main loop; a consent tells our position."""
     with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.get("/failsafe").json() == {"n1": "http://10.0.0.1:8008/patroni"}
@@ -260,7 +266,7 @@ def test_failsafe_answer_of_the_main_loop():
         assert api.desk.failsafe_calls() == ()
 
 
-def test_failsafe_refusal_of_the_main_loop():
+def test_failsafe_refusal_of_the_main_loop() -> None:
     """A refusal is passed on as it is; a caller that runs Patroni names no ttl."""
     with running(with_failsafe(snapshots.primary(now()))) as api:
         question, reply = ask_consent(api, CALL, (500, "n1 is running as the primary itself"))
@@ -269,7 +275,7 @@ def test_failsafe_refusal_of_the_main_loop():
         assert "lsn" not in reply.headers
 
 
-def test_failsafe_without_an_answer(monkeypatch):
+def test_failsafe_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A main loop that hangs agrees to nothing, and the question leaves the desk."""
     monkeypatch.setattr(node_calls, "CONSENT_WAIT_SECONDS", 0.2)
     with running(with_failsafe(snapshots.replica(now()))) as api:
@@ -280,7 +286,7 @@ def test_failsafe_without_an_answer(monkeypatch):
 @pytest.mark.parametrize(
     "body", [{"slots": {}}, {"name": 5}, {"name": ""}, {**CALL, "ttl": "long"}, {**CALL, "ttl": -1}]
 )
-def test_failsafe_with_a_wrong_body(body):
+def test_failsafe_with_a_wrong_body(body: Any) -> None:
     """A call that names nobody, or no sensible time, is refused."""
     with running(with_failsafe(snapshots.replica(now()))) as api:
         assert api.call("POST", "/failsafe", body).status == 400
@@ -299,7 +305,7 @@ NAMES = (
 )
 
 
-def samples(text):
+def samples(text: str) -> dict[str, str]:
     """Metric name with labels beyond scope and name -> value."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return {
@@ -308,7 +314,7 @@ def samples(text):
     }
 
 
-def test_metrics():
+def test_metrics() -> None:
     """Every metric of the contract is there with both labels, and our own beside them."""
     with running() as api:
         api.publish(snapshots.primary(now()), fired_rules=("lock.renew",), loop_count=7)
@@ -333,7 +339,7 @@ def test_metrics():
     assert float(found["hae_lease_left_seconds"]) > 29
 
 
-def test_metrics_of_a_standby():
+def test_metrics_of_a_standby() -> None:
     """A standby's positions and streaming state are measured."""
     with running(snapshots.replica(now())) as api:
         found = samples(api.get("/metrics").text)
@@ -343,7 +349,7 @@ def test_metrics_of_a_standby():
     assert found["patroni_primary"] == "0"
 
 
-def test_snapshot_can_be_read_back():
+def test_snapshot_can_be_read_back() -> None:
     """GET /hae/snapshot gives the snapshot in the recorder's form."""
     s = snapshots.primary(now())
     with running(s) as api:
@@ -351,7 +357,7 @@ def test_snapshot_can_be_read_back():
         assert api.get("/hae/other").status == 404
 
 
-def test_explain():
+def test_explain() -> None:
     """GET /hae/explain gives the decision about the last snapshot with its whole trace."""
     s = snapshots.primary(now())
     with running(explain=explain) as api:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from engine.policy import Policy
-from engine.state import RequestKind, RestartCondition
+from engine.state import Request, RequestKind, RestartCondition, Snapshot
 from shell.api import operator_calls
 from shell.processes import now
-from tests.api.support import running
+from tests.api.support import Reply, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
 
 
-def asked(method, path, body, answer, snapshot=None):
+def asked(
+    method: str,
+    path: str,
+    body: Any,
+    answer: tuple[int, str],
+    snapshot: Snapshot | None = None,
+) -> tuple[Request, Reply]:
     """Send the call, answer its request from the desk; the request and the reply."""
     with running(snapshot or snapshots.primary(now())) as api:
-        replies = []
+        replies: list[Reply] = []
         calling = threading.Thread(target=lambda: replies.append(api.call(method, path, body)))
         calling.start()
         (request,) = wait_for(api.desk.pending, 10, "the request")
@@ -28,7 +35,7 @@ def asked(method, path, body, answer, snapshot=None):
         return request, replies[0]
 
 
-def test_reload():
+def test_reload() -> None:
     """POST /reload asks for a reload and passes the answer on."""
     request, reply = asked("POST", "/reload", None, (202, "reload scheduled"))
     assert request.kind is RequestKind.RELOAD
@@ -54,7 +61,7 @@ def test_reload():
         ),
     ],
 )
-def test_restart_conditions(body, condition):
+def test_restart_conditions(body: Any, condition: RestartCondition) -> None:
     """The filters of a restart reach the engine; restart_pending counts by its value."""
     request, reply = asked("POST", "/restart", body, (200, "restarted successfully"))
     assert request.kind is RequestKind.RESTART
@@ -77,7 +84,7 @@ def test_restart_conditions(body, condition):
         ({"schedule": "soon"}, 422, "unable to parse"),
     ],
 )
-def test_restart_refused(body, status, text):
+def test_restart_refused(body: Any, status: int, text: str) -> None:
     """A restart that cannot be meant is refused, naming what is wrong; nothing is asked."""
     with running(snapshots.primary(now())) as api:
         reply = api.call("POST", "/restart", body)
@@ -86,7 +93,7 @@ def test_restart_refused(body, status, text):
         assert api.desk.pending() == ()
 
 
-def test_no_scheduled_restart_in_pause():
+def test_no_scheduled_restart_in_pause() -> None:
     """In pause no restart is scheduled."""
     with running(snapshots.primary(now(), policy=Policy(pause=True))) as api:
         reply = api.call("POST", "/restart", {"schedule": "2030-01-01T00:00:00+00:00"})
@@ -94,7 +101,7 @@ def test_no_scheduled_restart_in_pause():
         assert "paused state" in reply.text
 
 
-def test_cancel_restart():
+def test_cancel_restart() -> None:
     """DELETE /restart asks the engine, which knows what is scheduled."""
     request, reply = asked("DELETE", "/restart", None, (404, "no restarts are scheduled"))
     assert request.kind is RequestKind.CANCEL_RESTART
@@ -110,7 +117,7 @@ def test_cancel_restart():
         ({"from-leader": True}, False, True),
     ],
 )
-def test_reinitialize(body, force, from_leader):
+def test_reinitialize(body: Any, force: bool, from_leader: bool) -> None:
     """Both spellings of from_leader are understood."""
     request, reply = asked("POST", "/reinitialize", body, (200, "reinitialize started"))
     assert request.kind is RequestKind.REINITIALIZE
@@ -118,7 +125,7 @@ def test_reinitialize(body, force, from_leader):
     assert reply.status == 200
 
 
-def test_no_answer(monkeypatch):
+def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an answer in time the outcome is called unknown, and the request leaves the desk."""
     monkeypatch.setattr(operator_calls, "ANSWER_SECONDS", 0.1)
     with running(snapshots.primary(now())) as api:

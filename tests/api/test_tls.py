@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -22,10 +23,12 @@ from tests.api.support import changed, options, running
 from tests.support import snapshots
 from tests.support.wait import wait_for
 
+Certificate: TypeAlias = tuple[str, str]  # certfile, keyfile
+
 _REQUEST = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj"
 
 
-def make_certificate(folder, name, password=""):
+def make_certificate(folder: Path, name: str, password: str = "") -> Certificate:
     """A self-signed certificate and its key: (certfile, keyfile)."""
     cert, key = folder / f"{name}.crt", folder / f"{name}.key"
     secrecy = ["-passout", f"pass:{password}"] if password else ["-nodes"]
@@ -35,13 +38,13 @@ def make_certificate(folder, name, password=""):
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Certificate]:
     """Certificates of a server, of its successor and of a client."""
     folder = tmp_path_factory.mktemp("tls")
     return {name: make_certificate(folder, name) for name in ("server", "next", "client", "alien")}
 
 
-def client_context(certificate=None):
+def client_context(certificate: Certificate | None = None) -> ssl.SSLContext:
     """A client that verifies nothing; with a certificate of its own if given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -51,17 +54,17 @@ def client_context(certificate=None):
     return context
 
 
-def served_certificate(port):
+def served_certificate(port: int) -> str:
     """The PEM text of the certificate that a listener shows."""
     return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
 
 
-def pem(certificate):
+def pem(certificate: Certificate) -> str:
     """The PEM text of a certificate file."""
     return Path(certificate[0]).read_text(encoding="ascii")
 
 
-def test_tls(certificates):
+def test_tls(certificates: dict[str, Certificate]) -> None:
     """With a certfile the API speaks TLS; plain HTTP gets nothing and disturbs nobody."""
     certfile, keyfile = certificates["server"]
     with running(snapshots.primary(now()), certfile=certfile, keyfile=keyfile) as api:
@@ -82,7 +85,13 @@ def test_tls(certificates):
         ("required", "client", 404, 200),
     ],
 )
-def test_client_certificates(certificates, verify, certificate, unsafe, safe):
+def test_client_certificates(
+    certificates: dict[str, Certificate],
+    verify: str,
+    certificate: str | None,
+    unsafe: int,
+    safe: int,
+) -> None:
     """With verify_client the unsafe calls need a certificate of the trusted authority."""
     certfile, keyfile = certificates["server"]
     context = client_context(certificates[certificate] if certificate else None)
@@ -101,7 +110,9 @@ def test_client_certificates(certificates, verify, certificate, unsafe, safe):
 
 
 @pytest.mark.parametrize("certificate", [None, "alien"])
-def test_required_client_certificate(certificates, certificate):
+def test_required_client_certificate(
+    certificates: dict[str, Certificate], certificate: str | None
+) -> None:
     """With `required` nothing is answered without a trusted certificate; the probe still works."""
     certfile, keyfile = certificates["server"]
     context = client_context(certificates[certificate] if certificate else None)
@@ -117,7 +128,9 @@ def test_required_client_certificate(certificates, certificate):
         assert api.server.probe()
 
 
-def test_changed_certificate_is_picked_up(certificates, tmp_path, monkeypatch):
+def test_changed_certificate_is_picked_up(
+    certificates: dict[str, Certificate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A replaced certificate is served without restart, also while a broken one lay there."""
     monkeypatch.setattr(listener, "CERTIFICATE_LOOK_SECONDS", 0.05)
     certfile, keyfile = str(tmp_path / "tls.crt"), str(tmp_path / "tls.key")
@@ -136,7 +149,7 @@ def test_changed_certificate_is_picked_up(certificates, tmp_path, monkeypatch):
         assert api.port == port
 
 
-def test_reload_reads_certificates(certificates, tmp_path):
+def test_reload_reads_certificates(certificates: dict[str, Certificate], tmp_path: Path) -> None:
     """A reload takes other TLS files, and refuses broken ones without harm."""
     certfile, keyfile = certificates["server"]
     with running(snapshots.primary(now()), certfile=certfile, keyfile=keyfile) as api:
@@ -152,7 +165,7 @@ def test_reload_reads_certificates(certificates, tmp_path):
         )
 
 
-def test_key_with_password(tmp_path):
+def test_key_with_password(tmp_path: Path) -> None:
     """A key with a password is opened by keyfile_password; a wrong one is refused, unnamed."""
     certfile, keyfile = make_certificate(tmp_path, "locked", "open-sesame")
     with running(
@@ -171,7 +184,7 @@ def test_key_with_password(tmp_path):
         assert "wrong-word" not in str(refused.value)
 
 
-def test_missing_files_are_named(tmp_path):
+def test_missing_files_are_named(tmp_path: Path) -> None:
     """A missing certificate, or authority, is named."""
     missing = str(tmp_path / "missing.crt")
     with pytest.raises(TlsError, match=r"missing\.crt.*readable"), running(certfile=missing):
@@ -184,14 +197,16 @@ def test_missing_files_are_named(tmp_path):
         pass
 
 
-def test_calls_to_members_keep_their_certificate(certificates, tmp_path):
+def test_calls_to_members_keep_their_certificate(
+    certificates: dict[str, Certificate], tmp_path: Path
+) -> None:
     """Our certificate for calls is named when it cannot be read; the former one stays in use."""
     own = certificates["client"]
     ctl = CtlSettings(None, insecure=False, cacert=None, certfile=own[0], keyfile=own[1])
     rest = SimpleNamespace(authentication=None)
-    settings = SimpleNamespace(ctl=ctl, restapi=rest, dynamic=SimpleNamespace(ttl=30))
+    settings: Any = SimpleNamespace(ctl=ctl, restapi=rest, dynamic=SimpleNamespace(ttl=30))
     certfile, keyfile = certificates["server"]
-    required = {"cafile": own[0], "verify_client": "required"}
+    required: dict[str, Any] = {"cafile": own[0], "verify_client": "required"}
     s = snapshots.primary(now())
     with running(s, certfile=certfile, keyfile=keyfile, **required) as api:
         member = Member("n1", api_url=f"https://127.0.0.1:{api.port}/patroni")
@@ -204,7 +219,7 @@ def test_calls_to_members_keep_their_certificate(certificates, tmp_path):
         peers.close()
 
 
-def test_https_headers(certificates):
+def test_https_headers(certificates: dict[str, Certificate]) -> None:
     """The extra headers of https are added on TLS only."""
     certfile, keyfile = certificates["server"]
     extra = {"Strict-Transport-Security": "max-age=1"}

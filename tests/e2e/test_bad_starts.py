@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,10 @@ def test_a_replica_whose_port_is_taken_waits_for_it(tmp_path: Path) -> None:
     with healthy(tmp_path, nodes=2) as cluster:
         replica = cluster.replicas()[0]
         complaint = f":{replica.place.postgres_port} is in use by process {os.getpid()}"
+
+        def complains_again(before: int) -> bool:
+            return replica.log_text().count(complaint) > before
+
         for told, lose_data in enumerate((False, True)):
             replica.kill_daemon()
             replica.kill_postmaster(signal.SIGQUIT)
@@ -174,9 +179,7 @@ def test_a_replica_whose_port_is_taken_waits_for_it(tmp_path: Path) -> None:
             before = looks(replica.place.data_dir)
             with listening(replica.place.postgres_port):
                 replica.start_daemon()
-                cluster.wait_for(
-                    lambda told=told: replica.log_text().count(complaint) > told, 30, "a complaint"
-                )
+                cluster.wait_for(partial(complains_again, told), 30, "a complaint")
                 loops_pass(cluster, 3)
                 assert looks(replica.place.data_dir) == before
             cluster.wait_healthy()

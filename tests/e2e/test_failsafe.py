@@ -111,8 +111,9 @@ def _wait_without_store(cluster: Cluster, leader: Node, seconds: float) -> set[i
     def long_enough() -> bool:
         answer, seen = leader.get("/primary"), leader.get("/hae/snapshot")
         statuses.add(answer.status if answer else 0)
-        cluster_seen = seen.document["cluster"] if seen else {}
-        return bool(seen) and seen.document["now"] - cluster_seen.get("since", 1e18) > seconds
+        if seen is None:
+            return False
+        return bool(seen.document["now"] - seen.document["cluster"].get("since", 1e18) > seconds)
 
     cluster.wait_for(long_enough, seconds + 30, "the outage to last")
     return statuses

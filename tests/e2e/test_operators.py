@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.support.command import ctl
@@ -183,11 +184,16 @@ def test_a_replica_streams_from_the_member_that_its_tag_names(tmp_path: Path) ->
         assert f"+ {last.name}" in drawn.out
         written = written_to(leader)
         for node in (leader, middle):  # neither keeps WAL that the cascade has
-            cluster.wait_for(lambda n=node: slot_position(n, last) >= written, 60, "its slot")
+            cluster.wait_for(partial(keeps_no_more, node, last, written), 60, "its slot")
         middle.kill_daemon(signal.SIGTERM)
         cluster.wait_for(lambda: senders_clients(leader) == {last.name}, 60, "the leader instead")
         middle.start_daemon()
         cluster.wait_for(lambda: senders_clients(middle) == {last.name}, 60, "the cascade again")
+
+
+def keeps_no_more(node: Node, member: Node, position: int) -> bool:
+    """Whether that member's slot on a node has come to a position."""
+    return slot_position(node, member) >= position
 
 
 def senders_clients(node: Node) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 from shell import layout
@@ -56,15 +57,16 @@ def test_the_slot_of_a_vanished_member_is_kept_and_then_dropped(tmp_path: Path) 
         assert slot in _slots(stays)
         cluster.wait_for(lambda: slot in _retained(cluster), 10, "the new leader to keep it")
         for node in (leader, stays):
-            cluster.wait_for(
-                lambda node=node: _slots(node) and slot not in _slots(node),
-                60,
-                f"{node.name} to drop it",
-            )
+            cluster.wait_for(partial(_has_dropped, node, slot), 60, f"{node.name} to drop it")
 
 
 def _slots(node: Node) -> set[str]:
     return {str(r[0]) for r in node.try_sql("select slot_name from pg_replication_slots") or []}
+
+
+def _has_dropped(node: Node, slot: str) -> bool:
+    found = _slots(node)
+    return bool(found) and slot not in found
 
 
 def _retained(cluster: Cluster) -> list[str]:

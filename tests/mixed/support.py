@@ -13,6 +13,7 @@ from typing import Any
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.stories import prepared
+from tests.e2e.support.writer import Writer
 from tools.node_file import Document, merged
 
 # Patroni raises a shorter ttl to 20 for itself; the members have to agree on it.
@@ -41,3 +42,14 @@ def hand_over(cluster: Cluster, candidate: Node) -> None:
     """Switch over to that member, and wait until all others stream from it."""
     cluster.switchover(cluster.leader(), candidate)
     assert cluster.wait_healthy() is candidate
+
+
+def wait_for_rows(cluster: Cluster, writer: Writer, more: int) -> None:
+    """Wait until the writer has so many acknowledgements more than now."""
+    before = writer.count()
+    cluster.wait_for(lambda: writer.count() > before + more, 30, "rows")
+
+
+def wait_to_lead(cluster: Cluster, node: Node) -> None:
+    """Wait until that member leads."""
+    cluster.wait_for(lambda: cluster.find_leader() is node, 60, f"{node.name} to lead")

@@ -9,7 +9,7 @@ from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.writer import Writer
-from tests.mixed.support import hand_over, mixed
+from tests.mixed.support import hand_over, mixed, wait_for_rows
 
 
 def test_the_lead_goes_round(tmp_path: Path) -> None:
@@ -22,8 +22,7 @@ def test_the_lead_goes_round(tmp_path: Path) -> None:
         first, patroni, third = cluster.nodes
         for candidate in (patroni, third, first, patroni):
             hand_over(cluster, candidate)
-            before = writer.count()
-            cluster.wait_for(lambda n=before: writer.count() > n + 50, 30, "rows again")
+            wait_for_rows(cluster, writer, 50)
         patroni.die()
         new = cluster.wait_for(cluster.find_leader, 60, "a member of hae to lead")
         assert new in {first, third}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.support.cluster import Cluster
@@ -9,7 +10,7 @@ from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.synchronous import key, standbys, wait_for_standbys
 from tests.e2e.support.writer import Writer
-from tests.mixed.support import TTL_SECONDS, hand_over, mixed
+from tests.mixed.support import TTL_SECONDS, hand_over, mixed, wait_for_rows, wait_to_lead
 
 
 def test_no_synchronous_row_is_lost_between_them(tmp_path: Path) -> None:
@@ -21,14 +22,17 @@ def test_no_synchronous_row_is_lost_between_them(tmp_path: Path) -> None:
     ):
         for old, new in (cluster.nodes, reversed(cluster.nodes)):
             assert wait_for_standbys(cluster, 1) == [new]
-            before = writer.count()
-            cluster.wait_for(lambda n=before: writer.count() > n + 100, 30, "rows")
+            wait_for_rows(cluster, writer, 100)
             old.die()
-            cluster.wait_for(lambda n=new: cluster.find_leader() is n, 60, "the other to lead")
+            wait_to_lead(cluster, new)
             old.start_daemon()
             assert cluster.wait_healthy() is new
         writer.close()
         assert writer.lost(cluster.leader()) == []
+
+
+def _are_voters(cluster: Cluster, names: set[str]) -> bool:
+    return set(standbys(cluster)) == names
 
 
 def test_a_quorum_has_members_of_both(tmp_path: Path) -> None:
@@ -42,12 +46,11 @@ def test_a_quorum_has_members_of_both(tmp_path: Path) -> None:
             if cluster.leader() is not leader:
                 hand_over(cluster, leader)
             others = {node.name for node in cluster.nodes if node is not leader}
-            cluster.wait_for(lambda o=others: set(standbys(cluster)) == o, 60, "both as voters")
+            cluster.wait_for(partial(_are_voters, cluster, others), 60, "both as voters")
             now = key(cluster)
             assert now is not None
             assert now.leader == leader.name
-            before = writer.count()
-            cluster.wait_for(lambda n=before: writer.count() > n + 50, 30, "rows")
+            wait_for_rows(cluster, writer, 50)
         cluster.nodes[0].die()
         new = cluster.wait_for(cluster.find_leader, 60, "a voter to lead")
         before = writer.count()

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any
 
@@ -39,28 +40,41 @@ def all_checks() -> list[Check]:
 
 def _recorded() -> Iterator[Check]:
     for one in scenarios.all_scenarios():
-        yield Check("a scenario", f"{one.rule}: {one.promise}", lambda x=one: _decided(x))
+        yield Check("a scenario", f"{one.rule}: {one.promise}", partial(_decided, one))
     for miss in near_misses.recorded():
         name = f"{miss.rule} needs {miss.fact}"
-        yield Check("a near miss", name, lambda x=miss: near_misses.outcome(x) == x.instead)
+        yield Check("a near miss", name, partial(_missed, miss))
     for said in answers.recorded():
-        yield Check("an answer", said.line, lambda x=said: answers.holds(x))
+        yield Check("an answer", said.line, partial(answers.holds, said))
     for name, text in details.recorded().items():
-        yield Check("a detail", name, lambda x=name, y=text: details.detail(x) == y)
+        yield Check("a detail", name, partial(_detailed, name, text))
     for line in order.recorded():
         name = f"{line.rule}{line.how}{line.other}"
-        yield Check("the order", name, lambda x=line: order.holds(x))
+        yield Check("the order", name, partial(order.holds, line))
 
 
 def _decided(scenario: scenarios.Scenario) -> bool:
     return scenario.outcome() == scenario.expected
 
 
+def _missed(miss: near_misses.NearMiss) -> bool:
+    return near_misses.outcome(miss) == miss.instead
+
+
+def _detailed(name: str, text: str) -> bool:
+    return details.detail(name) == text
+
+
+def _runs_through(test: Callable[..., None], arguments: dict[str, Any]) -> bool:
+    test(**arguments)
+    return True
+
+
 def _unit_tests() -> Iterator[Check]:
     for name, test in tests_of(UNIT):
         if EXPLANATIONS not in name and not hasattr(test, "hypothesis"):
             for arguments in calls(test) or ():
-                yield Check("a unit test", name, lambda t=test, a=arguments: t(**a) is None)
+                yield Check("a unit test", name, partial(_runs_through, test, arguments))
 
 
 def passes(check: Check) -> bool:

@@ -79,7 +79,7 @@ def digest(path: Path) -> str:
 def mutants(path: Path) -> Iterator[Mutant]:
     """Every mutant of a module that is in scope."""
     source = path.read_text()
-    lines, tree = source.splitlines(), parso.parse(source)
+    lines, tree = source.splitlines(), parsed(source)
     offsets = [0, *accumulate(len(line) + 1 for line in lines)]
     nodes = [node for node in ast_nodes(tree) if not out_of_scope(node, path)]
     seen: Counter[tuple[str, str, str]] = Counter()
@@ -99,6 +99,11 @@ def mutants(path: Path) -> Iterator[Mutant]:
                 number = seen[place, name, label]
                 module = path.relative_to(ROOT).as_posix()
                 yield Mutant(module, start[0], place, _function(node), name, label, number, change)
+
+
+def parsed(source: str) -> Any:
+    """The tree of a module's source, with its spaces and comments."""
+    return parso.parse(source)  # type: ignore[no-untyped-call]
 
 
 def _change(offsets: list[int], node: Any, operator: Any, index: int) -> tuple[int, int, str]:

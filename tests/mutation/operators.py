@@ -81,7 +81,7 @@ def parts_of(parts: Sequence[str]) -> Iterator[str]:
     return (f"\n{part},\n" for part in parts)
 
 
-class Ours(Operator):
+class Ours(Operator):  # type: ignore[misc]
     """An operator that says in words what it changed."""
 
     def label(self, node: Any, index: int) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import parso
 import pytest
 from cosmic_ray.ast import ast_nodes
 
 from tests.mutation.imports import graph, reached
-from tests.mutation.mutants import Mutant, modules, mutants
+from tests.mutation.mutants import Mutant, modules, mutants, parsed
 from tests.mutation.operators import OURS, operators
 from tests.mutation.survivors import reasons
 from tests.mutation.swaps import Swapper
 
 SAMPLE = 40
 
-EXAMPLES = (
+EXAMPLES: tuple[tuple[str, str, list[str]], ...] = (
     ("DropFact", "Rule(when=(a, ~b))", ["without a", "without ~b"]),
     ("NegateFact", "Rule(when=(a, ~b))", ["opposite of a", "opposite of ~b"]),
     (
@@ -49,7 +48,7 @@ EXAMPLES = (
 def test_an_operator_says_what_it_changes(operator: str, source: str, labels: list[str]) -> None:
     """Each change once, in words that do not hang on where it stands."""
     one = operators()[operator]
-    nodes = [node for node in ast_nodes(parso.parse(source)) if node.parent is not None]
+    nodes = [node for node in ast_nodes(parsed(source)) if node.parent is not None]
     places = [(node, n) for node in nodes for n, _ in enumerate(one.mutation_positions(node))]
     assert [one.label(node, n) for node, n in places] == labels
 

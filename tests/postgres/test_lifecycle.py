@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from engine.state import DirectoryKind, Known, Unknown
+from engine.state import DirectoryKind, Known, Postgres, Unknown
 from shell.postgres.session import SqlError
 from shell.processes import processes_of, read_postmaster, send_signal
 from tests.postgres.cluster import Cluster, server
@@ -91,9 +91,12 @@ def test_frozen_postmaster_is_unknown_and_can_be_stopped(cluster: Cluster) -> No
     postmaster = read_postmaster(node.data_dir)
     assert postmaster is not None
     freeze(postmaster.pid)
-    seen = wait_for(
-        lambda: (s := node.observe(3)).postmaster and s.postmaster.frozen and s, 5, "frozen"
-    )
+
+    def frozen() -> Postgres | None:
+        s = node.observe(3)
+        return s if s.postmaster and s.postmaster.frozen else None
+
+    seen = wait_for(frozen, 5, "frozen")
     assert isinstance(seen.server, Unknown)
     assert "SIGSTOP" in seen.server.why
     assert seen.directory.system_identifier

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.state import DirectoryKind, Known, PendingParameter, Unknown
+from engine.state import DirectoryKind, Known, PendingParameter, Postgres, Unknown
 from shell.postgres.errors import Cancelled, PostgresError
 from shell.processes import ProcessId, identify, read_postmaster, send_signal
 from tests.postgres.cluster import PASSWORDS, Cluster, server
@@ -77,7 +77,11 @@ def test_changed_parameters_are_pending_until_the_restart(newest: Cluster) -> No
     assert changed.wanted_config != changed.applied_config
     assert node.apply_configuration() == changed.wanted_config
     wait_for(lambda: newest.sql("a", "SHOW work_mem") == [("5MB",)], 5, "the reload")
-    applied = wait_for(lambda: server(node).pending and node.observe(), 5, "pending parameters")
+
+    def pending_ones() -> Postgres | None:
+        return node.observe() if server(node).pending else None
+
+    applied = wait_for(pending_ones, 5, "pending parameters")
     assert applied.applied_config == changed.wanted_config
     assert isinstance(applied.server, Known)
     pending = {one.name: one for one in applied.server.value.pending}

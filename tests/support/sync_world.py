@@ -18,8 +18,8 @@ from engine.policy import Policy
 from engine.rule import Fact
 from engine.state import Known, Lease, Memory, ReplicationRow, Slot, Snapshot, SyncState, Tags
 from engine.tables.sync import SYNC
-from tests.support import scenes
-from tests.support.snapshots import cluster, member, primary_server
+from tests.support.scenes import BASES
+from tests.support.snapshots import NOW, cluster, member, primary_server
 
 ME = "n1"
 OTHERS = ("n2", "n3", "n4")
@@ -53,7 +53,7 @@ class World:
     """Everything that is true, and what the daemon remembers."""
 
     policy: Policy = field(default_factory=lambda: Policy(synchronous_mode="on"))
-    now: float = scenes.NOW
+    now: float = NOW
     standbys: dict[str, Standby] = field(
         default_factory=lambda: {name: Standby() for name in OTHERS}
     )
@@ -187,7 +187,7 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """What the leader's daemon sees."""
-        base = scenes.BASES["sync primary"]()
+        base = BASES["sync primary"]()
         members = tuple(
             member(
                 name,

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from tests.e2e.support.cluster import Cluster
@@ -49,12 +50,17 @@ class DividedCluster(Cluster):
                 self._ports[name] = self._proxies.add(name, member.port)
         return super().__enter__()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
-            super().__exit__(*error)
+            super().__exit__(kind, error, trace)
         finally:
             self.trio.kill()
-            self._proxies.__exit__(*error)
+            self._proxies.__exit__(kind, error, trace)
 
     def prepare(self) -> None:
         """Write the files and start the three servers, but no daemon."""

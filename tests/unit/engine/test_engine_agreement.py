@@ -12,7 +12,8 @@ from engine.decide import decide
 from engine.state import FailsafeAnswer, Lease
 from proof import checker
 from tests.support.guards import URLS, agrees, declines
-from tests.support.scenes import NOW, scene
+from tests.support.scenes import scene
+from tests.support.snapshots import NOW
 
 ALL = (agrees("n2", 2.0), agrees("n3", 1.0))
 

@@ -9,8 +9,8 @@ import pytest
 
 from engine import document
 from engine.state import Known, PendingParameter, RestartCondition, Snapshot, Tags
-from tests.support.scenes import NOW, scene
-from tests.support.snapshots import LSN, WALL
+from tests.support.scenes import scene
+from tests.support.snapshots import LSN, NOW, WALL
 
 
 def tagged(**tags: Any) -> Snapshot:

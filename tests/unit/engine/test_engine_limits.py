@@ -22,11 +22,12 @@ from engine.facts import (
     work,
 )
 from engine.rule import Fact
+from engine.state import FailsafeCall
 from engine.tables import requests as restarts
 from shell.recorder.codec import encode
 from tests.support import scenes
-from tests.support.scenes import NOW, scene
-from tests.support.snapshots import LSN, WALL
+from tests.support.scenes import scene
+from tests.support.snapshots import LSN, NOW, WALL
 
 BIT = 1 / 1024  # exact in binary, so that NOW - BIT lies just before NOW
 UNTIL = "memory.consented_until"
@@ -50,7 +51,7 @@ def armed(kill_at: float) -> dict[str, Any]:
 
 def call(ttl: float) -> list[Any]:
     """n1 asks to go on without the store."""
-    return [encode(scenes.FailsafeCall(7, "n1", NOW - 0.1, ttl))]
+    return [encode(FailsafeCall(7, "n1", NOW - 0.1, ttl))]
 
 
 def rival(**fields: Any) -> list[Any]:

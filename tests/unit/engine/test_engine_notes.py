@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from engine.actions import Remember, Report
+from engine.actions import ArmFence, AskFailsafe, Hold, Promote, Remember, Report
 from engine.decide import RULES
 from engine.tables import failsafe, safety, standby
 from proof import checker
-from tests.support.scenes import NOW, scene
+from tests.support.scenes import scene
+from tests.support.snapshots import NOW
 
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
 UNWRITTEN = {"diverged_from": 0, "opened_twice": False, "wrote_on": None, "promotion_begun": False}
@@ -89,17 +90,17 @@ def test_a_failed_promotion_bars_from_the_race_for_a_ttl() -> None:
 
 def test_a_promotion_without_a_limit_has_one() -> None:
     """primary_start_timeout 0 means "fail over at once" for a crash, not for a promotion."""
-    actions = standby._promote(scene("replica", {"policy.primary_start_timeout_seconds": 0.0}))
-    assert actions[-1].timeout_seconds == 300.0
-    limited = standby._promote(scene("replica", {"policy.primary_start_timeout_seconds": 7.0}))
-    assert limited[-1].timeout_seconds == 7.0
+    for limit, timeout in ((0.0, 300.0), (7.0, 7.0)):
+        s = scene("replica", {"policy.primary_start_timeout_seconds": limit})
+        (promote,) = checker.of(Promote, standby._promote(s))
+        assert promote.timeout_seconds == timeout
 
 
 def test_an_unknown_process_is_guarded_by_its_directory() -> None:
     """Before a start there is no process yet: neither a pid nor its start."""
-    (arm,) = safety.arm(scene("crashed primary", {}))
+    (arm,) = checker.of(ArmFence, safety.arm(scene("crashed primary", {})))
     assert (arm.pid, arm.start_ticks) == (0, 0)
-    (known,) = safety.arm(scene("primary", {}))
+    (known,) = checker.of(ArmFence, safety.arm(scene("primary", {})))
     assert (known.pid, known.start_ticks) == (4711, 1)
 
 
@@ -112,13 +113,13 @@ def test_the_loop_looks_again_when_a_stop_takes_too_long(since: float, left: flo
         "postgres.server.since": NOW - 60,
         "job": {"kind": "stop", "since": since, "detail": "fast"},
     }
-    (hold,) = safety._let_it_stop(scene("sync primary", changes))
+    (hold,) = checker.of(Hold, safety._let_it_stop(scene("sync primary", changes)))
     assert hold.until == pytest.approx(NOW + left)
 
 
 def test_members_are_asked_for_a_moment_at_least() -> None:
     """Also when there is no time left before the fast stop."""
-    (question, *_) = failsafe._ask(scene("cut off", {"lease.sent_at": NOW - 25}))
-    assert question.timeout_seconds == pytest.approx(0.1)
-    (patient, *_) = failsafe._ask(scene("cut off", {"lease.sent_at": NOW - 19}))
-    assert patient.timeout_seconds == pytest.approx(1.0)
+    for sent, timeout in ((NOW - 25, 0.1), (NOW - 19, 1.0)):
+        asked = failsafe._ask(scene("cut off", {"lease.sent_at": sent}))
+        (question,) = checker.of(AskFailsafe, asked)
+        assert question.timeout_seconds == pytest.approx(timeout)

@@ -11,8 +11,8 @@ from engine.actions import Action, Hold, PublishMember, RenewLock
 from engine.decide import run
 from engine.schedule import wake_at
 from engine.state import Lease
-from tests.support.scenes import NOW, scene
-from tests.support.snapshots import WALL
+from tests.support.scenes import scene
+from tests.support.snapshots import NOW, WALL
 
 
 def due(base: str, changes: dict[str, Any]) -> float:

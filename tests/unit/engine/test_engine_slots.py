@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,8 +13,8 @@ from engine.decide import run
 from engine.policy import PermanentSlot
 from engine.state import Known, Member, Slot, Snapshot, Tags, Unknown
 from tests.support.guards import agrees, declines
-from tests.support.scenes import CDC, CDC_SLOT, NOW, TOLD_SLOTS, scene, with_member
-from tests.support.snapshots import LSN
+from tests.support.scenes import CDC, CDC_SLOT, TOLD_SLOTS, scene, with_member
+from tests.support.snapshots import LSN, NOW
 
 GIVEN = [{"name": "gone"}, {"name": "n1"}, {"name": "n3"}]
 
@@ -335,7 +335,9 @@ def test_a_copy_is_made_while_the_wal_for_it_is_here() -> None:
 @pytest.mark.parametrize(
     ("cluster_type", "wanted"), [("", True), ("primary", True), ("standby", False)]
 )
-def test_permanent_slots_are_for_one_type_of_cluster(cluster_type: str, wanted: bool) -> None:
+def test_permanent_slots_are_for_one_type_of_cluster(
+    cluster_type: Literal["", "primary", "standby"], wanted: bool
+) -> None:
     """Or for both, when they name none."""
     s = scene("primary", {})
     slot = PermanentSlot("barman", cluster_type=cluster_type)

@@ -24,8 +24,8 @@ from engine.actions import (
 from engine.state import JobKind, JobResult
 from engine.tables import leave, requests, safety, slots, steps, upkeep, watchdog
 from proof import checker
-from tests.support.scenes import NOW, scene
-from tests.support.snapshots import LSN
+from tests.support.scenes import scene
+from tests.support.snapshots import LSN, NOW
 
 
 def started(base: str, **changes: Any) -> StartPostgres:
@@ -201,6 +201,8 @@ def test_a_diverged_standby_remembers_from_what() -> None:
     """The leader's timeline, or none when that is not known; a starting one is not waited for."""
     report, memory, stop = steps.stop_diverged(scene("old primary", {}), "the leader")
     assert memory == Remember({"diverged_from": 4})
+    assert isinstance(stop, StopPostgres)
+    assert isinstance(report, Report)
     assert (stop.mode, report.level) == ("fast", "warning")
     _, unknown, _ = steps.stop_diverged(scene("old primary", {"leader_timeline": None}), "n2")
     assert unknown == Remember({"diverged_from": 0})

@@ -10,9 +10,9 @@ import pytest
 from engine import synchronous as sync
 from engine.quorum import Names, Promise
 from engine.state import Known, ReplicationRow, Snapshot, SyncState, Tags
-from tests.support.scenes import NOW, scene, with_member
+from tests.support.scenes import scene, with_member
 from tests.support.servers import streams
-from tests.support.snapshots import LSN
+from tests.support.snapshots import LSN, NOW
 
 N2, N3 = frozenset({"n2"}), frozenset({"n3"})
 BOTH = N2 | N3
@@ -173,7 +173,10 @@ def test_a_standby_lags_by_what_a_commit_waits_for(
     commit: str, fields: dict[str, Any], lags: bool
 ) -> None:
     """maximum_lag_on_syncnode is 100 bytes here; who lags comes last."""
-    changes = {"policy__maximum_lag_on_syncnode_bytes": 100, "policy__synchronous_commit": commit}
+    changes: dict[str, Any] = {
+        "policy__maximum_lag_on_syncnode_bytes": 100,
+        "policy__synchronous_commit": commit,
+    }
     s = primary(streams("n2", "sync", **fields), streams("n3"), **changes)
     assert {x.name: x.lags for x in sync.fit(s)} == {"n2": lags, "n3": False}
     assert fit(s) == (["n3", "n2"] if lags else ["n2", "n3"])
@@ -228,7 +231,10 @@ def test_in_mode_on_as_many_as_are_asked_for(
     count: int, key: tuple[str, ...], wanted: frozenset[str]
 ) -> None:
     """The preferred ones; a voter that is replaced stays until who comes is a voter."""
-    changes = {"policy__synchronous_node_count": count, "postgres": "sync primary, no names"}
+    changes: dict[str, Any] = {
+        "policy__synchronous_node_count": count,
+        "postgres": "sync primary, no names",
+    }
     assert sync.wanted_members(voters(primary(**changes), *key)) == wanted
 
 
@@ -294,14 +300,14 @@ def test_names_are_compared_in_lower_case_and_the_leader_is_no_voter() -> None:
 
 def test_time_to_stop_is_counted_only_for_an_orderly_stop_of_a_synchronous_primary() -> None:
     """From when PostgreSQL gives no answer; without a limit, or another job, not at all."""
-    stop = {"kind": "stop", "since": NOW - 4, "detail": "fast"}
-    limit = {"policy__primary_stop_timeout_seconds": 10}
-    silent = {"postgres": "silent primary", "postgres__server__since": NOW - 1}
+    stop: dict[str, Any] = {"kind": "stop", "since": NOW - 4, "detail": "fast"}
+    limit: dict[str, Any] = {"policy__primary_stop_timeout_seconds": 10}
+    silent: dict[str, Any] = {"postgres": "silent primary", "postgres__server__since": NOW - 1}
     assert sync.stop_seconds_left(primary(job=stop, **limit)) == 10
     assert sync.stop_seconds_left(primary(job=stop, **limit, **silent)) == 9
     early = silent | {"postgres__server__since": NOW - 60}
     assert sync.stop_seconds_left(primary(job=stop, **limit, **early)) == 6
-    one = {"policy__primary_stop_timeout_seconds": 1}
+    one: dict[str, Any] = {"policy__primary_stop_timeout_seconds": 1}
     assert sync.stop_seconds_left(primary(job=stop, **one)) == 1
     assert sync.stop_seconds_left(primary(job=stop)) is None
     assert sync.stop_seconds_left(primary(**limit)) is None

@@ -25,8 +25,8 @@ from engine.facts import (
 from engine.rule import Fact
 from shell.recorder.codec import encode
 from tests.support import scenes
-from tests.support.scenes import NOW, scene
-from tests.support.snapshots import LSN
+from tests.support.scenes import scene
+from tests.support.snapshots import LSN, NOW
 
 UNKNOWN_FENCE = {"@": "Fence", "ready": True, "armed_pid": 4711, "kill_at": None}
 LOST_FENCE = {"@": "Fence", "ready": False, "armed_pid": 4711, "kill_at": NOW + 20}

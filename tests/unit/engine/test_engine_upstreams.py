@@ -11,8 +11,8 @@ from engine import views
 from engine.actions import Upstream
 from engine.state import Lease, Postmaster, Tags
 from tests.support.guards import declines
-from tests.support.scenes import NOW, scene, with_member
-from tests.support.snapshots import LSN, standby_server
+from tests.support.scenes import scene, with_member
+from tests.support.snapshots import LSN, NOW, standby_server
 
 
 @pytest.mark.parametrize(

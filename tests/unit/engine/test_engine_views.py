@@ -17,8 +17,8 @@ from engine.facts.upkeep import merged_history
 from engine.state import HistoryLine, Known, Lease, Snapshot, SyncState, Tags, Unknown
 from shell.recorder.codec import encode
 from tests.support import scenes, servers
-from tests.support.scenes import NOW, scene, with_member
-from tests.support.snapshots import LSN, primary_server, with_server
+from tests.support.scenes import scene, with_member
+from tests.support.snapshots import LSN, NOW, primary_server, with_server
 
 # --- the lease ------------------------------------------------------------------------------------
 
