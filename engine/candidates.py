@@ -23,6 +23,8 @@ def refusal(s: Snapshot, answer: PeerAnswer) -> str:
         return f"{answer.name}: tagged nofailover"
     if answer.watchdog_failed:
         return f"{answer.name}: its watchdog failed"
+    if not is_listed_for_failsafe(s, answer.name):
+        return f"{answer.name}: not named in `failsafe`"
     if answer.stale or answer.lsn is None:
         return f"{answer.name}: its position is unknown"
     limit = s.policy.maximum_lag_on_failover_bytes
@@ -33,6 +35,12 @@ def refusal(s: Snapshot, answer: PeerAnswer) -> str:
     if not may_lead_in_sync_mode(s, answer.name) and not is_chosen_by_hand(s, answer.name):
         return f"{answer.name}: not a synchronous standby"
     return ""
+
+
+def is_listed_for_failsafe(s: Snapshot, name: str) -> bool:
+    """Whether the `failsafe` key lets that member race: it names it, or is not there."""
+    view = views.cluster(s)
+    return view is None or view.failsafe is None or name in view.failsafe
 
 
 def may_lead_in_sync_mode(s: Snapshot, name: str) -> bool:

@@ -98,6 +98,9 @@ def _may_lead(s: Snapshot, answer: PeerAnswer) -> bool:
     member = s.cluster.value.member(answer.name) if isinstance(s.cluster, Known) else None
     if not isinstance(s.cluster, Known) or member is None or not member.api_url:
         return False  # without a key it does not take the lock
+    listed = s.cluster.value.failsafe
+    if listed is not None and answer.name not in listed:
+        return False  # nor does it if nobody would ask it in an outage
     key = s.cluster.value.sync
     if not checker.synchronous(s) or key is None or not key.leader:
         return True

@@ -1,6 +1,6 @@
 """Facts about failsafe mode: a primary that goes on without the store, by its members' word."""
 
-from engine import agreement, asking, views
+from engine import agreement, asking, candidates, views
 from engine.rule import fact
 from engine.state import FailsafeCall, JobKind, Snapshot
 
@@ -182,8 +182,7 @@ def consented(s: Snapshot) -> bool:
 @fact(_key)
 def not_listed_for_failsafe(s: Snapshot) -> bool:
     """The `failsafe` key is there and does not name us, so nobody would ask us; unknown is no."""
-    view = views.cluster(s)
-    return view is not None and view.failsafe is not None and s.me.name not in view.failsafe
+    return not candidates.is_listed_for_failsafe(s, s.me.name)
 
 
 @fact(lambda s: f"started {s.now - s.started_at:.1f}s ago, ttl={s.policy.ttl_seconds:g}s")

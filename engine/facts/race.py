@@ -103,6 +103,8 @@ def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
         return False
     if a.name not in asking.peers_to_ask(s):  # without a key it does not take the lock
         return False
+    if not candidates.is_listed_for_failsafe(s, a.name):
+        return False
     return a.lsn is not None and candidates.may_lead_in_sync_mode(s, a.name)
 
 
