@@ -19,6 +19,7 @@ from proof.world.events import Steps
 from proof.world.fence import FenceUnavailable, PostmasterGone
 from proof.world.instance import PostgresError
 from proof.world.session import StoreUnavailable
+from shell import layout
 from shell.effects.executor import CHANGES_THE_WORLD, STORE_PATIENCE_SECONDS
 from shell.effects.side import ASK_LEADER_SECONDS
 
@@ -394,5 +395,5 @@ class Executor:
 
 
 def _stamped(action: a.WriteHistory) -> tuple[HistoryLine, ...]:
-    stamp = f"epoch {action.epoch:.3f}"
+    stamp = layout.iso_from_epoch(action.epoch)
     return tuple(replace(x, timestamp=x.timestamp or stamp) for x in action.lines)
