@@ -99,7 +99,7 @@ scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NA
 .PHONY: search search-all search-ci
 .PHONY: docs rewrite format servers clean coverage bench-decide gallery mutation mutation-answers
 mutation: .venv/ready ## try the engine's mutants, into docs/mutants.md: MODULES=engine/quorum.py SAMPLE=200
-	$(RUN) -m tests.mutation $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(QUICK),--quick) $(if $(AGAIN),--again)
+	$(RUN) -m tests.mutation $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(QUICK),--quick) $(if $(AGAIN),--again) $(if $(DEEP),--deep)
 mutation-answers: .venv/ready ## find answers of facts that tell mutants that lived from the engine
 	$(RUN) -m tests.mutation.witness $(MODULES)
 gallery: .venv/ready ## make every mistake of the gallery, and tell who caught it in docs/gallery.md

@@ -50,6 +50,7 @@ class Mutant:
     label: str
     number: int  # of those that look alike
     change: tuple[int, int, str]  # from where to where in the module, and what stands there
+    digest: str  # of the function, class or table that it changes, as that is without it
 
     @property
     def name(self) -> str:
@@ -69,11 +70,6 @@ def modules() -> list[Path]:
     found = sorted(x for x in (ROOT / "engine").rglob("*.py") if x.name != "__init__.py")
     places = {ROOT / f"engine/{name}.py": n for n, name in enumerate(FIRST)}
     return sorted(found, key=lambda x: (places.get(x, len(places)), x))
-
-
-def digest(path: Path) -> str:
-    """What tells whether a module is still the one whose mutants were tried."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -98,7 +94,8 @@ def mutants(path: Path) -> Iterator[Mutant]:
                 seen[place, name, label] += 1
                 number = seen[place, name, label]
                 module = path.relative_to(ROOT).as_posix()
-                yield Mutant(module, start[0], place, _function(node), name, label, number, change)
+                where = (module, start[0], place, _function(node))
+                yield Mutant(*where, name, label, number, change, digest(node))
 
 
 def parsed(source: str) -> Any:
@@ -128,6 +125,13 @@ def _line_label(lines: list[str], source: str, change: tuple[int, int, str], lin
     mutated = source[:first] + text + source[last:]
     new = mutated.split("\n", line)[line - 1]
     return f"`{old}` -> `{' '.join(new.split())}`"
+
+
+def digest(node: Any) -> str:
+    """What tells whether the statement of the module that a node is in is still the same."""
+    while node.parent.parent is not None:
+        node = node.parent
+    return hashlib.sha256(node.get_code(include_prefix=False).encode()).hexdigest()[:16]
 
 
 def _function(node: Any) -> str:
@@ -191,4 +195,4 @@ def _is_type_expression(node: Any) -> bool:
     return all(x[0].isupper() for x in names)
 
 
-__all__ = ["ROOT", "Mutant", "digest", "items", "modules", "mutants"]
+__all__ = ["ROOT", "Mutant", "items", "modules", "mutants"]

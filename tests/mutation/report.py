@@ -23,9 +23,10 @@ notices:
 1. *a scenario*, *a near miss*, *an answer* of a fact, *a detail* of an action, *the order* of
    rules: the recorded decisions of `tests/scenarios/`;
 2. *a unit test* of `tests/unit/engine/` that draws nothing;
-3. the slow ones, of what has lived so far: what *an explanation* says would change a decision, for
-   every scenario; *a promise* (`proof/promises.py`), asked of every scenario as it is and with one
-   change; *a property* of `tests/properties/`, with few examples; *the simulator*, a dozen runs.
+3. the slow ones, of what lives for no reason that is written down (with `DEEP=1` of all that
+   lives): what *an explanation* says would change a decision, for every scenario; *a promise*
+   (`proof/promises.py`), asked of every scenario as it is and with one change; *a property* of
+   `tests/properties/`, with few examples; *the simulator*, a dozen runs.
 
 *Loading* is the engine itself, when it refuses a mutant.
 
@@ -37,7 +38,7 @@ layout of the code) are not asked: they would notice everything.
 """
 
 
-def page(tried: Sequence[Result], made: Counter[str], known: dict[str, str]) -> str:
+def page(tried: Sequence[Result], made: Counter[str], known: dict[str, str], revision: str) -> str:
     """The whole page; `made` counts the mutants of each module, tried or not."""
     lived = [x for x in tried if not x.by]
     killed, total = len(tried) - len(lived), sum(made.values())
@@ -47,8 +48,9 @@ def page(tried: Sequence[Result], made: Counter[str], known: dict[str, str]) -> 
     parts = [
         INTRODUCTION,
         (
-            f"{total:,} mutants, {len(tried):,} tried, **{killed:,} killed ({share:.1f} %)**, "
-            f"{len(lived):,} lived.{rest} The slow ones were asked of {slow:,}.\n"
+            f"At revision {revision}: {total:,} mutants, {len(tried):,} tried, "
+            f"**{killed:,} killed ({share:.1f} %)**, {len(lived):,} lived.{rest} "
+            f"The slow ones were asked of {slow:,}.\n"
         ),
         _table("killed by", _counts(x.by for x in tried if x.by)),
         _shares("operator", tried, lambda x: x.operator, Counter()),

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.mutation import imports, killers
-from tests.mutation.mutants import ROOT, Mutant, digest
+from tests.mutation.mutants import ROOT, Mutant
 
 SECONDS = 240.0  # for one mutant, on a busy machine; most are over in half a second
 
@@ -48,13 +48,13 @@ class Results:
         self._found = {x.name: x for x in (Result(**json.loads(line)) for line in lines)}
         self._former = {name: x for name, x in self._found.items() if x.by}
 
-    def of(self, mutant: Mutant, now: str) -> Result | None:
-        """The result of that mutant, if its module is as it was."""
+    def of(self, mutant: Mutant) -> Result | None:
+        """The result of that mutant, if what it changes is as it was."""
         found = self._found.get(mutant.name)
-        return found if found is not None and found.digest == now else None
+        return found if found is not None and found.digest == mutant.digest else None
 
     def former(self, mutant: Mutant) -> str:
-        """Which check noticed it before its module, or its tests, changed; empty if none did."""
+        """Which check noticed it before its function, or its tests, changed; empty if none did."""
         found = self._former.get(mutant.name)
         return found.found if found is not None else ""
 
@@ -71,25 +71,24 @@ class Results:
 
 def swap(todo: list[Mutant], results: Results) -> Iterator[Mutant]:
     """Try the mutants of all modules in one process; give those that have to be loaded anew."""
-    now = {path: digest(ROOT / path) for path in {mutant.module for mutant in todo}}
     for mutant, answer in _in_a_child(partial(_swaps, results=results), todo):
         if answer is None:
             yield mutant
         else:
-            results.add(_result(mutant, now[mutant.module], *answer, deep=False))
+            results.add(_result(mutant, *answer, deep=False))
 
 
 def load(path: Path, todo: list[Mutant], results: Results, *, deep: bool) -> None:
     """Try these mutants of one module in processes of their own; `deep`: by the slow stages."""
-    now = digest(path)
     trials = partial(_trials, path=path, results=results, deep=deep)
     for mutant, answer in _in_a_child(trials, todo):
         assert answer is not None
-        results.add(_result(mutant, now, *answer, deep=deep))
+        results.add(_result(mutant, *answer, deep=deep))
 
 
-def _result(mutant: Mutant, now: str, by: str, found: str, *, deep: bool) -> Result:
-    return Result(mutant.name, mutant.module, mutant.operator, now, by, found, deep)
+def _result(mutant: Mutant, by: str, found: str, *, deep: bool) -> Result:
+    name, module = mutant.name, mutant.module
+    return Result(name, module, mutant.operator, mutant.digest, by, found, deep)
 
 
 Answer = tuple[str, str]  # who killed a mutant, and what was found; empty: nobody

@@ -17,7 +17,7 @@ from engine.rule import Fact
 from engine.state import Snapshot
 from tests.mutation.__main__ import RESULTS
 from tests.mutation.imports import module_name
-from tests.mutation.mutants import ROOT, Mutant, digest, modules, mutants
+from tests.mutation.mutants import ROOT, Mutant, modules, mutants
 from tests.mutation.swaps import code_of, functions_of, nested, swapped
 from tests.mutation.trials import Results
 from tests.support import answers
@@ -116,9 +116,8 @@ def main(names: list[str]) -> None:
     for path in modules():
         if names and path.relative_to(ROOT).as_posix() not in names:
             continue
-        now = digest(path)
         for mutant in mutants(path):
-            result = results.of(mutant, now)
+            result = results.of(mutant)
             if result is None or result.by:
                 continue
             line = next(finder.find(mutant), None)
