@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.asking import ANSWER_SECONDS
 from engine.synchronous import SETTLE_SECONDS
+from proof.search import word
 from proof.search.model import Node, Peer, Pg, Told, World
 
 # Moments of which only the order with the peers' answers counts, while no timeout is near.
@@ -27,11 +28,20 @@ def alike(world: World, node: Node) -> Node:
     }
     if memory:
         changes["memory"] = _memory(world, node.memory, changes["peers"])
-    if node.refused or "lease_void" in memory or node.sent == world.policy.ttl_seconds:
+        if node.word is not None:
+            changes["memory"] = word.alike_memory(changes["memory"])
+    if node.word is not None:
+        changes["word"] = word.alike(world, node)
+    if node.refused or "lease_void" in memory or _is_over(world, node, memory):
         changes |= _lease_without_use(node, changes.get("memory", node.memory))
     if all(getattr(node, name) == value for name, value in changes.items()):
         return node
     return node._replace(**changes)
+
+
+def _is_over(world: World, node: Node, memory: dict[str, Any]) -> bool:
+    over = node.sent is not None and node.sent >= world.policy.ttl_seconds
+    return over and word.prolonged(memory) == 0
 
 
 def _lease_without_use(node: Node, memory: tuple[tuple[str, Any], ...]) -> dict[str, Any]:

@@ -64,10 +64,11 @@ def broken(world: World, looks: Sequence[Look], shared: Shared) -> list[str]:
     """Every invariant that this state breaks.
 
     Stricter than the sentence about promotions: a server that is writable, or is being promoted,
-    is asked in every state whether it owns the leader key.
+    is asked in every state whether it owns the leader key.  In failsafe mode the members' word may
+    take the place of the key, so what is asked is that there is one writer.
     """
     instant = invariants.World(
-        nodes=tuple(_node(n, looks, shared) for n in range(len(looks))),
+        nodes=tuple(_node(world, n, looks, shared) for n in range(len(looks))),
         lock_owner=None if shared.view.leader is None else NAMES[shared.view.leader],
         paused=shared.view.pause,
         tolerated=_tolerated(looks, shared),
@@ -86,8 +87,9 @@ def broken(world: World, looks: Sequence[Look], shared: Shared) -> list[str]:
     return found
 
 
-def _node(n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
+def _node(world: World, n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
     seen = looks[n]
+    by_word = world.policy.failsafe_mode
     receives = diverged = False
     if seen.upstream is not None:
         upstream = looks[seen.upstream]
@@ -99,7 +101,7 @@ def _node(n: int, looks: Sequence[Look], shared: Shared) -> invariants.Node:
         acknowledges=seen.pg is Pg.PRIMARY,
         promoting=seen.pg is Pg.PROMOTING,
         promoted_now=seen.pg in {Pg.PRIMARY, Pg.PROMOTING},
-        kept_the_lock=shared.view.leader == n,
+        kept_the_lock=shared.view.leader == n or by_word,
         streams=receives,
         diverged=diverged,
         missing=tuple(k for k, x in enumerate(looks) if not is_beginning(x.acknowledged, seen.wal)),

@@ -7,7 +7,7 @@ not done; between any two of them the world may change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine import actions as a
@@ -17,9 +17,9 @@ from engine.document import role_text, state_text
 from engine.memory import after_restart
 from engine.state import Memory, Snapshot
 from engine.views import position, server
-from proof.search import synchronous
+from proof.search import synchronous, word
 from proof.search.look import NOW, UNKEPT, UNTIL, index, packed
-from proof.search.model import NAMES, Flight, Node, Op, Pg, Shared, World, extended
+from proof.search.model import NAMES, Flight, Node, Op, Pg, Shared, Word, World, extended
 
 _UNSEEN = frozenset({"remember", "checkpoint", "follow", "names"})
 JOBS = frozenset({"start", "promote", "crash recovery", "rewind", "clone", "remove data directory"})
@@ -54,8 +54,12 @@ class NotInThisWorldError(Exception):
 def _remember(x: Any) -> Op | None:
     kept: list[tuple[str, Any]] = []
     for name, value in sorted(x.changes.items()):
-        if name in {"job_seen", "lease_void"}:  # the last job, the present lease
+        if name in {"job_seen", "lease_void", "failsafe_lease"}:  # the last job, the present lease
             kept.append((name, True))
+        elif isinstance(value, Mapping):
+            kept.append((name, tuple(sorted(NAMES.index(member) for member in value))))
+        elif name == "consented_to":
+            kept.append((name, NAMES.index(value)))
         elif name == "sync_names":
             kept.append((name, None if value is None else synchronous.read(value)))
         elif name not in UNKEPT:
@@ -107,6 +111,8 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.Clone: lambda x: ("clone", _upstream(x.source)),
     a.Follow: lambda x: ("follow", _upstream(x.upstream)),
     a.RunCheckpoint: lambda _: ("checkpoint",),
+    a.AskFailsafe: lambda x: ("ask failsafe", tuple(index(name) for name in sorted(x.members))),
+    a.Answer: lambda x: ("answer", x.status),
     a.Exit: lambda x: ("exit", x.code),
 }
 
@@ -201,7 +207,7 @@ def sent_off(node: Node, op: Op) -> Node:
 
 def leased(node: Node, sent: float | None) -> Node:
     """The node with another lease, or none: what made the former one void says nothing of it."""
-    memory = tuple(item for item in node.memory if item[0] != "lease_void")
+    memory = tuple(x for x in node.memory if x[0] not in {"lease_void", "failsafe_lease"})
     return node._replace(sent=sent, refused=False, memory=memory)
 
 
@@ -269,7 +275,7 @@ def _remembered(node: Node, op: Op) -> Node:
             memory[name] = min(value, MOST_FAILURES)
         elif name == "sync_names_since":
             memory[name] = value
-        elif value == getattr(Memory(), name) or (name in UNTIL and value <= 0):
+        elif value in ((), getattr(Memory(), name)) or (name in UNTIL and value <= 0):
             memory.pop(name, None)
         else:
             memory[name] = value
@@ -287,7 +293,7 @@ def store_outcomes(
     if node.flight is not None:
         return [(f"{op[0]}: the store is busy", after(node, op, False), shared)]
     node = sent_off(node, op)
-    if node.silent:
+    if word.is_out(node, shared):
         return [(f"{op[0]}: the store is silent", after(node, op, False), shared)]
     answer, then = handled(world, n, op, shared)
     node = overtaken(node, op, answer)
@@ -325,6 +331,10 @@ def local_outcomes(world: World, node: Node) -> list[tuple[str, Node]]:
             return [(f"{op[1]} stop begins", after(stopping(node, op), op, True))]
         case "exit":
             return [("the daemon ends", dead(node))]
+        case "ask failsafe":
+            return [("the members are asked", after(word.asks(node, op), op, True))]
+        case "answer":
+            return [(f"it answers {op[1]}", after(word.answers(node, op), op, True))]
     raise NotInThisWorldError(str(op))
 
 
@@ -360,7 +370,7 @@ def _armed(world: World, node: Node, op: Op) -> tuple[str, Node]:
 def _lease_ends_in(world: World, node: Node, asked: float | None) -> float | None:
     if node.sent is None or node.refused or ("lease_void", True) in node.memory:
         return asked
-    return max(0.0, world.policy.ttl_seconds - node.sent)
+    return max(world.policy.ttl_seconds - node.sent, word.prolonged(dict(node.memory)))
 
 
 # --- ends -----------------------------------------------------------------------------------------
@@ -412,6 +422,7 @@ def dead(node: Node) -> Node:
         old_view=None,
         seen=None,
         gone=(),
+        word=None if node.word is None else Word(0.0),
         sync=None if node.sync is None else node.sync._replace(setting=None),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from proof.search import lost, synchronous
+from proof.search import lost, synchronous, word
 from proof.search.model import NAMES, Budget, Node, Pg, Shared, View, World
 from proof.search.space import BrokenPromiseError, Kind, Space, Step, Verdict
 
@@ -62,7 +62,16 @@ State: TypeAlias = tuple[Budget, Shared, list[Node]]
 
 def first_state(world: World) -> State:
     """n1 leads, its lease was just renewed, everybody else streams from it and has everything."""
-    view = View(0, _documents(world), 10, (), None, False, synchronous.first_key(world))
+    view = View(
+        0,
+        _documents(world),
+        10,
+        (),
+        None,
+        False,
+        synchronous.first_key(world),
+        failsafe=world.policy.failsafe_mode,
+    )
     shared = Shared(view, world.policy.ttl_seconds, 0, world.records)
     budget = Budget(tuple(world.faults.values()), world.budget)
     return budget, shared, [_node(world, n) for n in range(world.nodes)]
@@ -110,6 +119,7 @@ def _node(world: World, n: int) -> Node:
         unguarded=False,
         fence=("process", world.policy.ttl_seconds) if leads and world.fence else None,
         sync=synchronous.first(world, n) if world.synchronous else None,
+        word=word.first(world),
         seen=lost.seen_in(_documents(world)) if world.loses_keys else None,
     )
 

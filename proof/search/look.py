@@ -7,7 +7,7 @@ compares as earlier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -38,7 +38,7 @@ from engine.state import (
     SyncState,
     Unknown,
 )
-from proof.search import lost, synchronous
+from proof.search import lost, synchronous, word
 from proof.search.alike import said_of_itself
 from proof.search.model import NAMES, Node, Peer, Pg, Shared, SyncKey, Told, View, World, forks, lsn
 
@@ -87,7 +87,7 @@ def cluster(view: View) -> Cluster:
                 Member(
                     NAMES[n],
                     address(n),
-                    api_url=f"http://{address(n)}:8008/patroni",
+                    api_url=_url(n),
                     state=said["state"],
                     role=said["role"],
                     timeline=said.get("timeline"),
@@ -107,7 +107,17 @@ def cluster(view: View) -> Cluster:
         failover=asked,
         history=None if view.forks is None else _lines(view.forks),
         sync=None if view.sync is None else _sync_key(view.sync),
+        failsafe=_urls(range(len(view.members))) if view.failsafe else None,
+        failsafe_revision=1 if view.failsafe else 0,
     )
+
+
+def _urls(members: Iterable[int]) -> dict[str, str]:
+    return {NAMES[n]: _url(n) for n in members}
+
+
+def _url(n: int) -> str:
+    return f"http://{address(n)}:8008/patroni"
 
 
 def _sync_key(key: SyncKey) -> SyncState:
@@ -251,14 +261,17 @@ def memory(node: Node) -> Memory:
         fields[name] = moment(name, value) if isinstance(value, float) else value
     if fields.get("sync_names") is not None:
         fields["sync_names"] = synchronous.text_of(fields["sync_names"])
-    if "lease_void" in fields:
-        fields["lease_void"] = sent_at(node)
+    fields |= {name: sent_at(node) for name in ("lease_void", "failsafe_lease") if name in fields}
+    if "failsafe_members" in fields:
+        fields["failsafe_members"] = _urls(fields["failsafe_members"])
+    if "consented_to" in fields:
+        fields["consented_to"] = NAMES[fields["consented_to"]]
     noted = node.last is None or node.last[2]
     return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
 
 
 def _me(n: int) -> Member:
-    return Member(NAMES[n], address(n), api_url=f"http://{address(n)}:8008/patroni")
+    return Member(NAMES[n], address(n), api_url=_url(n))
 
 
 def _published_at(
@@ -274,7 +287,7 @@ def _published_at(
 def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
     """What the daemon of node `n` sees now."""
     store: Known[Cluster] | Unknown
-    if node.silent:
+    if word.is_out(node, shared):
         store = Unknown(NOW, "connection refused")
     elif node.old_view is not None:
         store = _known(*node.old_view)
@@ -304,6 +317,9 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
         vanished=lost.records(node, NOW),
         peers=tuple(_peer(k, peer) for k, peer in enumerate(node.peers) if peer is not None),
         leader_timeline=told,
+        failsafe_calls=word.calls(world, node, NOW),
+        failsafe_answers=word.heard(world, node, NOW - HAIR),
+        started_at=0.0 if node.word is None else NOW - node.word.born - HAIR,
         stopping=node.stopping,
     )
     return _told_to_others(s, node)

@@ -103,6 +103,16 @@ class Gone(NamedTuple):
     with_ours: bool
 
 
+class Word(NamedTuple):
+    """Failsafe mode on one node; ages are those of the questions.  See `word.py`."""
+
+    born: float  # how long its daemon has run, up to ttl
+    asked: tuple[tuple[int, float], ...] = ()  # (member, age): questions of its own, on their way
+    calls: tuple[tuple[int, float], ...] = ()  # (caller, age): questions that wait here
+    replies: tuple[tuple[int, float, int], ...] = ()  # (caller, age, HTTP status) answered here
+    heard: tuple[tuple[int, float, int], ...] = ()  # (member, age, status or 0): newest answers
+
+
 class View(NamedTuple):
     """What every node can read in the store."""
 
@@ -115,6 +125,7 @@ class View(NamedTuple):
     sync: SyncKey | None = None
     initialized: bool = True
     configured: bool = True
+    failsafe: bool = False  # the key names everybody
 
 
 class Shared(NamedTuple):
@@ -125,6 +136,7 @@ class Shared(NamedTuple):
     epochs: int  # promotions so far
     records: int  # further WAL records that clients and shutdowns may write
     emptied: bool = False  # all keys were lost once
+    silent: bool = False  # it answers nobody
 
 
 class Budget(NamedTuple):
@@ -175,6 +187,8 @@ class Node(NamedTuple):
     # where keys may be lost: the member keys as the daemon saw them last, and those that are gone
     seen: tuple[Seen | None, ...] | None = None
     gone: tuple[Gone, ...] = ()
+    # in failsafe mode; a cut node reaches no other one then
+    word: Word | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from proof.search import effects, lost, synchronous
+from proof.search import effects, lost, synchronous, word
 from proof.search.look import UNTIL
 from proof.search.model import Budget, Node, Peer, Pg, Shared, Told, View, World, extended
 
@@ -242,6 +242,8 @@ def _breakages(node: Node) -> Iterator[tuple[str, str, Node]]:
         yield "host", "the host crashes", gone
     if node.pg is Pg.STANDBY and not node.cut:
         yield "cut", "its connection to other servers is cut", node._replace(cut=True)
+    if not node.cut:
+        yield "apart", "it reaches no other node", node._replace(cut=True)
     if node.job is not None and not node.frozen and _may_fail(node):
         yield "job", f"{node.job[0]} fails", ended(node, False)
 
@@ -276,15 +278,24 @@ def _repairs(node: Node) -> Iterator[tuple[str, Node]]:
 def of_the_store(world: World, shared: Shared) -> Iterator[tuple[str, Shared, str]]:
     """The lease ends, keys are lost, operators write one; the last part names the fault."""
     view = shared.view
-    if view.leader is not None and shared.key_left <= 0:
+    if view.leader is not None and shared.key_left <= 0 and not shared.silent:
         yield "the leader key ends", shared._replace(view=view._replace(leader=None)), ""
     if view.pause:
         yield "the operator resumes", shared._replace(view=view._replace(pause=False)), ""
     for kind, text, then in _operators(world, view):
         if kind in world.faults:
             yield text, shared._replace(view=then), kind
+    if shared.silent:
+        yield "it answers again", shared._replace(silent=False), ""
+    else:
+        yield from _falls_silent(world, shared)
     if world.loses_keys and not shared.emptied:
         yield "all keys are lost", lost.emptied(shared), "keys"
+
+
+def _falls_silent(world: World, shared: Shared) -> Iterator[tuple[str, Shared, str]]:
+    if "outage" in world.faults:
+        yield "it answers nobody", shared._replace(silent=True), "outage"
 
 
 def _operators(world: World, view: View) -> Iterator[tuple[str, str, View]]:
@@ -317,7 +328,8 @@ def older(world: World, node: Node) -> Node | None:
         fence = None if ends_in <= 0 else (fence[0], ends_in)
     sent = node.sent
     if sent is not None:
-        sent = min(sent + tick, world.policy.ttl_seconds)
+        longest = world.policy.ttl_seconds + (0.0 if node.word is None else tick)
+        sent = min(sent + tick, longest)
     if not world.fence and node.pg is not Pg.DOWN and _stops_at_once(node):
         return None
     return node._replace(
@@ -332,6 +344,7 @@ def older(world: World, node: Node) -> Node | None:
         old_view=_older_view(world, node.old_view),
         sync=synchronous.older(node.sync),
         gone=lost.older(world, node) if node.gone else (),
+        word=word.older(world, node),
     )
 
 

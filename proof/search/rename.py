@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proof.search import lost, synchronous
-from proof.search.model import Node, Op, Shared, View
+from proof.search import lost, synchronous, word
+from proof.search.model import Node, Op, Shared, View, Word
 
 # Operations that name a node, and where.
 _NAMING = {"ask leader": 1, "rewind": 1, "clone": 1, "follow": 1, "start": 2}
@@ -34,6 +34,8 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
     job, told, old = node.job, node.told, node.old_view
     if node.sync is not None:
         node = _renamed_names(node, place, order)
+    if node.word is not None:
+        node = _renamed_word(node, node.word, order)
     if node.seen is not None or node.gone:
         node = lost.renamed(node, order)
     return node._replace(
@@ -43,6 +45,13 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
         told=None if told is None else told._replace(leader=place[told.leader]),
         old_view=None if old is None else (renamed_view(old[0], order), old[1]),
         upstream=place[node.upstream],
+    )
+
+
+def _renamed_word(node: Node, said: Word, order: tuple[int, ...]) -> Node:
+    return node._replace(
+        word=word.renamed(said, order),
+        memory=word.renamed_memory(node.memory, _places(order)),
     )
 
 
@@ -62,14 +71,14 @@ def _places(order: tuple[int, ...]) -> dict[Any, Any]:
 
 
 def _op(op: Op, place: dict[Any, Any]) -> Op:
-    if op[0] == "ask":
-        return ("ask", tuple(sorted(place[n] for n in op[1])))
+    if op[0] in {"ask", "ask failsafe"}:
+        return (op[0], tuple(sorted(place[n] for n in op[1])))
     if op[0] == "sync":
         return ("sync", tuple(sorted(place[n] for n in op[1])), *op[2:])
     if op[0] == "names":
         return op if op[1] is None else ("names", synchronous.renamed_names(op[1], place))
     if op[0] == "remember":
-        return ("remember", synchronous.renamed_memory(op[1], place))
+        return ("remember", word.renamed_memory(synchronous.renamed_memory(op[1], place), place))
     at = _NAMING.get(op[0])
     if at is None or len(op) <= at:
         return op

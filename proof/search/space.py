@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from engine.decide import run
 from proof.invariants import broken_by_decision
-from proof.search import checks, effects, lost, moves, synchronous, together
+from proof.search import checks, effects, lost, moves, synchronous, together, word
 from proof.search.alike import alike
 from proof.search.look import NOW, snapshot
 from proof.search.model import NAMES, Budget, Node, Op, Shared, View, World
@@ -246,6 +246,8 @@ class Space:
             out.append((later | ((left[0] or 0) << high), Kind.TIME))
 
     def _tick(self, shared: int, numbers: list[int]) -> int | None:
+        if self.world.policy.failsafe_mode and self._is_awaited(numbers):
+            return None
         later = self._later.get(shared)
         if later is None:
             value = moves.store_later(self.world, self.shares.values[shared])
@@ -261,6 +263,11 @@ class Space:
                 return None
             later = (later << BITS) | older
         return later
+
+    def _is_awaited(self, numbers: list[int]) -> bool:
+        """Whether a question or an answer is on its way that arrives before the tick."""
+        faces = [self.faces.values[self._face(number)] for number in numbers]
+        return word.is_awaited([face.mouth for face in faces])
 
     def _rests(self, n: int, number: int, shared: int) -> bool:
         """Whether that daemon has nothing more to do at this moment, or cannot."""
@@ -363,7 +370,8 @@ class Space:
 
     def _cycle(self, n: int, node: Node, shared: Shared) -> Move:
         """The daemon looks and decides; what nobody else can see is done at once."""
-        view = None if node.silent else shared.view if node.old_view is None else node.old_view[0]
+        out = word.is_out(node, shared)
+        view = None if out else shared.view if node.old_view is None else node.old_view[0]
         if view is not None and view.pause != node.paused:
             node = node._replace(paused=view.pause)
         if view is not None and self.world.loses_keys:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from proof.search import effects
+from proof.search import effects, word
 from proof.search.model import (
     NAMES,
     Node,
@@ -34,10 +34,16 @@ class Face(NamedTuple):
     checkpointed: bool
     wal: Wal
     upstream: int | None = None  # told only where it counts, in synchronous mode
+    mouth: word.Mouth | None = None
+
+
+_UNREACHABLE = Face(None, Pg.DOWN, False, ())
 
 
 def face(node: Node) -> Face:
     """That node, as others reach it."""
+    if node.cut and node.word is not None:
+        return Face(None, Pg.DOWN, False, ())
     serves = node.pg in {Pg.STANDBY, Pg.PROMOTING, Pg.PRIMARY, Pg.CLOSING}
     return Face(
         node.rest if node.up and not node.frozen else None,
@@ -45,6 +51,7 @@ def face(node: Node) -> Face:
         node.checkpointed and node.pg is Pg.PRIMARY,
         node.wal if serves else (),
         node.upstream if node.sync is not None and node.pg is Pg.STANDBY and not node.cut else None,
+        word.mouth(node),
     )
 
 
@@ -56,6 +63,8 @@ def needs_others(node: Node) -> bool:
         return True
     if node.frozen:
         return False
+    if node.word is not None and node.up:
+        return True
     if node.job is not None and node.job[0] in {"rewind", "clone"}:
         return True
     return bool(node.pending) and node.pending[0][0] in {"ask", "ask leader"}
@@ -76,6 +85,9 @@ def steps(
             yield "it receives WAL", node._replace(wal=source.wal)
     if node.frozen:
         return
+    yield from word.steps(n, node, [x.mouth for x in faces])
+    if node.word is not None and node.cut:
+        faces = [_UNREACHABLE for _ in faces]
     if node.job is not None and node.job[0] in {"rewind", "clone"}:
         yield _copied(node, faces[node.job[3][0]])
     if node.pending and node.pending[0][0] == "ask":

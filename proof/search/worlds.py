@@ -52,14 +52,19 @@ def _synchronous(name: str, what: str, policy: Policy, **faults: int) -> World:
 def _names(name: str, what: str, policy: Policy, **faults: int) -> World:
     """Three nodes, up to where a promotion would begin: who may lead by `sync` says the rest."""
     world = _synchronous(name, what, policy, **faults)
-    return replace(world, nodes=3, promotions=0)
+    return replace(world, nodes=3, promotions=0, budget=2)
+
+
+def _more(name: str, names: World) -> World:
+    """Also, the daemon dies between two steps."""
+    return replace(names, name=name, faults={"cut": 2, "slow": 1, "daemon": 1})
 
 
 _LEADER_OR_STANDBY = {"cut": 1, "host": 1, "freeze": 1}
-_STEPS = {"cut": 1, "slow": 1, "daemon": 1}
+_STEPS = {"cut": 1, "slow": 1}
 SYNC = _synchronous("sync", "a standby or the leader is gone", _SYNC, **_LEADER_OR_STANDBY)
 STRICT = _synchronous("strict", "the same in strict mode", _STRICT, **_LEADER_OR_STANDBY)
-NAMES = _names("names", "the daemon dies between two steps, a write is late", _SYNC, **_STEPS)
+NAMES = _names("names", "a standby is gone, a write is late", _SYNC, **_STEPS)
 QUORUM = _names("quorum", "the same with a quorum", _QUORUM, **_STEPS)
 
 _LOST = {"keys": 1, "host": 1, "daemon": 1, "freeze": 1}
@@ -69,16 +74,30 @@ KEYS = replace(
     twins=True,
 )
 
+_SAFE = replace(SHORT, failsafe_mode=True)
+FAILSAFE = replace(
+    _two("failsafe", "the store is silent to one, and no other is reached", silent=1, apart=1),
+    policy=_SAFE,
+    promotions=1,
+    records=0,
+)
+
+_JOBS = _two("more jobs", "a job fails", job=1, postmaster=1, freeze=1)
+_CRASHES = _two("more crashes", "a postmaster and a host die", postmaster=1, host=1)
+_STALE = _two("more stale", "a view of the store stands still", stale=1, freeze=1, slow=1)
+
 # The biggest first, so that two processes end at about the same time.
 WORLDS = (
     SYNC,
-    STRICT,
-    _two("jobs", "a job fails", job=1, postmaster=1, freeze=1),
-    _two("crashes", "a postmaster and a host die", postmaster=1, host=1),
-    _two("stale", "a view of the store stands still", stale=1, freeze=1, slow=1),
-    UNFENCED,
     _one_promotion("end", _ENDS),
-    _one_promotion("switch", _HANDOVER),
+    STRICT,
+    _one_promotion("stale", _STALE),
+    _one_promotion("jobs", _JOBS),
+    replace(_one_promotion("switch", _HANDOVER), records=0),
+    _one_promotion("crashes", _CRASHES),
+    UNFENCED,
+    FAILSAFE,
+    replace(FAILSAFE, name="members", nodes=3, faults={"silent": 1, "outage": 1}, budget=1),
     replace(
         _two("requests", "a request is handled late, a daemon ends", slow=1, late=1, sigterm=1),
         budget=3,
@@ -92,14 +111,23 @@ WORLDS = (
 
 # What takes longer than the usual run may: `make search-all`, or by name.
 LARGER = (
-    replace(NAMES, name="more names", faults={"cut": 2, "slow": 1, "daemon": 1}, budget=2),
-    replace(QUORUM, name="more quorum", faults={"cut": 2, "slow": 1, "daemon": 1}, budget=2),
+    _more("more names", NAMES),
+    _more("more quorum", QUORUM),
+    _JOBS,
+    _CRASHES,
+    _STALE,
     _ENDS,
     _HANDOVER,
     _PAUSE,
     _DAEMONS,
     KEYS,
     replace(KEYS, name="more keys", budget=3),
+    replace(
+        FAILSAFE,
+        name="more failsafe",
+        faults={"silent": 1, "outage": 1, "apart": 1, "freeze": 1, "daemon": 1},
+        budget=2,
+    ),
     replace(_two("usual", "the usual timings", freeze=1, silent=1), policy=USUAL, tick=5.0),
     _two("silence", "the store is silent, and slow", silent=1, slow=1),
     FREEZE,
@@ -113,7 +141,8 @@ def _small(world: World) -> World:
 _CUT = {"cut": 1}
 QUICK = (
     *(_small(x) for x in (*WORLDS, *LARGER) if x.name in {"crashes", "ends", "pause"}),
-    replace(NAMES, name="small names", faults=_CUT),
-    replace(QUORUM, name="small quorum", faults=_CUT),
+    replace(NAMES, name="small names", faults=_CUT, budget=1),
+    replace(QUORUM, name="small quorum", faults=_CUT, budget=1),
     replace(SYNC, name="small sync", faults=_CUT),
+    replace(FAILSAFE, name="small failsafe", faults={"silent": 1, "outage": 1}, budget=1),
 )

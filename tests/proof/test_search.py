@@ -16,10 +16,11 @@ from proof.search import effects, moves, space, together
 from proof.search.alike import alike
 from proof.search.explore import Walk, explore, first_state
 from proof.search.liveness import search
+from proof.search.look import UNKEPT
 from proof.search.model import Node, Op, Shared, World
 from proof.search.rename import renamed_node, renamed_shared
 from proof.search.space import Space
-from proof.search.worlds import FREEZE, KEYS, NAMES, QUICK, UNFENCED
+from proof.search.worlds import FAILSAFE, FREEZE, KEYS, NAMES, QUICK, UNFENCED
 
 ENOUGH = 400_000
 
@@ -109,6 +110,12 @@ def _fence_asleep(patch: pytest.MonkeyPatch) -> World:
     return FREEZE
 
 
+def _word_forgotten(patch: pytest.MonkeyPatch) -> World:
+    patch.setattr(effects, "UNKEPT", UNKEPT | {"consented_until"})
+    patch.setattr(space, "broken_by_decision", lambda *_: [])
+    return FAILSAFE
+
+
 MISTAKES = {
     "a primary goes on when no time is left": _no_time_left,
     "the lease is counted from the answer": _lease_from_the_answer,
@@ -116,6 +123,7 @@ MISTAKES = {
     "a start begins whenever its turn comes": _start_whenever,
     "the lock is released before the shutdown": _released_before_the_end,
     "the fence does not act": _fence_asleep,
+    "a member forgets that it let another go on": _word_forgotten,
 }
 
 
@@ -152,6 +160,7 @@ def test_twin_timelines_are_told_apart_by_their_wal(
 # --- nothing is left out --------------------------------------------------------------------------
 
 VARIED = replace(FREEZE, name="varied", faults={"freeze": 1, "slow": 1, "switchover": 1}, budget=2)
+WORD = replace(FAILSAFE, faults={"silent": 1, "apart": 1, "freeze": 1}, budget=2)
 NAMED = replace(
     NAMES, name="named", faults={"cut": 1, "slow": 1, "host": 1}, budget=2, promotions=1
 )
@@ -173,7 +182,7 @@ def _outcomes(space: Space, n: int, node: Node, shared: Shared) -> set[object]:
     return found | {None if later is None else space.number(later)}
 
 
-@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS], ids=lambda world: world.name)
+@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS, WORD], ids=lambda world: world.name)
 def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     """What `alike` takes away changes no decision and nothing that follows."""
     walk, states = _some_states(world, 20_000, 10_000)
@@ -190,7 +199,7 @@ def test_nodes_that_count_as_alike_go_on_alike(world: World) -> None:
     assert differing > 100
 
 
-@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS], ids=lambda world: world.name)
+@pytest.mark.parametrize("world", [VARIED, NAMED, KEYS, WORD], ids=lambda world: world.name)
 @pytest.mark.parametrize("count", [2, 3])
 def test_names_change_nothing(world: World, count: int) -> None:
     """What follows from a renamed state are the renamed followers."""
@@ -208,7 +217,7 @@ def test_names_change_nothing(world: World, count: int) -> None:
 
 def test_packing_keeps_every_part() -> None:
     """A state that is unpacked and packed again is the same number."""
-    for world in (VARIED, NAMED, KEYS):
+    for world in (VARIED, NAMED, KEYS, WORD):
         walk, states = _some_states(world, 2_000, 500)
         for state in states:
             assert walk.space.pack(*walk.space.read(state)) == state
