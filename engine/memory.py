@@ -33,6 +33,7 @@ def after_restart(memory: Memory) -> Memory:
         promoting=memory.promoting,
         raced_on=memory.raced_on,
         rewinding=memory.rewinding,
+        rewound_from=memory.rewound_from,
         rewind_failed=memory.rewind_failed,
         scheduled_restart=memory.scheduled_restart,
         bring_back=memory.bring_back,

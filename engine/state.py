@@ -121,6 +121,7 @@ class Memory:
     promotion_begun: bool = False  # and perhaps the next one, whatever its number
     promoting: bool = False  # the server that runs was told to become primary, or is about to be
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
+    rewound_from: tuple[int, int] | None = None  # where our WAL ended (timeline, LSN) before it
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of
     failures: int = 0  # of jobs, in a row

@@ -366,6 +366,12 @@ def my_end(s: Snapshot) -> tuple[int, int, bool] | None:
     )
 
 
+def end_of_wal(s: Snapshot) -> tuple[int, int] | None:
+    """(timeline, LSN) where our own WAL ends; None when unknown."""
+    end = my_end(s)
+    return None if end is None else end[:2]
+
+
 def opened_twice(s: Snapshot) -> bool:
     """Whether our WAL and the leader's part on a timeline that has the same number in both.
 

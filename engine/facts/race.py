@@ -283,6 +283,13 @@ def has_diverged(s: Snapshot) -> bool:
     return found or bool(views.divergence(s))
 
 
+@fact(lambda s: f"rewound from {s.memory.rewound_from}, our WAL ends at {views.end_of_wal(s)}")
+def was_rewound_from_here(s: Snapshot) -> bool:
+    """pg_rewind was begun where our WAL ends now: it has changed nothing."""
+    begun = s.memory.rewound_from
+    return begun is not None and begun == views.end_of_wal(s)
+
+
 @fact(lambda s: f"use_pg_rewind={s.policy.use_pg_rewind}, {s.postgres.directory.control}")
 def may_rewind(s: Snapshot) -> bool:
     """pg_rewind is allowed, possible (checksums or wal_log_hints), and has not failed here.

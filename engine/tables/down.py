@@ -45,6 +45,7 @@ from engine.facts.race import (
     rewind_was_begun,
     start_timeout_is_over,
     truth_has_an_address,
+    was_rewound_from_here,
 )
 from engine.facts.standby_cluster import (
     bootstrap_is_a_copy,
@@ -373,10 +374,22 @@ DOWN = Table(
             why="Until that checkpoint its control file still names the old timeline.",
         ),
         Rule(
+            "down.rewind_useless",
+            "Diverged, and pg_rewind has found nothing to do: remember that it is of no use here",
+            when=(has_diverged, may_rewind, ~rewind_was_begun, was_rewound_from_here),
+            then=lambda s: (
+                Report("warning", f"pg_rewind found nothing to do: {why_diverged(s)}"),
+                Remember({"opened_twice": True}),
+            ),
+            why="It compares less than we do. Tried again and again it would keep this member down "
+            "for ever; a new copy helps.",
+            ends=True,
+        ),
+        Rule(
             "down.rewind_begins",
             "Diverged: remember that a rewind begins",
             when=(somebody_is_to_be_followed, has_diverged, may_rewind, ~rewind_was_begun),
-            then=lambda _: (Remember({"rewinding": True}),),
+            then=lambda s: (Remember({"rewinding": True, "rewound_from": views.end_of_wal(s)}),),
             why="Cut off in the middle it leaves a directory that looks whole and is not.",
             ends=True,
         ),

@@ -41,10 +41,9 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
     leader = views.truth(s)
     if leader is None:
         return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
-    end = views.my_end(s)
     who = views.REMOTE if leader.name == views.REMOTE else "the leader"
     return (
-        AskLeader(leader, None if end is None else end[:2]),
+        AskLeader(leader, views.end_of_wal(s)),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
 

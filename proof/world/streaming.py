@@ -153,11 +153,11 @@ def same_wal(ours: Disk, theirs: Disk) -> bool | None:
 def receive(down: Server) -> Steps:
     """The WAL receiver: connect, stream until it breaks, try again."""
     world, host = down.world, down.host
-    while down.phase != "gone" and not down.promoting:
+    while down.phase != "gone" and down.in_recovery and not down.promoting:
         up = _upstream(down)
         if up is not None:
             yield 2 * world.network.seconds(host.name, up.host.name)
-            if up is _upstream(down) and not down.promoting:
+            if up is _upstream(down) and down.in_recovery and not down.promoting:
                 link = Link(up, down)
                 down.receiving = True
                 world.streams(host, up.host)

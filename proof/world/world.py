@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from engine import quorum
-from engine.actions import Hold, JobAction, StopPostgres
+from engine.actions import AskLeader, Hold, JobAction, StopPostgres
 from engine.decide import Decision
 from engine.policy import Policy
 from engine.rendering import action_text, render_short
@@ -48,6 +48,7 @@ class World:
         self.frozen_hosts: dict[str, int] = {}
         self.violations: list[Violation] = []
         self.tolerated: set[Toleration] = set()
+        self._waiting: set[str] = set()
         self.cycles = 0
         self._fired: Counter[tuple[str, ...]] = Counter()
         self.counts: Counter[str] = Counter()
@@ -207,6 +208,7 @@ class World:
     def decided(self, name: str, s: Snapshot, decision: Decision) -> None:
         """A node has decided: the output checker looks at it."""
         self._fired[decision.fired] += 1
+        self._note_waiting(name, decision)
         found = invariants.broken_by_decision(s, decision)
         if found:
             self._violated(found)
@@ -215,6 +217,16 @@ class World:
             acts = [x for x in decision.actions if not isinstance(x, Hold)]
             if acts or found:
                 self.log(name, render_short(decision))
+
+    def _note_waiting(self, name: str, decision: Decision) -> None:
+        """Who waits for a person; to ask the leader once more changes nothing about that."""
+        if any(isinstance(action, AskLeader) for action in decision.actions):
+            return
+        holds = [x.waiting_for for x in decision.actions if isinstance(x, Hold)]
+        if any(text.startswith(("an operator", "the operator")) for text in holds):
+            self._waiting.add(name)
+        else:
+            self._waiting.discard(name)
 
     def job_begins(self, name: str, action: JobAction) -> None:
         """Long work is begun."""
@@ -358,7 +370,4 @@ class World:
         daemon = self.hosts[name].daemon
         if self.hosts[name].failed:
             return True
-        if daemon is None or daemon.decision is None:
-            return False
-        holds = [x.waiting_for for x in daemon.decision.actions if isinstance(x, Hold)]
-        return any(text.startswith(("an operator", "the operator")) for text in holds)
+        return daemon is not None and daemon.decision is not None and name in self._waiting
