@@ -59,8 +59,10 @@ class Swapper:
             with swapped(function, code):
                 found = self._ask(self._first(former, numbers))
         elif not mutant.function and module.__name__.startswith("engine.tables."):
-            if "." not in mutant.place and not isinstance(vars(module).get(mutant.place), Table):
-                return None  # a number that functions read as well
+            if not _is_in_a_table(mutant, module):
+                return (
+                    None  # a number that functions read as well, rules that others make tables of
+                )
             try:
                 changed = _executed(module, mutant.source)
             except Exception as error:
@@ -99,6 +101,13 @@ class Swapper:
             finally:
                 signal.alarm(0)
         return None
+
+
+def _is_in_a_table(mutant: Mutant, module: ModuleType) -> bool:
+    tables = {name: x for name, x in vars(module).items() if isinstance(x, Table)}
+    return mutant.place in tables or any(
+        rule.name == mutant.place for table in tables.values() for rule in table.rules
+    )
 
 
 def _interrupt(*_: object) -> None:
