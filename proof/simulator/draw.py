@@ -7,7 +7,7 @@ exclude (docs/safety.md) is not drawn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from engine.state import Tags
@@ -31,6 +31,7 @@ OCCURRENCES = (
     "RunInitdb",
     "RemoveDataDirectory",
 )
+RARE = 0.15  # share of the runs in which each kind of rare fault happens
 TARGETS = ("leader", "leader", "replica", "subject", "other")
 SLOW_WORK = (
     "hangup",
@@ -68,7 +69,39 @@ def draw(seed: int) -> Plan:
     while at < quiet + length:
         at += r.expovariate(1.0 / pace)
         steps += _steps(r, r.choice(wanted), at, setup)
+    rare = Random(f"hae simulator {seed} rare")
+    setup, rare_kinds = _rare(rare, setup)
+    steps += _rare_steps(rare, setup, rare_kinds, quiet, quiet + length, pace)
     return Plan(setup, tuple(steps), quiet + length + 5.0)
+
+
+def _rare(r: Random, setup: Setup) -> tuple[Setup, list[str]]:
+    """What only some worlds have, of a random stream of its own; which faults go with it."""
+    kinds = ["stop-replay"] if r.random() < RARE else []
+    if r.random() < RARE:
+        kinds.append("watchdog-refuses")
+        setup = _watchdogs(r, setup)
+    return setup, kinds
+
+
+def _watchdogs(r: Random, setup: Setup) -> Setup:
+    ttl = float(setup.config["ttl_seconds"])
+    having = tuple(f"n{n}" for n in range(1, setup.nodes + 1) if r.random() < 0.85)
+    mode, seconds = r.choice(("automatic", "required")), float(r.choice((ttl - 5, ttl // 2)))
+    if seconds < 1.2 * float(setup.config["loop_wait_seconds"]):
+        mode = "automatic"  # else nobody could lead, and the nodes would say so
+    chosen = {"watchdog_mode": mode, "watchdog_timeout_seconds": seconds}
+    return replace(setup, watchdogs=having, local={**setup.local, **chosen})
+
+
+def _rare_steps(
+    r: Random, setup: Setup, wanted: list[str], at: float, until: float, pace: float
+) -> list[Step]:
+    steps: list[Step] = []
+    while wanted and at < until:
+        at += r.expovariate(1.0 / pace)
+        steps += _steps(r, r.choice(wanted), at, setup)
+    return steps
 
 
 def _setup(r: Random, seed: int) -> Setup:
@@ -157,7 +190,7 @@ def _when(r: Random, at: float, kind: str, words: tuple[str, ...]) -> Step:
 
 
 def _steps(r: Random, kind: str, at: float, setup: Setup) -> list[Step]:
-    words = _KINDS[kind](r, setup)
+    words = (_KINDS.get(kind) or _RARE_KINDS[kind])(r, setup)
     if kind == "edit" and words[0] in {"ttl_seconds"}:
         return [Step(at, kind, words)]
     return [_when(r, at, kind.partition("/")[0], words)]
@@ -222,4 +255,8 @@ _KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
     "pause": lambda r, s: (_seconds(r, s),),
     "restart": lambda r, s: (_member(r, s),),
     "reinitialize": lambda _r, _s: ("replica",),
+}
+_RARE_KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
+    "stop-replay": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "watchdog-refuses": lambda r, s: (_member(r, s), _seconds(r, s)),
 }

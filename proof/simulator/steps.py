@@ -168,6 +168,18 @@ def _slow_look(world: World, name: str, look: str, seconds: str) -> None:
     host.slow_until = world.clock.now + float(seconds)
 
 
+def _stop_replay(world: World, name: str, seconds: str) -> None:
+    host = world.hosts[name]
+    host.stop_replay()
+    _later(world, seconds, host.resume_replay)
+
+
+def _watchdog_refuses(world: World, name: str, seconds: str) -> None:
+    device = world.hosts[name].device
+    if device is not None:
+        device.broken_until = world.clock.now + float(seconds)
+
+
 def _silent_postgres(world: World, name: str, seconds: str) -> None:
     world.hosts[name].silent_until = world.clock.now + float(seconds)
 
@@ -320,6 +332,8 @@ STEPS: dict[str, Callable[..., None]] = {
     "kill-fence": _kill_fence,
     "slow-look": _slow_look,
     "silent-postgres": _silent_postgres,
+    "watchdog-refuses": _watchdog_refuses,
+    "stop-replay": _stop_replay,
     "trouble": _trouble,
     "wall-jump": _wall,
     "cut": _cut,
@@ -349,6 +363,10 @@ def heal(world: World) -> None:
     for host in world.hosts.values():
         host.troubles.clear()
         host.slow_until = host.silent_until = 0.0
+        if host.device is not None:
+            host.device.broken_until = 0.0
+        while host.replay_stands:
+            host.resume_replay()
         while host.name in world.frozen_hosts:
             host.thaw()
         if host.daemon is not None:

@@ -39,6 +39,7 @@ from proof.world.fence import FenceClient, FenceUnavailable
 from proof.world.instance import Instance
 from proof.world.lanes import JobLane, SideLane, StoreLane
 from proof.world.session import Session, StoreUnavailable, View
+from proof.world.watchdog import Watchdog
 from shell.api.facts import facts_of, state_and_role
 from shell.api.node_calls import FRESH_ENOUGH_SECONDS, FRESH_WAIT_SECONDS
 from shell.daemon import AFTER_FAILURE_SECONDS, BREATH_SECONDS, Pace
@@ -80,6 +81,7 @@ class Daemon:
         self.decision: Decision | None = None
         self.cycles = 0
         self.fence_client = FenceClient(host) if host.world.setup.fence else None
+        self.watchdog = Watchdog(host)
         self.instance = Instance(host)
         self.session = Session(
             host.world.clock, host.world.network, host.world.store, host, self.life
@@ -233,6 +235,7 @@ class Daemon:
             postgres=postgres,
             fence=self._see_fence(),
             memory=self.memory,
+            watchdog=self.watchdog.look(),
             job=job,
             last_job=last_job,
             store_busy_since=self.store_lane.busy_since,

@@ -19,6 +19,7 @@ from proof.world.events import Steps
 from proof.world.fence import FenceUnavailable, PostmasterGone
 from proof.world.instance import PostgresError
 from proof.world.session import StoreUnavailable
+from proof.world.watchdog import WatchdogError
 from shell import layout
 from shell.effects.executor import CHANGES_THE_WORLD, STORE_PATIENCE_SECONDS
 from shell.effects.side import ASK_LEADER_SECONDS
@@ -364,8 +365,12 @@ class Executor:
                 daemon.host.disk.set_aside += 1
             case a.Report():
                 daemon.report(action.text)
-            case a.ActivateWatchdog() | a.FeedWatchdog() | a.CloseWatchdog():
-                raise AssertionError("no host of this model has a watchdog")
+            case a.ActivateWatchdog():
+                return self._activate_watchdog(action)
+            case a.FeedWatchdog():
+                self._feed_watchdog()
+            case a.CloseWatchdog():
+                daemon.watchdog.close()
             case _:
                 assert_never(action)
         return True
@@ -384,6 +389,27 @@ class Executor:
         except FenceUnavailable:
             return not action.required
         return True
+
+    def _lease_left(self) -> float:
+        ends = views.certain_until(self._daemon.lease, self._daemon.memory)
+        return 0.0 if ends is None else ends - self._daemon.now()
+
+    def _activate_watchdog(self, action: a.ActivateWatchdog) -> bool:
+        timeout = min(action.timeout_seconds, float(int(self._lease_left())))
+        if timeout < 1.0:
+            return not action.required
+        try:
+            self._daemon.watchdog.activate(timeout)
+        except WatchdogError as error:
+            self._daemon.report(f"watchdog: {error}")
+            return not action.required
+        return True
+
+    def _feed_watchdog(self) -> None:
+        try:
+            self._daemon.watchdog.feed(self._lease_left())
+        except WatchdogError as error:
+            self._daemon.report(f"watchdog: {error}")
 
     def _disarm(self) -> None:
         client = self._daemon.fence_client

@@ -25,6 +25,7 @@ from proof.world.daemon import Daemon
 from proof.world.disk import Disk
 from proof.world.fence import Guard
 from proof.world.server import Server
+from proof.world.watchdog import Device
 from shell import layout
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Host:
         self.disk = Disk(rewindable=world.setup.rewindable)
         self.server: Server | None = None
         self.guard: Guard | None = None
+        self.device = Device(self) if self.name in world.setup.watchdogs else None
         self.daemon: Daemon | None = None
         self.wanted_running = True  # an operator wants the daemon to run,
         self.start_again = False  # or to run again once it has ended
@@ -61,6 +63,7 @@ class Host:
         self.silent_until = 0.0
         self.slow_until = 0.0
         self.slow_seconds = 0.0
+        self.replay_stands = 0  # how many reasons there are that replay stands still
         self.wall_offset = 0.0
         self.troubles: dict[str, list[float | str]] = {}
         self._booted_at = world.clock.now
@@ -220,6 +223,18 @@ class Host:
             self.daemon.wake()
         self.world.look(self.name)
 
+    def stop_replay(self) -> None:
+        """Let replay stand still, here and after a start: a conflict, or a slow disk."""
+        self.replay_stands += 1
+        if self.server is not None:
+            self.server.stand_still()
+
+    def resume_replay(self) -> None:
+        """Undo one `stop_replay`."""
+        self.replay_stands = max(0, self.replay_stands - 1)
+        if self.server is not None and not self.replay_stands:
+            self.server.replay_on()
+
     def crash(self) -> None:
         """The machine loses power; its disk stays."""
         if not self.up:
@@ -231,6 +246,8 @@ class Host:
         if self.guard is not None:
             self.guard.life.end()
             self.guard = None
+        if self.device is not None:
+            self.device.stop()
         if self.server is not None:
             self.server.end()
         self.world.frozen_hosts.pop(self.name, None)

@@ -391,7 +391,7 @@ class Instance:
         slots, active = server.host.disk.slots, active_slots(server)
         for name, lsn in positions.items():
             if name in slots and name not in active:
-                slots[name] = max(slots[name], min(lsn, server.host.disk.end))
+                slots[name] = max(slots[name], min(lsn, server.replayed))
         server.version += 1
 
     def _own(self) -> running.Server:
@@ -417,12 +417,12 @@ def describe(server: running.Server) -> Server:
     streams = server.upstream is not None
     return Server(
         in_recovery=server.in_recovery,
-        timeline=disk.branch.timeline,
+        timeline=server.replayed_branch.timeline,
         server_version=SERVER_VERSION,
         system_identifier=disk.system_identifier,
         write_lsn=None if server.in_recovery else disk.end,
         receive_lsn=disk.end if server.in_recovery and server.receiving else None,
-        replay_lsn=disk.end if server.in_recovery else None,
+        replay_lsn=server.replayed if server.in_recovery else None,
         replication_state="streaming" if streams and server.in_recovery else None,
         upstream=host.address_of(disk.upstream) if server.in_recovery else None,
         checkpoint_timeline=disk.checkpoint_timeline,

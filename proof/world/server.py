@@ -13,7 +13,7 @@ from engine import quorum
 from engine.state import Postmaster
 from proof.world.events import Life, Signal, Steps, Task, Wait
 from proof.world.streaming import Link, receive
-from proof.world.wal import CHECKPOINT_BYTES, END_OF_RECOVERY_BYTES, Branch, contains
+from proof.world.wal import CHECKPOINT_BYTES, END_OF_RECOVERY_BYTES, Branch, branch_at, contains
 
 if TYPE_CHECKING:
     from proof.world.host import Host
@@ -58,6 +58,8 @@ class Server:
         self.ready = Signal()
         self.moved = Signal()
         self.gone = Signal()
+        self._stands_at: int | None = None  # how far a replay has come that stands still
+        self.replays = Signal()  # fires when replay goes on
         self.version = 0
         self.sync_names = host.disk.sync_names or ""  # as sessions see them,
         self.obeyed_names = self.sync_names  # as the checkpointer and the walsenders obey them
@@ -75,6 +77,32 @@ class Server:
     def answers(self) -> bool:
         """Whether it takes new connections."""
         return self.phase == "up" and not self.frozen
+
+    @property
+    def replayed(self) -> int:
+        """How far a standby has replayed what it has."""
+        end = self.host.disk.end
+        return end if self._stands_at is None else min(self._stands_at, end)
+
+    @property
+    def replayed_branch(self) -> Branch:
+        """The timeline that replay has come to."""
+        branch = self.host.disk.branch
+        return branch if self._stands_at is None else branch_at(branch, self.replayed)
+
+    def stand_still(self) -> None:
+        """Replay no further; WAL is received all the same."""
+        if self.in_recovery and self._stands_at is None:
+            self._stands_at = self.host.disk.end
+            self.version += 1
+
+    def replay_on(self) -> None:
+        """Replay everything that is there by now."""
+        if self._stands_at is not None:
+            self._stands_at = None
+            self.version += 1
+            replays, self.replays = self.replays, Signal()
+            replays.fire()
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -109,6 +137,8 @@ class Server:
     def _open_as_standby(self) -> Steps:
         disk = self.host.disk
         disk.state = "in archive recovery"
+        if self.host.replay_stands:
+            self._stands_at = min(disk.end, max(disk.min_recovery_lsn, disk.checkpoint_lsn))
         Task(self.world.clock, self.life, receive(self)).start()
         while disk.end < disk.consistent_at:
             yield Wait(self.moved)
@@ -142,6 +172,10 @@ class Server:
         disk = self.host.disk
         if self.upstream is not None:
             self.upstream.close()
+        while self._stands_at is not None:  # what was received is replayed before
+            yield Wait(self.replays)
+        if self.phase != "up":
+            return
         disk.newest_timeline = max(disk.newest_timeline, disk.branch.timeline) + 1
         disk.branch = Branch(disk.newest_timeline, disk.branch, disk.end, self.host.name)
         disk.writer = disk
@@ -160,11 +194,12 @@ class Server:
     def checkpoint(self) -> None:
         """A checkpoint has ended."""
         disk = self.host.disk
-        if self.in_recovery:
-            disk.min_recovery_lsn, disk.min_recovery_timeline = disk.end, disk.branch.timeline
-        else:
+        if not self.in_recovery:
             self._append(CHECKPOINT_BYTES)
-        disk.checkpoint_lsn, disk.checkpoint_timeline = disk.end, disk.branch.timeline
+        at, timeline = self.replayed, self.replayed_branch.timeline
+        if self.in_recovery:
+            disk.min_recovery_lsn, disk.min_recovery_timeline = at, timeline
+        disk.checkpoint_lsn, disk.checkpoint_timeline = at, timeline
         self.version += 1
 
     # --- the end ----------------------------------------------------------------------------------
@@ -190,7 +225,8 @@ class Server:
         yield host.seconds_for("stop")
         if self.in_recovery:
             disk.state = "shut down in recovery"
-            disk.min_recovery_lsn, disk.min_recovery_timeline = disk.end, disk.branch.timeline
+            disk.min_recovery_lsn = self.replayed
+            disk.min_recovery_timeline = self.replayed_branch.timeline
         else:
             disk.checkpoint_lsn, disk.checkpoint_timeline = disk.end, disk.branch.timeline
             disk.state = "shut down"
@@ -215,8 +251,8 @@ class Server:
         disk, host = self.host.disk, self.host
         if disk.state == "in archive recovery":
             low = max(disk.min_recovery_lsn, disk.checkpoint_lsn)
-            disk.min_recovery_lsn = host.between(min(low, disk.end), disk.end)
-            disk.min_recovery_timeline = disk.branch.timeline
+            disk.min_recovery_lsn = host.between(min(low, self.replayed), self.replayed)
+            disk.min_recovery_timeline = self.replayed_branch.timeline
         self.phase = "gone"
         self.serves = False
         self.waiting.clear()

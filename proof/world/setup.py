@@ -49,6 +49,7 @@ class Setup:
     store_rate: float = 1.0
     store_slack_seconds: float = 0.5
     fence: bool = True
+    watchdogs: tuple[str, ...] = ()  # whose machines have a watchdog device
     rewindable: bool = True
     network_seconds: float = 0.001
     sender_timeout_seconds: float = 30.0

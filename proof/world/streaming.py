@@ -154,6 +154,8 @@ def receive(down: Server) -> Steps:
     """The WAL receiver: connect, stream until it breaks, try again."""
     world, host = down.world, down.host
     while down.phase != "gone" and down.in_recovery and not down.promoting:
+        while down.replayed < host.disk.end:  # what is there is replayed first
+            yield Wait(down.replays)
         up = _upstream(down)
         if up is not None:
             yield 2 * world.network.seconds(host.name, up.host.name)

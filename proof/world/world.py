@@ -137,7 +137,7 @@ class World:
                     priority,
                     flush_lsn=link.flushed,
                     write_lsn=link.flushed,
-                    replay_lsn=link.flushed,
+                    replay_lsn=min(link.flushed, link.down.replayed),
                     pid=link.pid,
                 )
             )
@@ -362,8 +362,12 @@ class World:
         sync = store.cluster.sync
         if (store.config or {}).get("synchronous_mode") == "on" and sync is not None:
             able = [h for h in able if h.name in {sync.leader, *sync.standbys}]
-        tags = [host.tags for host in able]
-        return bool(tags) and all(t.nofailover or t.failover_priority <= 0 for t in tags)
+        return bool(able) and not any(map(self._may_ever_lead, able))
+
+    def _may_ever_lead(self, host: Host) -> bool:
+        required = host.policy_of(self.store.config).watchdog_mode == "required"
+        unguarded = required and host.device is None
+        return not (unguarded or host.tags.nofailover or host.tags.failover_priority <= 0)
 
     def waits_for_operator(self, name: str) -> bool:
         """Whether the last decision there waits for a person, or its daemon ends with an error."""

@@ -84,6 +84,45 @@ def test_a_primary_that_loses_the_store_stops_before_another_leads() -> None:
     assert stopped < promoted
 
 
+def guarded_by_watchdogs(mode: str, *steps: Step) -> Plan:
+    """The same, with a watchdog in each machine."""
+    plan = led_by_n1(steps, 200.0, watchdogs=("n1", "n2", "n3"))
+    local = {"watchdog_mode": mode, "watchdog_timeout_seconds": 25.0, "use_pg_rewind": True}
+    return replace(plan, setup=replace(plan.setup, local=local))
+
+
+@pytest.mark.parametrize("mode", ["automatic", "required"])
+def test_a_watchdog_resets_the_machine_of_a_daemon_that_hangs(mode: str) -> None:
+    """It is fed until then; with `required` a cluster is founded and led all the same."""
+    seen: list[str] = []
+    plan = guarded_by_watchdogs(mode, Step(60.0, "freeze-daemon", ("n1", "90.0")))
+    outcome = run(plan, lambda _at, who, what: seen.append(f"{who} {what}"))
+    assert not outcome.violations
+    assert outcome.counts["watchdog fired"] == 1
+    reset = seen.index("n1 the watchdog resets the machine")
+    assert any("is promoted" in line for line in seen[reset:])
+
+
+def test_a_primary_whose_required_watchdog_refuses_gives_way() -> None:
+    """Nothing is reset then, and another member leads."""
+    plan = guarded_by_watchdogs("required", Step(60.0, "watchdog-refuses", ("n1", "100.0")))
+    outcome = run(plan)
+    assert not outcome.violations
+    assert outcome.fired["primary.no_watchdog"]
+    assert outcome.counts["promotions"] == 1
+    assert not outcome.counts["watchdog fired"]
+
+
+def test_a_standby_whose_replay_stands_still_is_promoted_after_it() -> None:
+    """What it received is replayed before it becomes writable, and nothing of it is lost."""
+    steps = tuple(Step(40.0, "stop-replay", (name, "60.0")) for name in ("n2", "n3"))
+    plan = led_by_n1((*steps, Step(50.0, "crash-host", ("n1", "200.0"))), 260.0)
+    seen: list[tuple[float, str]] = []
+    outcome = run(plan, lambda at, _who, what: seen.append((at, what)))
+    assert not outcome.violations
+    assert min(at for at, what in seen if "is promoted" in what) > 100.0
+
+
 def test_what_an_operator_asked_for_is_waited_for() -> None:
     """Before anybody asks for rest, daemons run that shall run, and no hand-over is due."""
     world = World(Setup(nodes=1))
