@@ -81,7 +81,19 @@ def _rare(r: Random, setup: Setup) -> tuple[Setup, list[str]]:
     if r.random() < RARE:
         kinds.append("watchdog-refuses")
         setup = _watchdogs(r, setup)
+    if r.random() < RARE and setup.nodes > 2:
+        setup = _cascade(r, setup)
     return setup, kinds
+
+
+def _cascade(r: Random, setup: Setup) -> Setup:
+    """Members that shall stream from another one; also in a circle, or from nobody there is."""
+    names = [f"n{n}" for n in range(1, setup.nodes + 2)]
+    tags = tuple(
+        replace(tag, replicatefrom=r.choice(names)) if r.random() < 0.5 else tag
+        for tag in setup.tags
+    )
+    return replace(setup, tags=tags)
 
 
 def _watchdogs(r: Random, setup: Setup) -> Setup:

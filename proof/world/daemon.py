@@ -6,12 +6,11 @@ here; looks take time and are given up at the same moments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine import vanished, views
-from engine.actions import AskFailsafe
+from engine import vanished
 from engine.decide import Decision, run
 from engine.memory import after_restart
 from engine.schedule import wake_at
@@ -38,12 +37,10 @@ from proof.world.events import Life, Signal, Steps, Task, Wait
 from proof.world.fence import FenceClient, FenceUnavailable
 from proof.world.instance import Instance
 from proof.world.lanes import JobLane, SideLane, StoreLane
+from proof.world.questions import Questions
 from proof.world.session import Session, StoreUnavailable, View
 from proof.world.watchdog import Watchdog
-from shell.api.facts import facts_of, state_and_role
-from shell.api.node_calls import FRESH_ENOUGH_SECONDS, FRESH_WAIT_SECONDS
 from shell.daemon import AFTER_FAILURE_SECONDS, BREATH_SECONDS, Pace
-from shell.desk import Publication
 from shell.world import POSTGRES_PATIENCE_SECONDS, VIEW_PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -89,13 +86,14 @@ class Daemon:
         self.store_lane = StoreLane(self)
         self.jobs = JobLane(self)
         self.side = SideLane(self)
+        self.questions = Questions(self)
         self._executor = Executor(self)
         self._cluster: Known[Cluster] | Unknown = Unknown(self.now(), "not asked yet")
         self._postgres = host.unseen_postgres()
         self._seen_from = -1.0
         self._view_look: Task | None = None
         self._postgres_look: tuple[float, float, Postgres] | None = None
-        self._vanished: tuple[Vanished, ...] = ()
+        self.vanished: tuple[Vanished, ...] = ()
         self._keys_lost: KeysLost | None = None
         self._pace = Pace()
         self._kept: Memory | None = None
@@ -103,7 +101,6 @@ class Daemon:
         self._naps = Signal()
         self._wanted = False
         self._told = ""
-        self._asked: set[str] = set()
 
     def start(self) -> None:
         """Begin to live."""
@@ -241,7 +238,7 @@ class Daemon:
             store_busy_since=self.store_lane.busy_since,
             published=self.published,
             published_at=self.published_at,
-            vanished=self._vanished,
+            vanished=self.vanished,
             keys_lost=self._keys_lost,
             peers=tuple([self.peers[name] for name in sorted(self.peers)]),
             leader_timeline=self.leader_timeline,
@@ -293,9 +290,9 @@ class Daemon:
         if before is not None:
             if before.members is after.members and before.failsafe is after.failsafe:
                 return  # nobody can have come or gone
-            self._vanished = vanished.after(self._vanished, before, after, me, at)
+            self.vanished = vanished.after(self.vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
-        names |= {gone.member.name for gone in self._vanished}
+        names |= {gone.member.name for gone in self.vanished}
         if not names.issuperset(self.peers):
             self.peers = {name: a for name, a in self.peers.items() if name in names}
 
@@ -349,103 +346,6 @@ class Daemon:
         client.start()
 
     # --- others -----------------------------------------------------------------------------------
-
-    def ask_peers(self, members: Sequence[str], timeout_seconds: float) -> Steps:
-        """Ask these members side by side; the answers are there when the last one is."""
-        known = {m.name for m in self.known_cluster.members}
-        known |= {gone.member.name for gone in self._vanished}
-        known |= set(self.known_cluster.failsafe or ())
-        calls = [
-            self.task(self._ask_peer(name, timeout_seconds))
-            for name in members
-            if name in known and name in self.world.hosts
-        ]
-        for call in calls:
-            if not call.over:
-                yield Wait(call.ended)
-        for call in calls:
-            answer = call.ended.value
-            self.peers[answer.name] = answer
-
-    def _ask_peer(self, name: str, timeout_seconds: float) -> Steps:
-        asked_at, network, me = self.now(), self.world.network, self.host.name
-        nothing = PeerAnswer(name, asked_at, reachable=False, why="no answer")
-        seconds = network.seconds(me, name) + network.seconds(name, me)
-        silent = not network.both_ways(me, name) or self.world.is_silent(name)
-        if silent or seconds >= timeout_seconds:
-            yield timeout_seconds
-            return nothing
-        yield seconds / 2
-        peer = self.world.hosts[name].daemon
-        if peer is None or not peer.replies:
-            return nothing
-        yield from peer.look_freshly()
-        yield seconds / 2
-        if not network.both_ways(me, name) or not peer.replies:
-            return nothing
-        return self._read_answer(name, asked_at, peer)
-
-    def look_freshly(self) -> Steps:
-        """Before its position is told: look again, unless it leads or has just looked."""
-        assert self.publication is not None
-        facts = facts_of(Publication(0, *self.publication, settings=None))
-        looked_at = facts.published_at if facts.observed_at is None else facts.observed_at
-        if self.now() >= facts.primary_until and self.now() - looked_at > FRESH_ENOUGH_SECONDS:
-            self.wake()
-            yield Wait(self.published_next, FRESH_WAIT_SECONDS)
-
-    def _read_answer(self, name: str, asked_at: float, peer: Daemon) -> PeerAnswer:
-        assert peer.publication is not None
-        s, published_at = peer.publication
-        state, role = state_and_role(s, standby_cluster=False)
-        server = views.server(s) if state == "running" else None
-        tags = s.me.tags
-        return PeerAnswer(
-            name=name,
-            asked_at=asked_at,
-            reachable=True,
-            role=role,
-            state=state,
-            lsn=views.position(server),
-            timeline=server.timeline if server else None,
-            nofailover=tags.nofailover,
-            failover_priority=tags.failover_priority,
-            stale=peer.now() - published_at > self.policy.ttl_seconds,
-        )
-
-    def ask_failsafe(self, question: AskFailsafe) -> None:
-        """Ask whom an answer is not awaited of already, all side by side."""
-        for name in question.members:
-            if name not in self._asked and name in self.world.hosts:
-                self._asked.add(name)
-                self.task(self._ask_consent(name, question))
-
-    def _ask_consent(self, name: str, question: AskFailsafe) -> Steps:
-        asked_at, network, me = self.now(), self.world.network, self.host.name
-        agreed, leads, why = False, False, "no answer"
-        silent = not network.open(me, name) or self.world.is_silent(name)
-        if silent:
-            yield question.timeout_seconds
-        else:
-            yield network.seconds(me, name)
-            peer = self.world.hosts[name].daemon
-            if peer is not None and peer.replies:
-                about = peer.now(), question.ttl_seconds, question.slots
-                call = FailsafeCall(self.world.new_pid(), me, *about)
-                answered = Signal()
-                peer.failsafe_calls.append((call, answered))
-                peer.wake()
-                came = yield Wait(answered, question.timeout_seconds)
-                peer.failsafe_calls = [c for c in peer.failsafe_calls if c[0] is not call]
-                if came and network.open(name, me) and peer.replies:
-                    yield network.seconds(name, me)
-                    status, why = answered.value
-                    agreed, leads = status == 200 and why == "Accepted", status == 500
-        self._asked.discard(name)
-        self.failsafe_answers[name] = FailsafeAnswer(
-            name, asked_at, question.ttl_seconds, agreed, leads, "" if agreed else why
-        )
-        self.wake()
 
     def answer(self, request_id: int, status: int, text: str) -> None:
         """An operator gets an answer."""

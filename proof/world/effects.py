@@ -318,7 +318,7 @@ class Executor:
             case a.RunCheckpoint():
                 return instance.checkpoint()
             case a.AskPeers():
-                return self._daemon.ask_peers(action.members, action.timeout_seconds)
+                return self._daemon.questions.ask_peers(action.members, action.timeout_seconds)
             case a.AskLeader():
                 return self._ask_leader(action)
             case a.CreateLogicalSlots() | a.AskSlots():
@@ -353,7 +353,7 @@ class Executor:
             case a.DisarmFence():
                 self._disarm()
             case a.AskFailsafe():
-                daemon.ask_failsafe(action)
+                daemon.questions.ask_failsafe(action)
             case a.Remember():
                 daemon.memory = with_changes(daemon.memory, action.changes)
             case a.Answer():
