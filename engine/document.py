@@ -1,6 +1,7 @@
 """The member document: what this node publishes about itself (reference 2.2), as plain values."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine import views
@@ -71,6 +72,8 @@ def _positions(s: Snapshot) -> dict[str, Any]:
 def tags_document(s: Snapshot) -> dict[str, Any]:
     """Our tags as published: false ones and defaults are left out."""
     tags = s.me.tags
+    if s.memory.leaving_since is not None:
+        tags = replace(tags, nosync=True)
     if tags == UNTAGGED:
         return {}
     out: dict[str, Any] = dict(tags.other)

@@ -129,6 +129,7 @@ class Memory:
     scheduled_restart: RestartCondition | None = None
     restarting_since: float | None = None
     restarting_for: int | None = None  # request id of that restart; None: a scheduled one
+    leaving_since: float | None = None  # we ask to be synchronous no more, because a stop is due
     reinitialize: bool = False
     reinit_from_leader: bool = False
     announced_role: str = ""  # the role that the callbacks were last told

@@ -35,6 +35,11 @@ def stop_seconds_left(s: Snapshot) -> float | None:
     return limit - (s.now - max(job.since, answers.since))
 
 
+def leaving_seconds(s: Snapshot) -> float:
+    """How long a synchronous standby waits, before it stops, for the leader to release it."""
+    return 2 * s.policy.loop_wait_seconds
+
+
 # --- the key --------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from engine import asking, candidates, quorum, views
 from engine import synchronous as sync
+from engine.facts.work import restart_is_due
 from engine.rule import fact
 from engine.state import PeerAnswer, Snapshot
 
@@ -67,6 +68,32 @@ def stop_takes_too_long(s: Snapshot) -> bool:
     """In synchronous mode an orderly stop of the primary has taken primary_stop_timeout."""
     left = sync.stop_seconds_left(s)
     return left is not None and left <= 0
+
+
+def _leaving(s: Snapshot) -> str:
+    since = s.memory.leaving_since
+    asked = "not asked to be released" if since is None else f"asked {s.now - since:.1f}s ago"
+    return f"{_key(s)}; {asked}, {sync.leaving_seconds(s):g}s allowed"
+
+
+@fact(_leaving)
+def i_am_synchronous(s: Snapshot) -> bool:
+    """Commits wait, or count, on what this member confirms: the `sync` key names it."""
+    return sync.is_on(s) and s.me.name.lower() in sync.promise(s).voters
+
+
+@fact(_leaving)
+def leaving_takes_too_long(s: Snapshot) -> bool:
+    """The leader has not released us within two loops."""
+    since = s.memory.leaving_since
+    return since is not None and s.now - since >= sync.leaving_seconds(s)
+
+
+@fact(_leaving)
+def leaving_is_over(s: Snapshot) -> bool:
+    """We asked to be released, and no stop is due any more."""
+    due = s.stopping or s.memory.restarting_since is not None or restart_is_due(s)
+    return s.memory.leaving_since is not None and not due
 
 
 # --- becoming the leader --------------------------------------------------------------------------

@@ -137,6 +137,12 @@ def scheduled_restart_is_due(s: Snapshot) -> bool:
     return wanted is not None and s.wall >= (wanted.scheduled_epoch or 0.0)
 
 
+def restart_is_due(s: Snapshot) -> bool:
+    """Whether an operator waits for a restart, now or by a schedule that is due."""
+    asked = any(r.kind is RequestKind.RESTART for r in s.requests)
+    return asked or (scheduled_restart_is_due.holds(s) and not s.policy.pause)
+
+
 def _conditions(s: Snapshot) -> str:
     here = views.server(s)
     if here is None:

@@ -42,7 +42,14 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot, Unknown
-from engine.tables.steps import ask, ask_leader, follow, stop_diverged
+from engine.tables.steps import (
+    LEAVES_SYNC_FIRST,
+    ask,
+    ask_leader,
+    follow,
+    leave_sync,
+    stop_diverged,
+)
 from engine.tables.upkeep import announce_stop
 
 
@@ -111,6 +118,13 @@ STOP = Table(
             when=(look_is_outdated,),
             then=lambda s: (Hold("a look at PostgreSQL", s.now + 1.0),),
             why="The lock may be released only when it was seen that nothing runs.",
+        ),
+        Rule(
+            "stop.leave_sync",
+            "Commits wait for this standby: ask the leader to release it, and wait for that",
+            when=(postmaster_runs, *LEAVES_SYNC_FIRST),
+            then=leave_sync,
+            why="Clients must not wait until the leader has noticed that this standby is gone.",
         ),
         Rule(
             "stop.postgres",

@@ -37,6 +37,7 @@ from engine.facts.race import (
     writing_is_noted,
 )
 from engine.facts.standby_cluster import in_standby_cluster, runs_as_leader
+from engine.facts.sync import leaving_is_over
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -288,6 +289,13 @@ NOTE = Table(
             ),
             why="This copy may be the best one that is left.",
             ends=True,
+        ),
+        Rule(
+            "note.leaving_over",
+            "The stop for which we asked to be synchronous no more is over, or not due any more",
+            when=(leaving_is_over,),
+            then=lambda _: (Remember({"leaving_since": None}),),
+            why="From here on this standby may be synchronous again.",
         ),
         Rule(
             "note.brought_back",

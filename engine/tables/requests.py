@@ -37,7 +37,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
-from engine.tables.steps import FALLBACK_START_SECONDS
+from engine.tables.steps import FALLBACK_START_SECONDS, LEAVES_SYNC_FIRST, leave_sync
 from engine.tables.upkeep import callback
 
 Then: TypeAlias = Callable[[Snapshot], tuple[Action, ...]]
@@ -168,6 +168,19 @@ REQUEST = Table(
             why="A conditional restart is done only if it is needed.",
         ),
         Rule(
+            "request.scheduled_leave_sync",
+            "Before the scheduled restart of a synchronous standby: ask the leader to release it",
+            when=(
+                nothing_is_requested,
+                scheduled_restart_is_due,
+                ~a_job_runs,
+                ~paused,
+                *LEAVES_SYNC_FIRST,
+            ),
+            then=leave_sync,
+            why="Clients must not wait until the leader has noticed that this standby is gone.",
+        ),
+        Rule(
             "request.scheduled_restart",
             "The time of a scheduled restart has come",
             when=(nothing_is_requested, scheduled_restart_is_due, ~a_job_runs, ~paused),
@@ -257,6 +270,13 @@ REQUEST = Table(
             when=(restart_is_requested, may_accept_writes, ~i_own_the_lock),
             then=_answer(503, "restart failed: this node does not own the leader lock"),
             why="Safety decides about this server first.",
+        ),
+        Rule(
+            "request.leave_sync",
+            "Before the restart of a synchronous standby: ask the leader to release it",
+            when=(restart_is_requested, postmaster_runs, *LEAVES_SYNC_FIRST),
+            then=leave_sync,
+            why="Clients must not wait until the leader has noticed that this standby is gone.",
         ),
         Rule(
             "request.restart",

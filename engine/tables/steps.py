@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from engine import asking, views
+from engine import synchronous as sync
 from engine.actions import (
     Action,
     AskLeader,
@@ -19,11 +20,23 @@ from engine.actions import (
     WithdrawMember,
 )
 from engine.facts.keys import leases_over_at
+from engine.facts.lease import another_owns_the_lock
+from engine.facts.sync import i_am_synchronous, leaving_takes_too_long
 from engine.state import Snapshot
 from engine.tables.safety import arm
 from engine.tables.watchdog import activate_if_wanted
 
 FALLBACK_START_SECONDS = 300.0
+# When a synchronous standby that is to stop first asks the leader to go on without it.
+LEAVES_SYNC_FIRST = (i_am_synchronous, another_owns_the_lock, ~leaving_takes_too_long)
+
+
+def leave_sync(s: Snapshot) -> tuple[Action, ...]:
+    """Publish `nosync` (the member document has it from the next cycle on), and wait."""
+    since = s.now if s.memory.leaving_since is None else s.memory.leaving_since
+    noted = () if since == s.memory.leaving_since else (Remember({"leaving_since": since}),)
+    until = since + sync.leaving_seconds(s)
+    return (*noted, Hold("the leader to release this synchronous standby", until))
 
 
 def ask_peers(s: Snapshot) -> AskPeers:

@@ -6,8 +6,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from engine.state import Known, Snapshot
+from shell import layout
+from shell.processes import now as boottime
+from shell.recorder.codec import decode
+from shell.recorder.reader import read_records
+from tests.e2e.support.cluster import Cluster
+from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
-from tests.e2e.support.stories import healthy
+from tests.e2e.support.stories import healthy, records_folder
 from tests.e2e.support.synchronous import key, standbys, wait_for_standbys
 from tests.e2e.support.writer import Writer
 
@@ -58,6 +65,38 @@ def test_a_dead_primary_is_followed_by_who_has_every_acknowledged_row(tmp_path: 
         cluster.wait_healthy()
         writer.close()
         assert writer.lost(cluster.leader()) == []
+
+
+def test_a_synchronous_standby_is_released_before_it_stops(tmp_path: Path) -> None:
+    """The primary goes on without it first; afterwards it, or the other one, is named again."""
+    with healthy(tmp_path, dynamic=ON) as cluster:
+        leader, (chosen,) = cluster.leader(), wait_for_standbys(cluster, 1)
+        told = ctl(leader, "restart", "batman", chosen.name, "--force")
+        assert told.code == 0, told.text
+        assert_released_before(chosen, "request.restart")
+        cluster.wait_for(lambda: not is_marked(cluster, chosen), 30, "no nosync any more")
+        (chosen,) = wait_for_standbys(cluster, 1)
+        chosen.kill_daemon(signal.SIGTERM)
+        assert_released_before(chosen, "stop.postgres")
+        cluster.wait_for(
+            lambda: standbys(cluster) not in {(), (chosen.name,)}, 30, "the other one instead"
+        )
+
+
+def assert_released_before(node: Node, rule: str) -> None:
+    """When that rule stopped PostgreSQL, `sync` had ceased to name the node."""
+    lines = [line for line in read_records(records_folder(node)) if rule in line.get("fired", ())]
+    seen = decode(Snapshot, lines[-1]["snapshot"])
+    assert isinstance(seen.cluster, Known)
+    assert seen.cluster.value.sync is not None
+    assert node.name not in seen.cluster.value.sync.standbys
+
+
+def is_marked(cluster: Cluster, node: Node) -> bool:
+    """Whether its member key says `nosync`."""
+    with cluster.keys() as store:
+        member = layout.parse_cluster(store.read(boottime() + 5).entries).member(node.name)
+    return member is None or member.tags.nosync
 
 
 def test_strict_mode_waits_for_a_standby(tmp_path: Path) -> None:

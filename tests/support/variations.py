@@ -296,6 +296,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.scheduled_restart": (None, *_CONDITIONS),
     "memory.restarting_since": SINCE,
     "memory.restarting_for": (None, 1),
+    "memory.leaving_since": SINCE,
     "memory.reinitialize": FLAG,
     "memory.reinit_from_leader": FLAG,
     "memory.announced_role": ("", "primary", "replica", "standby_leader"),

@@ -84,6 +84,15 @@ def test_tags_are_told_where_they_are_not_the_default(
     assert ("tags" in document.member_document(s)) is bool(told)
 
 
+@pytest.mark.parametrize("base", ["replica", "tagged"])
+def test_who_asks_to_be_synchronous_no_more_says_nosync(base: str) -> None:
+    """Beside its other tags; the leader chooses by what members publish."""
+    s = tagged(replicatefrom="n3") if base == "tagged" else scene("replica", {})
+    told = document.tags_document(s)
+    s = replace(s, memory=replace(s.memory, leaving_since=NOW - 1))
+    assert document.tags_document(s) == told | {"nosync": True}
+
+
 def test_a_replica_tells_its_positions() -> None:
     """The larger one as its position, both as they are, and what it does not know not at all."""
     lags = {"postgres.server.replay_lsn": LSN - 8}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine import synchronous as sync
+from engine.facts.sync import leaving_is_over
 from engine.quorum import Names, Promise
 from engine.state import Known, ReplicationRow, Snapshot, SyncState, Tags
 from tests.support.scenes import scene, with_member
@@ -313,3 +314,31 @@ def test_time_to_stop_is_counted_only_for_an_orderly_stop_of_a_synchronous_prima
     assert sync.stop_seconds_left(primary(**limit)) is None
     assert sync.stop_seconds_left(primary(job={"kind": "start", "since": 1}, **limit)) is None
     assert sync.stop_seconds_left(primary(base="primary", job=stop, **limit)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "over"),
+    [
+        ({}, True),
+        ({"stopping": True}, False),
+        ({"memory.restarting_since": NOW - 3}, False),
+        ({"requests": [{"id": 1, "kind": "restart", "since": NOW - 5}]}, False),
+        ({"requests": [{"id": 1, "kind": "reload", "since": NOW - 5}]}, True),
+        ({"memory.scheduled_restart": {"scheduled_epoch": 1789999999}}, False),
+        ({"memory.scheduled_restart": {"scheduled_epoch": 1799999999}}, True),
+        (
+            {
+                "memory.scheduled_restart": {"scheduled_epoch": 1789999999},
+                "policy.pause": True,
+            },
+            True,
+        ),
+        ({"memory.leaving_since": None}, False),
+    ],
+)
+def test_who_asked_to_be_released_comes_back_when_no_stop_is_due(
+    changes: dict[str, Any], over: bool
+) -> None:
+    """A stop of the daemon, a restart that was asked for, or one whose time has come."""
+    s = scene("replica", {"memory.leaving_since": NOW - 4, **changes})
+    assert leaving_is_over.holds(s) is over
