@@ -39,7 +39,9 @@ def _late(seconds: float) -> Any:
 
 
 def _silence_is_a_vote(s: Snapshot) -> int:
-    heard = tuple(a if a.reachable else replace(a, reachable=True, lsn=0) for a in s.peers)
+    heard = tuple(
+        a if a.reachable else replace(a, reachable=True, lsn=0, timeline=1) for a in s.peers
+    )
     return _VOTES(replace(s, peers=heard))
 
 
