@@ -14,7 +14,10 @@ class AcquireLock:
 
 @dataclass(frozen=True, slots=True)
 class RenewLock:
-    """Prolong the leader key, only if it is still ours; `create` it again if it is missing."""
+    """Prolong the leader key, only if it is still ours; `create` it again if it is missing.
+
+    It is created only while our lease lasts at the moment when that is asked for.
+    """
 
     create: bool = True
 

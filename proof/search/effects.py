@@ -200,9 +200,12 @@ def overtaken(node: Node, op: Op, answer: bool) -> Node:
     return node
 
 
-def sent_off(node: Node, op: Op) -> Node:
-    """What the node itself does before it sends the request."""
-    return leased(node, None) if op[0] == "release" else node
+def sent_off(world: World, node: Node, op: Op) -> tuple[Node, Op]:
+    """What the node itself does before it sends the request, and what it sends."""
+    if op[0] == "renew" and op[1]:
+        ends_in = _lease_ends_in(world, node, None)
+        return node, ("renew", ends_in is not None and ends_in > 0)
+    return (leased(node, None) if op[0] == "release" else node), op
 
 
 def leased(node: Node, sent: float | None) -> Node:
@@ -292,7 +295,7 @@ def store_outcomes(
     op = node.pending[0]
     if node.flight is not None:
         return [(f"{op[0]}: the store is busy", after(node, op, False), shared)]
-    node = sent_off(node, op)
+    node, op = sent_off(world, node, op)
     if word.is_out(node, shared):
         return [(f"{op[0]}: the store is silent", after(node, op, False), shared)]
     answer, then = handled(world, n, op, shared)
@@ -302,11 +305,10 @@ def store_outcomes(
     return [(f"{op[0]}: {said}", after(learned, op, answer), then)]
 
 
-def slow_request(node: Node) -> Node:
+def slow_request(world: World, node: Node) -> Node:
     """The pending request is sent, and its answer does not come in time."""
-    op = node.pending[0]
-    node = sent_off(node, op)._replace(flight=Flight(op, 0.0))
-    return after(node, op, False)
+    node, op = sent_off(world, node, node.pending[0])
+    return after(node._replace(flight=Flight(op, 0.0)), op, False)
 
 
 def late_answer(node: Node) -> Node:

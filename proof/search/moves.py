@@ -43,7 +43,7 @@ def alone(world: World, node: Node) -> Iterator[tuple[str, Node, str]]:
         yield text, changed, ""
     for text, changed in _repairs(node):
         yield text, changed, ""
-    for kind, text, changed in _breakages(node):
+    for kind, text, changed in _breakages(world, node):
         if kind in world.faults:
             yield text, changed, kind
 
@@ -219,7 +219,7 @@ def stands_still(world: World, node: Node, shared: Shared) -> Iterator[Move]:
         yield Move("its view stands still", still, shared, "stale")
 
 
-def _breakages(node: Node) -> Iterator[tuple[str, str, Node]]:
+def _breakages(world: World, node: Node) -> Iterator[tuple[str, str, Node]]:
     if node.pg is not Pg.DOWN:
         yield "postmaster", "the postmaster is killed", effects.crashed(node)
     if node.up:
@@ -236,7 +236,7 @@ def _breakages(node: Node) -> Iterator[tuple[str, str, Node]]:
             yield "sigterm", "the daemon is told to end", node._replace(stopping=True)
         if node.pending and node.pending[0][0] in effects.STORE and _free(node):
             text = f"{node.pending[0][0]} is sent and takes long"
-            yield "slow", text, effects.slow_request(node)
+            yield "slow", text, effects.slow_request(world, node)
     if node.up or node.pg is not Pg.DOWN or node.fence is not None:
         gone = effects.crashed(effects.dead(node))._replace(fence=None, silent=False)
         yield "host", "the host crashes", gone

@@ -83,6 +83,7 @@ class Space:
         self._referring: dict[tuple[int, int], int] = {}
         self._renamed_node: list[dict[int, int]] = []
         self._renamed_shared: list[dict[int, int]] = []
+        self._lost = self._fault("keys")
         identity = tuple(range(world.nodes))
         self._renamings = [p for p in permutations(range(world.nodes)) if p != identity]
         for _ in self._renamings:
@@ -239,11 +240,15 @@ class Space:
             self._store[shared] = stores
         for store, fault in stores:
             paid = left[fault]
-            if paid is not None:
+            if paid is not None and not (fault == self._lost and self._is_claimed(numbers)):
                 out.append((((paid | store) << high) | rest, 1 if fault else 0))
         later = self._tick(shared, numbers)
         if later is not None:
             out.append((later | ((left[0] or 0) << high), Kind.TIME))
+
+    def _is_claimed(self, numbers: Sequence[int]) -> bool:
+        """Whether a daemon has decided to take the lock, and not asked for it yet."""
+        return any(lost.is_claiming(self.nodes.values[number]) for number in numbers)
 
     def _tick(self, shared: int, numbers: list[int]) -> int | None:
         if self.world.policy.failsafe_mode and self._is_awaited(numbers):
@@ -421,7 +426,7 @@ class Space:
                     yield Step(f"{NAMES[n]}: {text}", self.pack(budget, shared, after), False)
         for text, then, kind in moves.of_the_store(self.world, shared):
             left = moves.pay(self.world, budget, kind) if kind else budget
-            if left is not None:
+            if left is not None and not (kind == "keys" and any(map(lost.is_claiming, nodes))):
                 yield Step(f"store: {text}", self.pack(left, then, nodes), bool(kind))
         number, store, numbers = self.unpack(state)
         later = self._tick(store, numbers)

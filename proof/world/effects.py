@@ -131,6 +131,8 @@ class Executor:
         daemon = self._daemon
         sent_at, ttl = daemon.now(), daemon.policy.ttl_seconds
         session, name, store = daemon.session.lease, daemon.host.name, daemon.world.store
+        ends = views.certain_until(daemon.lease, daemon.memory)
+        create = create and ends is not None and ends > sent_at
         ours = yield from self._change(lambda _: store.renew(name, ttl, session, create=create))
         if ours:
             daemon.lease = Lease(sent_at, ttl)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, assert_never
 
+from engine import views
 from engine.actions import (
     AcquireLock,
     ClaimFounding,
@@ -102,6 +103,9 @@ class StoreEffects:
 
     def _renew(self, *, create: bool) -> bool:
         sent_at, ttl = now(), self._ttl()
+        ends = views.certain_until(self._world.lease, self._world.memory)
+        # Carried out long after it was decided on, it must not lead past those who led meanwhile.
+        create = create and ends is not None and ends > sent_at
         ours = self._world.store.renew_leader(
             self._name(), ttl, self._world.deadline(), create=create
         )

@@ -10,9 +10,10 @@ import pytest
 
 from engine import actions as a
 from engine.actions import Action, Upstream
-from engine.state import JobKind, Memory
+from engine.state import JobKind, Lease, Memory
 from shell.effects.executor import Executor
 from shell.postgres.errors import PostgresError
+from shell.processes import now
 from shell.stores.base import StoreUnavailable
 
 _SAMPLES: dict[str, Any] = {
@@ -110,6 +111,20 @@ def test_a_refused_renewal_stops_everything(world: Any) -> None:
     _, outcomes = executor.run([a.RenewLock(), a.Promote(10.0)])
 
     assert outcomes == ("RenewLock: not done",)
+
+
+@pytest.mark.parametrize(("ends_in", "creates"), [(5.0, True), (-5.0, False)])
+def test_a_renewal_that_comes_too_late_creates_no_key(
+    world: Any, ends_in: float, creates: bool
+) -> None:
+    """A daemon that was frozen before it sent the renewal races again: another may have led."""
+    executor = Executor(world, reconfigure=lambda: None)
+    world.store_lane.run.side_effect = lambda work, _: work()
+    world.lease = Lease(now() + ends_in - 30.0, 30.0)
+
+    executor.run([a.RenewLock()])
+
+    assert world.store.renew_leader.call_args.kwargs == {"create": creates}
 
 
 def test_a_cluster_gets_one_identity(world: Any) -> None:
