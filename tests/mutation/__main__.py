@@ -1,7 +1,8 @@
 """Try the engine's mutants: `python -m tests.mutation` (`make mutation`).
 
 Goes on where it was stopped: build/mutation/results.jsonl keeps what was tried, and a function or
-table that has changed since is tried again; what lived is, with `--again`, for tests that are new.
+table that has changed since is tried again; what lived for no reason is, with `--again`, for new
+tests.
 What lives for no reason that is written down is asked the slow stages at the end; with `--deep`
 everything that lives.
 """
@@ -36,7 +37,7 @@ def main() -> int:
     if options.sample:
         drawn = random.Random(options.seed).sample(drawn, min(options.sample, len(drawn)))
     if options.again:
-        results.forget_survivors()
+        results.forget_survivors(reasons())
     _try(drawn, results)
     if not options.quick:
         _ask_slowly(drawn, results, () if options.deep else reasons())
@@ -53,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("modules", nargs="*", help="such as engine/quorum.py; all of them if none")
     parser.add_argument("--sample", type=int, default=0, help="so many, drawn")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
-    parser.add_argument("--again", action="store_true", help="also what lived, for new tests")
+    parser.add_argument("--again", action="store_true", help="also what lived for no reason")
     parser.add_argument("--quick", action="store_true", help="only the quick stages")
     parser.add_argument("--deep", action="store_true", help="the slow ones for all that lives")
     parser.add_argument("--results", type=Path, default=RESULTS)

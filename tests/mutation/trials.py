@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -58,9 +58,9 @@ class Results:
         found = self._former.get(mutant.name)
         return found.found if found is not None else ""
 
-    def forget_survivors(self) -> None:
-        """Let what has lived be tried again."""
-        self._found = {name: x for name, x in self._found.items() if x.by}
+    def forget_survivors(self, known: Container[str]) -> None:
+        """Let what has lived be tried again, but for those that are known to live."""
+        self._found = {name: x for name, x in self._found.items() if x.by or name in known}
 
     def add(self, result: Result) -> None:
         """Keep a result at once."""
