@@ -22,6 +22,7 @@ def after_restart(memory: Memory) -> Memory:
     Moments of CLOCK_BOOTTIME, the race and finished jobs belong to one life of the daemon.
     """
     return Memory(
+        knows_cluster=memory.knows_cluster,
         bootstrapping=memory.bootstrapping,
         bootstrap_failed=memory.bootstrap_failed,
         bootstrap_copied=memory.bootstrap_copied,

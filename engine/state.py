@@ -100,6 +100,7 @@ __all__ = [
 class Memory:
     """What the engine wants to know again next cycle; changed only by the `Remember` action."""
 
+    knows_cluster: bool = True  # it was seen in the store; False: nothing was ever kept here
     bootstrapping: bool = False  # this node created `initialize` and fills the data directory
     bootstrap_failed: str = ""  # why a step of it failed
     bootstrap_copied: bool = False  # bootstrap of a standby cluster: the data is the remote's

@@ -129,7 +129,7 @@ def nobody_hurries_after_a_loss(s: Snapshot, actions: Sequence[Action]) -> None:
     restores = any(isinstance(x, CreateInitialize) for x in actions) or _races(s, actions)
     if lost is None or not restores or s.now - lost.at >= ttl or checker.runs_as_primary(s):
         return
-    assert s.policy.standby_cluster is not None or not (lost.seen or s.memory.announced_role)
+    assert s.policy.standby_cluster is not None or not (lost.seen or s.memory.knows_cluster)
 
 
 @about(DisarmFence)

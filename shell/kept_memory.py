@@ -31,11 +31,14 @@ class KeptMemory:
         self._writing: Future[None] | None = None
 
     def load(self) -> Memory:
-        """What a former daemon left; an unreadable file counts as nothing, and is said."""
+        """What a former daemon left; an unreadable file counts as nothing, and is said.
+
+        Only where there was none before is it certain that no cluster was ever seen here.
+        """
         try:
             kept: Memory = decode(Memory, json.loads(self._path.read_text()))
         except FileNotFoundError:
-            return Memory()
+            return Memory(knows_cluster=False)
         except (OSError, ValueError, DecodeError) as error:
             _log.warning("%s is not readable and is ignored: %s", self._path, error)
             return Memory()

@@ -11,11 +11,11 @@ NO_DATA = ("", "uninitialized")  # roles of a member whose directory holds no se
 def leases_over_at(s: Snapshot) -> float | None:
     """When every lease from before the store lost the keys has ended; None if nothing was lost.
 
-    Where this daemon has known the store only like this, they may have gone a moment before; but a
-    member that has never run PostgreSQL under hae belonged to no cluster that could have had any.
+    Where this daemon has known the store only like this, they may have gone a moment before; but
+    not where no cluster was ever seen here.
     """
     lost = s.keys_lost
-    if lost is None or not (lost.seen or s.memory.announced_role):
+    if lost is None or not (lost.seen or s.memory.knows_cluster):
         return None
     return lost.at + s.policy.ttl_seconds
 
@@ -26,6 +26,12 @@ def _loss(s: Snapshot) -> str:
         return "the store holds the cluster, or a leader"
     how = "its keys went" if lost.seen else "found without its keys"
     return f"{how} {s.now - lost.at:.1f}s ago, ttl={s.policy.ttl_seconds:g}s"
+
+
+@fact(lambda s: f"knows_cluster={s.memory.knows_cluster}")
+def cluster_is_noted(s: Snapshot) -> bool:
+    """It is remembered that the store has held this cluster."""
+    return s.memory.knows_cluster
 
 
 @fact(_loss)

@@ -3,6 +3,7 @@
 from engine import views
 from engine.actions import Action, ReleaseLock, Remember, RenewLock, Report
 from engine.facts.failsafe import consented
+from engine.facts.keys import cluster_is_noted
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
@@ -17,6 +18,7 @@ from engine.facts.postgres import (
     a_job_runs,
     bootstrap_step_failed,
     directory_is_standbys,
+    initialize_is_missing,
     initialize_is_set,
     may_accept_writes,
     postmaster_runs,
@@ -199,6 +201,14 @@ NOTE = Table(
             when=(bootstrapping, initialize_is_set, ~postmaster_runs, ~bootstrap_step_failed),
             then=_bootstrap_is_over,
             why="Others may have led it since, so this node races for the lock like any other.",
+            ends=True,
+        ),
+        Rule(
+            "note.cluster",
+            "The cluster is in the store, or is being founded: remember that there is one",
+            when=(store_answers, ~initialize_is_missing, ~cluster_is_noted),
+            then=lambda _: (Remember({"knows_cluster": True}),),
+            why="Whoever finds the store empty later must know that keys were lost.",
             ends=True,
         ),
         Rule(

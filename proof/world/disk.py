@@ -37,7 +37,7 @@ class Disk:
         self.writer: object = None  # of `branch`: whose last byte of it is here
         self.unfinished = False  # being filled: a look says that it is empty
         self.half_rewound = False
-        self.memory = Memory()  # memory.json
+        self.memory = Memory(knows_cluster=False)  # memory.json
         self.config: Mapping[str, Any] | None = None  # the kept copy of the dynamic configuration
         self._seen_running = DataDirectory(DirectoryKind.VALID)
         self.set_aside = 0  # how many half-made directories were moved away

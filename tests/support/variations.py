@@ -288,6 +288,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.opened_twice": FLAG,
     "memory.wrote_on": (None, 2, 3),
     "memory.rewinding": FLAG,
+    "memory.knows_cluster": FLAG,
     "memory.rewound_from": (None, (3, LSN), (3, 0x5000100)),
     "memory.rewind_failed": ("", "pg_rewind: no WAL"),
     "memory.job_seen": (0.0, NOW),

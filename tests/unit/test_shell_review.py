@@ -174,6 +174,13 @@ def test_a_hanging_disk_does_not_hang_the_main_loop(
     wait_for(lambda: KeptMemory(str(tmp_path)).load().rewinding, 10, "the memory on disk")
 
 
+def test_only_where_nothing_was_kept_no_cluster_was_ever_seen(tmp_path: Path) -> None:
+    """A memory that cannot be read may have known one."""
+    assert not KeptMemory(str(tmp_path)).load().knows_cluster
+    (tmp_path / "memory.json").write_text("{")
+    assert KeptMemory(str(tmp_path)).load().knows_cluster
+
+
 def test_a_strange_answer_of_the_store_does_not_end_the_daemon() -> None:
     """What an adapter stumbles over is a request that was not done."""
     world: Any = MagicMock()

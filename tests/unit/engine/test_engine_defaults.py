@@ -40,6 +40,8 @@ from engine.state import (
 
 # A revision that no key can have.
 NEVER = {"failsafe_sent_over": -1}
+# Only where nothing was ever kept is it certain that no cluster was seen.
+CAREFUL = {"knows_cluster": True}
 # What counts where nobody says anything.
 USUAL = {
     "port": 5432,
@@ -72,7 +74,8 @@ def test_a_new_daemon_remembers_nothing() -> None:
     memory = Memory()
     for field in dataclasses.fields(Memory):
         value = getattr(memory, field.name)
-        assert value == NEVER[field.name] if field.name in NEVER else not value, field.name
+        expected = NEVER | CAREFUL
+        assert value == expected[field.name] if field.name in expected else not value, field.name
 
 
 def test_what_nobody_configured_is_off() -> None:
