@@ -27,7 +27,7 @@ SEEDS_TOLD = 20
 # What an operator does is drawn as faults are, and told of apart from them.
 OPERATORS = frozenset(
     {
-        *("edit", "failover", "pause", "reinitialize", "restart", "stop-daemon"),
+        *("edit", "failover", "pause", "reinitialize", "restart", "retime", "stop-daemon"),
         *("switchover", "switchover-later"),
     }
 )

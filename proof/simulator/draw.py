@@ -32,6 +32,8 @@ OCCURRENCES = (
     "RemoveDataDirectory",
 )
 RARE = 0.15  # share of the runs in which each kind of rare fault happens
+# ttl, loop_wait, retry_timeout that an operator may come to prefer.
+TIMINGS = ((30, 10, 10), (20, 5, 5), (60, 20, 20), (40, 10, 10), (90, 10, 30))
 TARGETS = ("leader", "leader", "replica", "subject", "other")
 SLOW_WORK = (
     "hangup",
@@ -77,7 +79,7 @@ def draw(seed: int) -> Plan:
 
 def _rare(r: Random, setup: Setup) -> tuple[Setup, list[str]]:
     """What only some worlds have, of a random stream of its own; which faults go with it."""
-    kinds = ["stop-replay"] if r.random() < RARE else []
+    kinds = [kind for kind in ("retime", "stop-replay") if r.random() < RARE]
     if r.random() < RARE:
         kinds.append("watchdog-refuses")
         setup = _watchdogs(r, setup)
@@ -97,13 +99,14 @@ def _cascade(r: Random, setup: Setup) -> Setup:
 
 
 def _watchdogs(r: Random, setup: Setup) -> Setup:
-    ttl = float(setup.config["ttl_seconds"])
     having = tuple(f"n{n}" for n in range(1, setup.nodes + 1) if r.random() < 0.85)
-    mode, seconds = r.choice(("automatic", "required")), float(r.choice((ttl - 5, ttl // 2)))
-    if seconds < 1.2 * float(setup.config["loop_wait_seconds"]):
-        mode = "automatic"  # else nobody could lead, and the nodes would say so
-    chosen = {"watchdog_mode": mode, "watchdog_timeout_seconds": seconds}
-    return replace(setup, watchdogs=having, local={**setup.local, **chosen})
+    margin = r.choice((5.0, -1.0))
+    every, ttl = (float(setup.config[name]) for name in ("loop_wait_seconds", "ttl_seconds"))
+    # Where the timeout would be shorter than a loop nobody could lead, as the nodes would say.
+    short = (ttl // 2 if margin < 0 else ttl - margin) < 1.2 * every
+    mode = "automatic" if short else r.choice(("automatic", "required"))
+    local = {**setup.local, "watchdog_mode": mode}
+    return replace(setup, watchdogs=having, watchdog_margin_seconds=margin, local=local)
 
 
 def _rare_steps(
@@ -269,6 +272,7 @@ _KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
     "reinitialize": lambda _r, _s: ("replica",),
 }
 _RARE_KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
+    "retime": lambda r, _s: tuple(map(str, r.choice(TIMINGS))),
     "stop-replay": lambda r, s: (_member(r, s), _seconds(r, s)),
     "watchdog-refuses": lambda r, s: (_member(r, s), _seconds(r, s)),
 }

@@ -136,10 +136,11 @@ def _come_back(world: World, plan: Plan) -> float | None:
 
 
 def asked_for(world: World) -> bool:
-    """Whether an operator still waits: for the end or the start of a daemon, or for a hand-over."""
+    """Whether something is still to come: a daemon's end or start, a hand-over, a reset."""
     daemons = [host.daemon for host in world.hosts.values() if not host.failed]
     ending = any(daemon is None or daemon.stopping for daemon in daemons)
-    return ending or world.store.cluster.failover is not None
+    reset = any(host.is_to_be_reset for host in world.hosts.values())
+    return ending or reset or world.store.cluster.failover is not None
 
 
 def _rest(world: World, loop: float) -> None:

@@ -288,6 +288,17 @@ def _edit(world: World, key: str, value: str) -> None:
         world.store.configure({**world.store.config, key: _value(value)})
 
 
+def _retime(world: World, ttl: str, loop_wait: str, retry_timeout: str) -> None:
+    """Change the three timings at once, as they must fit together."""
+    if world.store.config is not None:
+        timings = {
+            "ttl_seconds": float(ttl),
+            "loop_wait_seconds": float(loop_wait),
+            "retry_timeout_seconds": float(retry_timeout),
+        }
+        world.store.configure({**world.store.config, **timings})
+
+
 def _value(text: str) -> object:
     if text in {"true", "false"}:
         return text == "true"
@@ -349,6 +360,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "switchover-later": _switchover_later,
     "failover": _failover,
     "edit": _edit,
+    "retime": _retime,
     "pause": _pause,
     "restart": _restart,
     "reinitialize": _reinitialize,

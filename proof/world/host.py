@@ -252,6 +252,12 @@ class Host:
             self.server.end()
         self.world.frozen_hosts.pop(self.name, None)
 
+    @property
+    def is_to_be_reset(self) -> bool:
+        """Whether its watchdog counts, and whoever had opened it is gone."""
+        held = self.daemon is not None and self.daemon.watchdog.is_open
+        return self.device is not None and self.device.counts and not held
+
     def boot(self) -> None:
         """The machine comes back, and CLOCK_BOOTTIME begins anew."""
         if self.up:

@@ -50,6 +50,7 @@ class Setup:
     store_slack_seconds: float = 0.5
     fence: bool = True
     watchdogs: tuple[str, ...] = ()  # whose machines have a watchdog device
+    watchdog_margin_seconds: float = 5.0  # -1: half of ttl
     rewindable: bool = True
     network_seconds: float = 0.001
     sender_timeout_seconds: float = 30.0
@@ -62,6 +63,8 @@ class Setup:
         """The policy under that dynamic configuration (None: the one of `bootstrap.dcs`)."""
         told = self.config if config is None else config
         known = {k: v for k, v in {**self.local, **told}.items() if k in _POLICY}
+        ttl, margin = float(known.get("ttl_seconds", 30.0)), self.watchdog_margin_seconds
+        known["watchdog_timeout_seconds"] = ttl // 2 if margin < 0 else ttl - margin
         return Policy(
             **{"may_bootstrap": True, "watchdog_mode": "off", **known, "dcs_config": dcs_config}
         )

@@ -22,7 +22,7 @@ class Device:
     def __init__(self, host: Host) -> None:
         self.broken_until = 0.0  # in true time: till then it can't be opened, nor fed
         self._host = host
-        self._seconds = 0.0
+        self.counts = False
         self._turn = 0
 
     @property
@@ -32,12 +32,14 @@ class Device:
 
     def count(self, seconds: float) -> None:
         """Begin the countdown, or begin it anew."""
+        self.counts = True
         self._turn += 1
         moment = self._host.true_moment(self._host.now() + seconds)
         self._host.world.clock.at(moment, None, self._reset, self._turn)
 
     def stop(self) -> None:
         """End the countdown: the magic close."""
+        self.counts = False
         self._turn += 1
 
     def _reset(self, turn: int) -> None:
@@ -55,7 +57,7 @@ class Watchdog:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._open = False
+        self.is_open = False
         self._timeout_seconds = 0.0
         self._fed_at: float | None = None
         self._failed_at: float | None = None
@@ -68,7 +70,7 @@ class Watchdog:
 
     def activate(self, timeout_seconds: float) -> None:
         """Open it if need be, and let it count from that; raises WatchdogError."""
-        self._open = True
+        self.is_open = True
         self._use()
         self._timeout_seconds = float(int(timeout_seconds))
         self._failed_at, self._failed_why = None, ""
@@ -76,16 +78,16 @@ class Watchdog:
 
     def feed(self, lease_seconds: float) -> None:
         """Start the countdown anew, unless it would outlast the lease; raises WatchdogError."""
-        if self._open and lease_seconds >= self._timeout_seconds:
+        if self.is_open and lease_seconds >= self._timeout_seconds:
             self._use().count(self._timeout_seconds)
             self._fed_at = self._host.now()
             self._note()
 
     def close(self) -> None:
         """Stop the countdown."""
-        if self._open and self._host.device is not None:
+        if self.is_open and self._host.device is not None:
             self._host.device.stop()
-        self._open, self._fed_at, self._timeout_seconds = False, None, 0.0
+        self.is_open, self._fed_at, self._timeout_seconds = False, None, 0.0
         self._note()
 
     def _use(self) -> Device:
@@ -101,7 +103,7 @@ class Watchdog:
         self._seen = Seen(
             present=present,
             why="" if present else "no such device",
-            active=self._open,
+            active=self.is_open,
             timeout_seconds=self._timeout_seconds,
             fed_at=self._fed_at,
             failed_at=self._failed_at,

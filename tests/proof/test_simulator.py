@@ -12,7 +12,7 @@ import pytest
 
 from engine.decide import RULES, Decision
 from engine.decide import run as decide
-from engine.state import Snapshot
+from engine.state import Snapshot, Tags
 from proof.simulator.draw import Plan, draw
 from proof.simulator.run import asked_for, run
 from proof.simulator.shrink import explicit, shrink
@@ -87,7 +87,7 @@ def test_a_primary_that_loses_the_store_stops_before_another_leads() -> None:
 def guarded_by_watchdogs(mode: str, *steps: Step) -> Plan:
     """The same, with a watchdog in each machine."""
     plan = led_by_n1(steps, 200.0, watchdogs=("n1", "n2", "n3"))
-    local = {"watchdog_mode": mode, "watchdog_timeout_seconds": 25.0, "use_pg_rewind": True}
+    local = {"watchdog_mode": mode, "use_pg_rewind": True}
     return replace(plan, setup=replace(plan.setup, local=local))
 
 
@@ -121,6 +121,27 @@ def test_a_standby_whose_replay_stands_still_is_promoted_after_it() -> None:
     outcome = run(plan, lambda at, _who, what: seen.append((at, what)))
     assert not outcome.violations
     assert min(at for at, what in seen if "is promoted" in what) >= 100.0
+
+
+def test_a_member_streams_from_the_one_that_it_names_while_that_is_there() -> None:
+    """n3 follows n2, the leader while n2 is down, and n2 again."""
+    tags = (Tags(), Tags(), Tags(replicatefrom="n2"))
+    plan = led_by_n1((Step(60.0, "stop-daemon", ("n2", "30.0")),), 130.0, tags=tags)
+    seen: list[str] = []
+    outcome = run(plan, lambda _at, who, what: seen.append(f"{who} {what}"))
+    assert not outcome.violations
+    assert [x for x in seen if x.startswith("n3 streams")][-2:] == [
+        "n3 streams from n1",
+        "n3 streams from n2",
+    ]
+
+
+def test_timings_that_change_are_gone_by_at_once() -> None:
+    """The lock of a frozen machine ends by the ttl that it was renewed with last."""
+    steps = (Step(40.0, "retime", ("90", "10", "30")), Step(80.0, "freeze-host", ("n1", "60.0")))
+    outcome = run(led_by_n1(steps, 150.0))
+    assert not outcome.violations
+    assert not outcome.counts["promotions"]
 
 
 def test_what_an_operator_asked_for_is_waited_for() -> None:
