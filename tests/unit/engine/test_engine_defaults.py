@@ -93,3 +93,15 @@ def test_what_was_not_seen_is_not_there(record: type) -> None:
         if field.default is not dataclasses.MISSING:
             usual = USUAL.get(field.name)
             assert field.default == usual or not field.default, field.name
+
+
+@pytest.mark.parametrize(
+    ("loop_wait", "failsafe", "seconds"),
+    [(10.0, False, 20.0), (5.0, False, 20.0), (30.0, False, 60.0), (10.0, True, 50.0)],
+)
+def test_how_long_a_hand_over_is_waited_for(
+    loop_wait: float, failsafe: bool, seconds: float
+) -> None:
+    """Two loops, or twice what a stop and a promotion take; in failsafe mode one ttl more."""
+    policy = Policy(loop_wait_seconds=loop_wait, failsafe_mode=failsafe)
+    assert policy.handover_patience_seconds == seconds

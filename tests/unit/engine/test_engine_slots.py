@@ -303,6 +303,16 @@ def test_a_leader_goes_by_the_members_that_stream_from_elsewhere() -> None:
         assert slots.behind(replace(cascade, failsafe_answers=(answer,))) == {"n3": to}
 
 
+def test_whoever_leads_goes_by_the_members() -> None:
+    """A primary without the lock, and a standby leader; nobody moves a consumer."""
+    old = (Slot("n2", restart_lsn=LSN - 9), Slot("n3", restart_lsn=LSN - 9))
+    for base, changes in (("primary", {"lease": "none"}), ("standby leader", {})):
+        s = with_member(_with(base, *old, **changes), "n3", tags=Tags(replicatefrom="n2"))
+        assert slots.behind(s) == {"n3": LSN}
+    s = _with("primary", CDC_SLOT, **{"memory.logical_slots": ["cdc"]})
+    assert slots.behind(replace(s, failsafe_answers=(agrees("cdc", lsn=LSN),))) == {}
+
+
 def test_a_slot_of_two_members_waits_for_the_one_behind() -> None:
     """Their names clash, which is reported; until it is mended nobody may lose WAL."""
     s = _with("primary", Slot("n_3", restart_lsn=LSN - 9))

@@ -7,12 +7,14 @@ test_engine_limits.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine.facts import (
     failsafe,
+    keys,
     lease,
     postgres,
     promotion,
@@ -23,10 +25,11 @@ from engine.facts import (
     work,
 )
 from engine.rule import Fact
+from engine.state import Vanished
 from shell.recorder.codec import encode
 from tests.support import scenes
 from tests.support.scenes import scene
-from tests.support.snapshots import LSN, NOW
+from tests.support.snapshots import LSN, NOW, members
 
 UNKNOWN_FENCE = {"@": "Fence", "ready": True, "armed_pid": 4711, "kill_at": None}
 LOST_FENCE = {"@": "Fence", "ready": False, "armed_pid": 4711, "kill_at": NOW + 20}
@@ -41,6 +44,15 @@ RECOVERS = {
     "job": {"@": "Job", "kind": "crash recovery", "since": NOW - 1},
 }
 STALLED = {"postgres.server.replication_state": None, "cluster.members.n1.timeline": 4}
+NAMED = {
+    "cluster.failover": {
+        "@": "FailoverRequest",
+        "leader": "n1",
+        "candidate": "n3",
+        "scheduled_epoch": None,
+        "revision": 7,
+    }
+}
 PENDING = {"name": "max_connections", "old_value": "100", "new_value": "200"}
 
 
@@ -57,6 +69,17 @@ def answers(**fields: Any) -> list[Any]:
 def both(**fields: Any) -> list[Any]:
     """n1 and n3 answered in the race, n1 like this."""
     return [encode(scenes.peer("n1", **fields)), encode(scenes.peer("n3"))]
+
+
+def lost(**fields: Any) -> list[Any]:
+    """The keys of n1, like this, and of n2 have gone together."""
+    n1, n2, _ = members()
+    return [encode(Vanished(m, NOW - 1, with_ours=True)) for m in (replace(n1, **fields), n2)]
+
+
+def found_lost(seen: bool) -> dict[str, Any]:
+    """The store does not hold the cluster."""
+    return {"@": "KeysLost", "at": NOW - 5, "seen": seen}
 
 
 TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
@@ -106,7 +129,21 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(timeline=None)}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres.server.timeline": None}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres": "silent standby"}, True),
+    # Who does not tell its position may not lead, also where it is named.
+    (race.the_named_candidate_can_lead, "race", {"peers": answers(), **NAMED}, True),
+    (race.the_named_candidate_can_lead, "race", {"peers": answers(lsn=None), **NAMED}, False),
+    # --- a store that lost its keys ---
+    # Alone, or with one that was down, we have lost no running cluster.
+    (keys.a_running_cluster_lost_its_keys, "race", {"vanished": lost()}, True),
+    (keys.a_running_cluster_lost_its_keys, "race", {"vanished": lost(state="stopped")}, False),
+    (keys.a_running_cluster_lost_its_keys, "race", {"vanished": lost()[1:]}, False),
+    (keys.keys_were_seen_to_go, "race", {"keys_lost": found_lost(True)}, True),
+    (keys.keys_were_seen_to_go, "race", {"keys_lost": found_lost(False)}, False),
     # --- following ---
+    # A rewind that began where our WAL ends has changed nothing; an unknown end says nothing.
+    (race.was_rewound_from_here, "old primary", {"memory.rewound_from": [3, LSN]}, True),
+    (race.was_rewound_from_here, "old primary", {"memory.rewound_from": [3, LSN + 8]}, False),
+    (race.was_rewound_from_here, "old primary", {"postgres": "unreadable"}, False),
     # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
     (race.may_come_to_follow_unasked, "replica", STALLED, True),
     (

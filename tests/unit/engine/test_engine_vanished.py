@@ -56,3 +56,12 @@ def test_keys_are_lost_again_where_ours_has_gone_once_more() -> None:
     found = KeysLost(5.0, seen=False)
     again = vanished.keys_lost(found, Cluster(members=(N2,)), Cluster(), "n2", 9.0)
     assert again == KeysLost(9.0, seen=True)
+
+
+def test_what_was_lost_stays_lost_while_nothing_comes_back() -> None:
+    """Our own key may still be there, or never have been; an identity ends the matter."""
+    before = of("n1", "n2")
+    lost = vanished.keys_lost(None, before, Cluster(members=(N2,)), "n2", 6.0)
+    assert lost == KeysLost(6.0, seen=True)
+    assert vanished.keys_lost(lost, Cluster(), Cluster(), "n2", 7.0) == lost
+    assert vanished.keys_lost(lost, Cluster(), Cluster(initialize="74"), "n2", 8.0) is None
