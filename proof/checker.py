@@ -59,6 +59,9 @@ _APART: tuple[tuple[type, type], ...] = (
     (WriteInitialize, DeleteInitialize),
 )
 
+# Without any of these no list contradicts itself.
+CONTRADICTING = (*{kind for pair in _APART for kind in pair} | _WEIGHTY, DisarmFence)
+
 
 def of(kind: type[T], actions: Sequence[Action]) -> list[T]:
     """The actions of that class."""

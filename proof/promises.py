@@ -285,6 +285,7 @@ def the_lock_is_given_away_only_by_who_cannot_write(s: Snapshot, actions: Sequen
         assert foreign or not checker.may_be_writable(s)
 
 
+@about(*checker.CONTRADICTING)
 def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> None:
     """No two actions of one decision speak against each other."""
     assert not checker.contradictions(s, actions)
