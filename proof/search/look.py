@@ -55,6 +55,7 @@ UNTIL = frozenset(
 )
 # Told to nobody in this world, or kept in a field of its own.
 _MOVING = frozenset({"xlog_location", "receive_lsn", "replay_lsn"})
+_DECIDING = ("role", "state", "timeline")  # of a member key: what others decide by
 UNKEPT = frozenset({"announced_role", "announced_up", "status_at", "job_seen", "unclaimed_since"})
 
 
@@ -277,11 +278,11 @@ def _me(n: int) -> Member:
 def _published_at(
     world: World, n: int, node: Node, store: Known[Cluster] | Unknown
 ) -> float | None:
-    """A member key that is gone is due; else it says what it should, see `_told_to_others`."""
+    """Before this look, so what it shows of our key is newer; long before it where that is gone."""
     if node.published is None:
         return None
     gone = isinstance(store, Known) and store.value.member(NAMES[n]) is None
-    return NOW - world.policy.ttl_seconds if gone else NOW
+    return NOW - (world.policy.ttl_seconds if gone else HAIR)
 
 
 def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
@@ -326,14 +327,35 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
 
 
 def _told_to_others(s: Snapshot, node: Node) -> Snapshot:
-    """Callbacks know what there is to know; the member key is outdated if others would see it."""
+    """Callbacks know what there is to know; the member key is outdated if others would see it.
+
+    And the store shows another one than was written if others would see the difference.
+    """
     told = replace(
         s.memory, announced_role=role_text(s), announced_up=s.postgres.postmaster is not None
     )
     now = member_document(s)
     same = node.published == packed(now)
     published = now if same else None if node.published is None else dict(node.published)
-    return replace(s, memory=told, published=published)
+    s = replace(s, memory=told, published=published)
+    shown = s.cluster.value.member(s.me.name) if isinstance(s.cluster, Known) else None
+    if not same or shown is None or not _says(shown, dict(node.published or ())):
+        return s
+    told = replace(shown, role=now["role"], state=now["state"], timeline=now.get("timeline"))
+    return _with_member(s, told)
+
+
+def _says(member: Member, document: Mapping[str, Any]) -> bool:
+    return all(getattr(member, name) == document.get(name) for name in _DECIDING)
+
+
+def _with_member(s: Snapshot, member: Member) -> Snapshot:
+    assert isinstance(s.cluster, Known)
+    view = s.cluster.value
+    if view.member(member.name) == member:
+        return s
+    members = tuple(member if x.name == member.name else x for x in view.members)
+    return replace(s, cluster=replace(s.cluster, value=replace(view, members=members)))
 
 
 def packed(document: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
