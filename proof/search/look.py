@@ -341,8 +341,8 @@ def _told_to_others(s: Snapshot, node: Node) -> Snapshot:
     shown = s.cluster.value.member(s.me.name) if isinstance(s.cluster, Known) else None
     if not same or shown is None or not _says(shown, dict(node.published or ())):
         return s
-    told = replace(shown, role=now["role"], state=now["state"], timeline=now.get("timeline"))
-    return _with_member(s, told)
+    mine = replace(shown, role=now["role"], state=now["state"], timeline=now.get("timeline"))
+    return _with_member(s, mine)
 
 
 def _says(member: Member, document: Mapping[str, Any]) -> bool:
