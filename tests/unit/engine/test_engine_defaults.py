@@ -42,17 +42,18 @@ from engine.state import (
 NEVER = {"failsafe_sent_over": -1}
 # Only where nothing was ever kept is it certain that no cluster was seen.
 CAREFUL = {"knows_cluster": True}
-# What counts where nobody says anything.
+# What counts where nobody says anything, by record and field.
 USUAL = {
-    "port": 5432,
-    "failover_priority": 1,
-    "sync_priority": 1,
-    "kind": "physical",
-    "create": True,
-    "tags": Tags(),
-    "condition": RestartCondition(),
-    "memory": Memory(),
-    "watchdog": Watchdog(),
+    "Member.port": 5432,
+    "Member.tags": Tags(),
+    "RenewLock.create": True,
+    "Request.condition": RestartCondition(),
+    "PeerAnswer.failover_priority": 1,
+    "Slot.kind": "physical",
+    "Snapshot.memory": Memory(),
+    "Snapshot.watchdog": Watchdog(),
+    "Tags.failover_priority": 1,
+    "Tags.sync_priority": 1,
 }
 RECORDS = (
     *(Cluster, ControlData, DataDirectory, FailsafeAnswer, FailsafeCall, Fence, HistoryLine, Job),
@@ -91,8 +92,8 @@ def test_what_was_not_seen_is_not_there(record: type) -> None:
     """A record that was not filled in tells of nothing: no revision, no position, no `yes`."""
     for field in dataclasses.fields(record):
         if field.default is not dataclasses.MISSING:
-            usual = USUAL.get(field.name)
-            assert field.default == usual or not field.default, field.name
+            name = f"{record.__name__}.{field.name}"
+            assert field.default == USUAL[name] if name in USUAL else not field.default, name
 
 
 @pytest.mark.parametrize(

@@ -314,3 +314,14 @@ def test_what_was_safe_under_this_leader_stays_safe() -> None:
     gone = {"postgres.server.slots": [], "memory.covered_from": {"old": 650, "cdc": 700}}
     (memory,) = checker.of(Remember, slots._copy(scene("replica with cdc", told | gone)))
     assert memory.changes["covered_from"] == {"old": 650}
+
+
+@pytest.mark.parametrize(
+    ("lost", "until"),
+    [(NOW - 29, NOW + 1), (NOW - 30, NOW + 1), (NOW - 60, NOW + 1), (NOW, NOW + 30)],
+)
+def test_lost_keys_are_waited_for_while_a_lease_may_be_left(lost: float, until: float) -> None:
+    """Until the last one has ended; from then on for our own key, a second at a time."""
+    s = scene("new replica", {"keys_lost": {"@": "KeysLost", "at": lost, "seen": True}})
+    (hold,) = checker.of(Hold, steps.wait_for_keys("the keys")(s))
+    assert hold.until == until
