@@ -37,6 +37,7 @@ UNSEEN = {"postgres": "clean", "postgres.outdated": True, "lease": "none"}
 FREE = {"cluster": "free", "cluster.when": NOW - 5}
 LISTED = {"cluster": "listed, free"}
 QUORUM = {"policy.synchronous_mode": "quorum", "cluster": "quorum, free"}
+SYNCHRONOUS = {"policy.synchronous_mode": "on", "cluster": "synchronous"}
 HISTORY = [{"timeline": 1, "lsn": 10}, {"timeline": 2, "lsn": 20}]
 SILENT_REMOTE = {"leader_timeline": "silent"}
 RECOVERS = {
@@ -129,6 +130,9 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(timeline=None)}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres.server.timeline": None}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres": "silent standby"}, True),
+    # A key that was left behind by synchronous mode makes nobody synchronous.
+    (sync.i_am_synchronous, "replica", SYNCHRONOUS, True),
+    (sync.i_am_synchronous, "replica", {**SYNCHRONOUS, "policy.synchronous_mode": "off"}, False),
     # Who does not tell its position may not lead, also where it is named.
     (race.the_named_candidate_can_lead, "race", {"peers": answers(), **NAMED}, True),
     (race.the_named_candidate_can_lead, "race", {"peers": answers(lsn=None), **NAMED}, False),
