@@ -6,7 +6,7 @@ from typing import Any
 from engine import slots, views
 from engine.document import checkpoint_is_missing, member_document, role_text
 from engine.rule import fact
-from engine.state import HistoryLine, Snapshot
+from engine.state import HistoryLine, Snapshot, Unknown
 
 _MOVING = {"xlog_location", "receive_lsn", "replay_lsn"}
 
@@ -33,6 +33,25 @@ def member_key_is_outdated(s: Snapshot) -> bool:
     """Something other than a WAL position has changed since the member key was written."""
     document = member_document(s)
     return s.published != document and _steady(s.published) != _steady(document)
+
+
+def _shown(s: Snapshot) -> tuple[object, ...] | None:
+    """Our key as the store has shown it since we wrote it: role, state and timeline."""
+    if isinstance(s.cluster, Unknown) or s.published_at is None:
+        return None
+    shown = s.cluster.value.member(s.me.name)
+    if shown is None or s.cluster.when < s.published_at:
+        return None
+    return shown.role, shown.state, shown.timeline
+
+
+@fact(lambda s: f"{_published(s)}, the store shows {_shown(s)}")
+def member_key_was_overwritten(s: Snapshot) -> bool:
+    """The store shows another role, state or timeline of ours than we wrote last; unknown: no."""
+    shown, published = _shown(s), s.published
+    if shown is None or published is None:
+        return False
+    return shown != tuple(published.get(name) for name in ("role", "state", "timeline"))
 
 
 # --- status and history ---------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from engine.facts.upkeep import (
     history_is_behind,
     member_key_is_due,
     member_key_is_outdated,
+    member_key_was_overwritten,
     merged_history,
     role_was_announced,
     status_is_due,
@@ -168,6 +169,13 @@ PUBLISH = Table(
             when=(member_key_is_outdated,),
             then=_publish,
             why="Others decide by what this member publishes.",
+        ),
+        Rule(
+            "publish.overwritten",
+            "The store shows another member key than we wrote last: publish it again",
+            when=(member_key_was_overwritten,),
+            then=_publish,
+            why="A write that we had given up came late, after the newer one.",
         ),
         Rule(
             "publish.due",

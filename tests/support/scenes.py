@@ -426,7 +426,18 @@ def settled(s: Snapshot, changes: dict[str, Any]) -> Snapshot:
         s = replace(s, published_at=s.now - 3)
     if "published" not in changes:
         s = replace(s, published=dict(member_document(s)))
+        if not any(path.startswith(f"cluster.members.{s.me.name}.") for path in changes):
+            s = shown_as_published(s)
     return s
+
+
+def shown_as_published(s: Snapshot) -> Snapshot:
+    """The same snapshot, with our member key in the store as we published it, if it is there."""
+    assert s.published is not None
+    if not isinstance(s.cluster, Known):
+        return s
+    told = {name: s.published.get(name) for name in ("role", "state", "timeline")}
+    return with_member(s, s.me.name, **told)
 
 
 def with_member(s: Snapshot, name: str, **fields: Any) -> Snapshot:

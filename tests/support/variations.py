@@ -393,7 +393,7 @@ def vary(s: Snapshot, variation: Variation) -> Snapshot:
 
 def republished(s: Snapshot) -> Snapshot:
     """The snapshot of a member whose key in the store is up to date."""
-    return replace(s, published=dict(member_document(s)))
+    return scenes.shown_as_published(replace(s, published=dict(member_document(s))))
 
 
 def _put(here: Any, path: tuple[str, ...], value: Any) -> Any:
