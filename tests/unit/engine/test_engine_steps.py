@@ -322,6 +322,7 @@ def test_what_was_safe_under_this_leader_stays_safe() -> None:
 )
 def test_lost_keys_are_waited_for_while_a_lease_may_be_left(lost: float, until: float) -> None:
     """Until the last one has ended; from then on for our own key, a second at a time."""
-    s = scene("new replica", {"keys_lost": {"@": "KeysLost", "at": lost, "seen": True}})
+    gone = {"@": "KeysLost", "at": lost, "seen": True}
+    s = scene("new replica", {"keys_lost": gone, "memory.knows_cluster": False})
     (hold,) = checker.of(Hold, steps.wait_for_keys("the keys")(s))
     assert hold.until == until
