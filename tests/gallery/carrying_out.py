@@ -43,9 +43,9 @@ def _taken_from_anybody(right: Any) -> Any:
 
 
 def _sent_is_done(right: Any) -> Any:
-    def slow_request(node: Node) -> Any:
+    def slow_request(world: World, node: Node) -> Any:
         op = node.pending[0]
-        return effects.answered(right(node), op, True, 0.0)
+        return effects.answered(right(world, node), op, True, 0.0)
 
     return slow_request
 
