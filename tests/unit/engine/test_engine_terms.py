@@ -45,6 +45,7 @@ RECOVERS = {
     "job": {"@": "Job", "kind": "crash recovery", "since": NOW - 1},
 }
 STALLED = {"postgres.server.replication_state": None, "cluster.members.n1.timeline": 4}
+STOPPED = {"cluster.members.n2.state": "stopped"}
 NAMED = {
     "cluster.failover": {
         "@": "FailoverRequest",
@@ -180,6 +181,11 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
         {"published": {"state": "running", "xlog_location": 1}},
         True,
     ),
+    # The store shows what was written over ours only if it shows what came after our write.
+    (upkeep.member_key_was_overwritten, "replica", STOPPED, True),
+    (upkeep.member_key_was_overwritten, "replica", {**STOPPED, "published_at": NOW}, True),
+    (upkeep.member_key_was_overwritten, "replica", {**STOPPED, "published_at": NOW + 1}, False),
+    (upkeep.member_key_was_overwritten, "replica", {"published": None}, False),
     # The newest line of the history counts, by its timeline and by its end.
     (upkeep.history_is_behind, "primary", {"postgres.server.timeline_history": HISTORY}, True),
     (
