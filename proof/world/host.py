@@ -201,9 +201,18 @@ class Host:
             self._respawn()
 
     def _leave_server(self) -> None:
-        """In maintenance mode there is no fence: until a daemon runs, nobody guards the server."""
+        """In maintenance mode there is no fence: nobody guards the server, see `left_unguarded`."""
         if self.daemon is not None and self.server is not None:
-            self.server.left_in_pause = self.daemon.policy.pause
+            self.server.left_in_pause = self.daemon.policy.pause or self.left_unguarded
+
+    @property
+    def left_unguarded(self) -> bool:
+        """Whether a daemon left the server in maintenance mode, and none since has seen the store.
+
+        Only the store tells a daemon that has just started whether that mode is over.
+        """
+        knows = self.daemon is not None and self.daemon.seen_cluster
+        return self.server is not None and self.server.left_in_pause and not knows
 
     def _respawn(self) -> None:
         seconds = self.between(*RESPAWN_SECONDS)

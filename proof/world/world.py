@@ -326,7 +326,7 @@ class World:
         for host in self.hosts.values():
             if host.daemon is not None and host.daemon.policy.pause:
                 return True
-            if host.daemon is None and host.server is not None and host.server.left_in_pause:
+            if host.left_unguarded:
                 return True
         return False
 
