@@ -25,6 +25,7 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_runs,
     bootstrap_step_failed,
+    initialize_is_empty,
     initialize_is_missing,
     runs_as_primary,
 )
@@ -68,6 +69,12 @@ def _adopt(s: Snapshot) -> tuple[Action, ...]:
     here = views.server(s)
     assert here is not None
     return (CreateInitialize(here.system_identifier),)
+
+
+def _complete(s: Snapshot) -> tuple[Action, ...]:
+    here = views.server(s)
+    assert here is not None
+    return (WriteInitialize(here.system_identifier),)
 
 
 def _stand_down(s: Snapshot) -> tuple[Action, ...]:
@@ -187,6 +194,14 @@ PRIMARY = Table(
             then=_adopt,
             why="An existing server becomes the first member of its cluster, without a restart. "
             "The lock comes first: whoever sees a cluster that nobody leads may race.",
+        ),
+        Rule(
+            "primary.complete",
+            "The leader, while `initialize` is still empty: write our identity",
+            when=(store_names_me, initialize_is_empty),
+            then=_complete,
+            why="Whoever began to found a cluster beside us must learn which one there is; nobody "
+            "else ends that.",
         ),
         Rule(
             "primary.second",
