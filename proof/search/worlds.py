@@ -88,13 +88,13 @@ _STALE = _two("more stale", "a view of the store stands still", stale=1, freeze=
 
 # The biggest first, so that two processes end at about the same time.
 WORLDS = (
-    SYNC,
-    _one_promotion("end", _ENDS),
-    STRICT,
-    _one_promotion("stale", _STALE),
     _one_promotion("jobs", _JOBS),
-    replace(_one_promotion("switch", _HANDOVER), records=0),
+    SYNC,
+    _one_promotion("stale", _STALE),
+    _one_promotion("end", _ENDS),
     _one_promotion("crashes", _CRASHES),
+    STRICT,
+    replace(_one_promotion("switch", _HANDOVER), records=0),
     UNFENCED,
     FAILSAFE,
     replace(FAILSAFE, name="members", nodes=3, faults={"silent": 1, "outage": 1}, budget=1),
