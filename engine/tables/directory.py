@@ -1,6 +1,6 @@
 """PostgreSQL is down and its directory holds no usable server: how it gets one."""
 
-from engine import views
+from engine import views, watchdog
 from engine.actions import (
     Action,
     ClaimFounding,
@@ -36,6 +36,7 @@ from engine.facts.postgres import (
 )
 from engine.facts.race import a_clone_source_exists, start_timeout_is_over
 from engine.facts.standby_cluster import in_standby_cluster
+from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
@@ -168,6 +169,21 @@ DIRECTORY = Table(
             then=lambda s: (Hold("our member key in the store", s.now + views.ASK_AGAIN_SECONDS),),
             why="A claim whose owner has no member key looks like that of a member that is gone; "
             "dropped, it would leave the cluster with two founders.",
+        ),
+        Rule(
+            "directory.no_watchdog",
+            "No cluster exists, but the watchdog that is required can't be used here",
+            when=(
+                initialize_is_missing,
+                may_bootstrap,
+                lock_is_free,
+                watchdog_is_missing,
+                ~in_standby_cluster,
+            ),
+            then=lambda s: (
+                Hold(f"the watchdog: {watchdog.trouble(s)}", s.now + views.ASK_AGAIN_SECONDS),
+            ),
+            why="A founder that may not lead would keep the cluster from everybody else.",
         ),
         Rule(
             "directory.claim",

@@ -13,6 +13,7 @@ import pytest
 from engine.decide import RULES, Decision
 from engine.decide import run as decide
 from engine.state import Snapshot, Tags
+from proof.simulator.__main__ import revision
 from proof.simulator.draw import Plan, draw
 from proof.simulator.run import asked_for, run
 from proof.simulator.shrink import explicit, shrink
@@ -55,7 +56,8 @@ def test_drawn_runs_break_nothing() -> None:
     until, last = time.process_time() + SECONDS, SEED + (10**9 if FRESH else RUNS)
     for seed in range(SEED, last):
         said = [str(violation) for violation in run(draw(seed)).violations]
-        assert not said, f"python -m proof.simulator --seed {seed} -v: {said}"
+        command = f"python -m proof.simulator --seed {seed} -v"
+        assert not said, f"seed {seed} at {revision()}: {command}: {said}"
         if time.process_time() > until:
             break
 
