@@ -35,6 +35,7 @@ from proof.world.world import World
 HEALING_LOOPS = 40
 SLOWEST_SECONDS = 90.0
 REST_LOOPS = 3
+SETTLING_SECONDS = 40.0  # a slow copy and start, where loops are short
 # Moments that are moved on and on; consent is given anew while failsafe mode is active.
 TIMES = frozenset(
     {*("status_at", "consented_until", "consented_to"), *("failsafe_until", "failsafe_lease")}
@@ -146,7 +147,7 @@ def asked_for(world: World) -> bool:
 def _rest(world: World, loop: float) -> None:
     """Nothing happens any more: decisions must come to rest."""
     world.writes = False
-    world.clock.run(world.clock.now + 6 * loop, world.violations)
+    world.clock.run(world.clock.now + max(6 * loop, SETTLING_SECONDS), world.violations)
     stirring: set[str] = set()
     until = world.clock.now + REST_LOOPS * loop
     while world.clock.now < until and not world.violations:
