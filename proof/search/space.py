@@ -1,29 +1,23 @@
-"""States as numbers, and what follows from each: the part that must be fast.
+"""What follows from each state, and what is true of it: the part that must be fast.
 
-A state is one integer: the number of its store, then of each node.  Stores and nodes are numbered
-as they are first met, and what follows from a pair of numbers is worked out once.  Nodes have the
-same rules whatever their names, so of all renamings of a state the smallest stands for all.
+What follows from a pair of numbers of a store and a node (`proof/search/packing.py`) is worked out
+once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from itertools import permutations
 from typing import Any, NamedTuple
 
 from engine.decide import run
 from proof.invariants import broken_by_decision
-from proof.search import checks, effects, lost, moves, synchronous, together, word
-from proof.search.alike import alike
+from proof.search import checks, effects, lost, moves, together, word
 from proof.search.look import NOW, snapshot
-from proof.search.model import NAMES, Budget, Node, Op, Shared, View, World
+from proof.search.model import NAMES, Node, Op, Shared, View, World
 from proof.search.moves import Move
 from proof.search.numbers import Numbers
-from proof.search.rename import renamed_node, renamed_shared
-
-BITS = 24
-MASK = (1 << BITS) - 1
+from proof.search.packing import BITS, MASK, Packing
 
 
 class BrokenPromiseError(Exception):
@@ -54,17 +48,16 @@ class Step(NamedTuple):
     fault: bool
 
 
-class Space:
+class Space(Packing):
     """Everything that is known about the states of one world so far."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.shares, self.nodes, self.faces, self.looks = Numbers(), Numbers(), Numbers(), Numbers()
+        super().__init__(world)
+        self.faces, self.looks = Numbers(), Numbers()
         self.decided: dict[tuple[int, Node, View | None], tuple[tuple[Op, ...], Any]] = {}
         self.rules: set[str] = set()
         self.cut = 0
         self._face_of: dict[int, int] = {}
-        self.budgets = Numbers()
         self._left: dict[int, list[int | None]] = {}
         self._own: dict[int, tuple[tuple[int, int, int], ...]] = {}
         self._with_others: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -79,90 +72,7 @@ class Space:
         self._stories = Numbers()
         self._story_of: dict[int, int] = {}
         self._look_of: dict[int, int] = {}
-        self._first_version: dict[int, int] = {}
-        self._referring: dict[tuple[int, int], int] = {}
-        self._renamed_node: list[dict[int, int]] = []
-        self._renamed_shared: list[dict[int, int]] = []
         self._lost = self._fault("keys")
-        identity = tuple(range(world.nodes))
-        self._renamings = [p for p in permutations(range(world.nodes)) if p != identity]
-        for _ in self._renamings:
-            self._renamed_node.append({})
-            self._renamed_shared.append({})
-
-    # --- packing ----------------------------------------------------------------------------------
-
-    def pack(self, budget: Budget, shared: Shared, nodes: Sequence[Node]) -> int:
-        """The number of that state."""
-        state = (self.budgets.of(budget) << BITS) | self.shares.of(shared)
-        for node in nodes:
-            state = (state << BITS) | self.number(node)
-        return state
-
-    def number(self, node: Node) -> int:
-        """The number of all nodes like this one."""
-        if node.sync is not None:
-            node = synchronous.settled(node)
-        return self.nodes.of(alike(self.world, node))
-
-    def unpack(self, state: int) -> tuple[int, int, list[int]]:
-        """The numbers of the budget, the store and the nodes."""
-        numbers = []
-        for _ in range(self.world.nodes):
-            numbers.append(state & MASK)
-            state >>= BITS
-        numbers.reverse()
-        return state >> BITS, state & MASK, numbers
-
-    def read(self, state: int) -> tuple[Budget, Shared, list[Node]]:
-        """The state itself."""
-        budget, shared, numbers = self.unpack(state)
-        nodes = [self.nodes.values[n] for n in numbers]
-        return self.budgets.values[budget], self.shares.values[shared], nodes
-
-    def canonical(self, state: int) -> int:
-        """The smallest of all renamings of a state."""
-        if self.world.synchronous:
-            state = self._renumbered(state)
-        budget, shared, numbers = self.unpack(state)
-        best = state
-        for which, order in enumerate(self._renamings):
-            table = self._renamed_shared[which]
-            other = table.get(shared)
-            if other is None:
-                value = renamed_shared(self.shares.values[shared], order)
-                other = table[shared] = self.shares.of(value)
-            other |= budget << BITS
-            nodes = self._renamed_node[which]
-            for n in order:  # the node that comes to stand at each place
-                number = numbers[n]
-                new = nodes.get(number)
-                if new is None:
-                    renamed = renamed_node(self.nodes.values[number], order)
-                    new = nodes[number] = self.number(renamed)
-                other = (other << BITS) | new
-            best = min(best, other)
-        return best
-
-    def _renumbered(self, state: int) -> int:
-        """The state where the version of the `sync` key that is there is number one."""
-        budget, shared, numbers = self.unpack(state)
-        key = self.shares.values[shared].view.sync
-        if key is None:
-            return state
-        store = self._first_version.get(shared)
-        if store is None:
-            value = synchronous.renumbered_shared(self.shares.values[shared])
-            store = self._first_version[shared] = self.shares.of(value)
-        out = (budget << BITS) | store
-        for number in numbers:
-            known = (number, key.revision)
-            new = self._referring.get(known)
-            if new is None:
-                node = synchronous.renumbered_node(self.nodes.values[number], key.revision)
-                new = self._referring[known] = self.number(node)
-            out = (out << BITS) | new
-        return out
 
     # --- what follows -----------------------------------------------------------------------------
 
