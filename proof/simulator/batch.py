@@ -150,6 +150,7 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
     """
     now = time.monotonic()
     until, told = now + seconds, now
+    gc.collect()
     with _stoppable(), multiprocessing.Pool(jobs, _begin_worker) as pool:
         try:
             for seed, outcome, spent in pool.imap(
@@ -174,11 +175,13 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
 
 
 def _begin_worker() -> None:
-    """Leave signals to the parent, and what is loaded by now out of the garbage collector's way."""
-    gc.collect()
-    gc.freeze()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the parent, and what is loaded by now out of the garbage collector's way.
+
+    Signals first: the parent may end a worker that has only begun, and it must obey.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
 
 
 @contextmanager

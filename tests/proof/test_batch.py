@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import time
 from collections import Counter
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,23 @@ def test_a_batch_that_was_stopped_goes_on_to_the_same_figures(tmp_path: Path) ->
     many(whole, 4, 1e9, 1, None)
     assert _figures(Summary.read(kept)) == _figures(whole)
     assert whole.cycles > 4 * 50
+
+
+def _stuck_but_for_the_first(begun: Synchronized[int]) -> None:
+    with begun.get_lock():
+        begun.value += 1
+        first = begun.value == 1
+    while not first:
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(60)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_has_only_begun_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is over before it: then it must not wait for it for ever."""
+    begun = multiprocessing.Value("i", 0)
+    monkeypatch.setattr("gc.freeze", lambda: _stuck_but_for_the_first(begun))
+    assert many(Summary("abc", 5, 5), 1, 1e9, 2, None) == 0
 
 
 def test_the_summary_names_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
