@@ -76,11 +76,21 @@ def to_ask(s: Snapshot) -> Mapping[str, str]:
     return out
 
 
+def prolonged_until(s: Snapshot) -> float:
+    """Until when the members' word prolongs our lease; 0 if it does not."""
+    sent = s.lease.sent_at
+    prolonged = sent is not None and s.memory.failsafe_lease == sent and not s.lease.refused
+    return s.memory.failsafe_until if prolonged else 0.0
+
+
 def active_until(s: Snapshot) -> float:
-    """Until when the members' word replaces the store here, ours or theirs; 0 if it does not."""
-    prolonged = s.memory.failsafe_lease is not None
-    prolonged = prolonged and s.memory.failsafe_lease == s.lease.sent_at and not s.lease.refused
-    return max(s.memory.failsafe_until if prolonged else 0.0, s.memory.consented_until)
+    """Until when the members' word replaces the store here, ours or theirs; 0 if it does not.
+
+    A primary goes on by it until the fast stop begins, which is before the word ends.
+    """
+    prolonged = prolonged_until(s)
+    ours = prolonged - 2 * views.stop_margin_seconds(s) if prolonged else 0.0
+    return max(ours, s.memory.consented_until)
 
 
 def promised_until(s: Snapshot) -> float:

@@ -121,7 +121,7 @@ def _leads_until(s: Snapshot) -> float:
         return NEVER
     assert s.lease.sent_at is not None
     if cluster is not None and cluster.leader != s.me.name and _view_seen(s) > s.lease.sent_at:
-        nobody_could = cluster.leader is None and agreement.active_until(s) >= ends
+        nobody_could = cluster.leader is None and agreement.prolonged_until(s) >= ends
         return ends if nobody_could else NEVER
     return ends
 

@@ -63,7 +63,7 @@ def test_one_member_that_does_not_answer_ends_the_primary(tmp_path: Path) -> Non
         mute.pause_daemon()
         cluster.store.pause()
         cluster.wait_for(lambda: not leader.is_writable(), TTL + 10, "no primary")
-        assert not is_active(leader)
+        cluster.wait_for(lambda: not is_active(leader), 10, "failsafe mode to be over")
         cluster.store.resume()
         mute.continue_daemon()
         new = cluster.wait_healthy()

@@ -43,8 +43,9 @@ fence = Fence(data_dir, state_file)
 while True:
     try:
         fence.ensure_running()
-        fence.arm(ProcessId(int(pid), int(ticks)), now() + float(lease), float(grace))
-        print("armed", flush=True)
+        kill_at = now() + float(lease)
+        fence.arm(ProcessId(int(pid), int(ticks)), kill_at, float(grace))
+        print(kill_at, flush=True)
     except FenceUnavailable:
         pass  # on a busy machine; the fence counts on
     threading.Event().wait(0.05)
@@ -91,7 +92,10 @@ def daemon(
     lease_seconds: float,
     grace_seconds: float,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that keeps moving the deadline of the directory's fence, twenty times a second."""
+    """A process that keeps moving the deadline of the directory's fence, twenty times a second.
+
+    Yielded once the fence is armed; it prints every deadline that it has set.
+    """
     words = [*postmaster, lease_seconds, grace_seconds]
     command = [PYTHON, "-c", _DAEMON, str(directory), str(state_file), *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
@@ -99,11 +103,20 @@ def daemon(
         command, stdout=subprocess.PIPE, env=environment, cwd=ROOT, start_new_session=True
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"armed\n"
+            assert deadline_set(process) > 0
             yield process
         finally:
             process.kill()
+
+
+def deadline_set(process: subprocess.Popen[bytes]) -> float:
+    """The next deadline that a `daemon` has set.
+
+    Read from the process: the guard listens to the newest connection alone, so a test that asked
+    the fence for it while the daemon arms would cut off the daemon, and be cut off by it.
+    """
+    assert process.stdout is not None
+    return float(process.stdout.readline())
 
 
 def family(directory: Path) -> list[ProcessId]:

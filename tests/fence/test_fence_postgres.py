@@ -12,7 +12,7 @@ import pytest
 
 from shell.fence.client import Fence
 from shell.processes import ProcessId, is_alive, now, processes_of, read_postmaster
-from tests.fence.support import Postgres, daemon
+from tests.fence.support import Postgres, daemon, deadline_set
 from tests.support.freezing import freeze
 from tests.support.wait import wait_for
 
@@ -91,10 +91,8 @@ def test_a_lost_daemon_takes_its_primary_with_it(
     with daemon(
         postgres.data, postgres.home / "fence.log", server, lease_seconds=3.0, grace_seconds=GRACE
     ) as process:
-        first = wait_for(lambda: server_fence.status().kill_at, 20, "the daemon to arm the fence")
-        wait_for(
-            lambda: (server_fence.status().kill_at or 0) > first + 0.5, 20, "the deadline to move"
-        )
+        first = deadline_set(process)
+        wait_for(lambda: deadline_set(process) > first + 0.5, 20, "the deadline to move")
         assert is_alive(server)
         process.send_signal(fault)
         wait_until_dead(postgres)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine import agreement, views
-from engine.actions import AskFailsafe
+from engine.actions import AskFailsafe, StopPostgres
 from engine.decide import decide
 from engine.state import FailsafeAnswer, Lease
 from proof import checker
@@ -61,10 +61,19 @@ def test_an_agreement_is_void_without_the_lease_that_it_prolonged() -> None:
     """After a renewal, a release or another lease the members' word counts no more."""
     s = scene("cut off", {"memory.failsafe_until": NOW + 18, "memory.failsafe_lease": NOW - 12})
     assert views.lease_ends(s) == NOW + 18
-    assert agreement.active_until(s) == NOW + 18
+    assert agreement.prolonged_until(s) == NOW + 18
     assert views.lease_ends(replace(s, lease=Lease(NOW - 1, 10))) == NOW + 9
     assert views.lease_ends(replace(s, lease=Lease())) is None
-    assert agreement.active_until(replace(s, lease=Lease())) == 0.0
+    assert agreement.prolonged_until(replace(s, lease=Lease())) == 0.0
+
+
+def test_failsafe_mode_is_over_when_the_fast_stop_begins() -> None:
+    """The word still counts then, but nothing goes on by it, and the status document says so."""
+    s = scene("cut off", {"memory.failsafe_until": NOW + 18, "memory.failsafe_lease": NOW - 12})
+    until = agreement.active_until(s)
+    assert until == NOW + 18 - 2 * views.stop_margin_seconds(s)
+    assert not checker.of(StopPostgres, decide(replace(s, now=until - 0.1)))
+    assert checker.of(StopPostgres, decide(replace(s, now=until)))
 
 
 def test_a_shorter_ttl_shortens_what_is_counted_on() -> None:

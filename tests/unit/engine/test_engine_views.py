@@ -317,7 +317,7 @@ def test_without_a_view_there_is_no_history_to_write() -> None:
 @pytest.mark.parametrize(
     ("lease", "consent", "until"),
     [
-        (Lease(NOW - 20), 0.0, NOW + 9),
+        (Lease(NOW - 20), 0.0, NOW + 9 - 10),
         (Lease(NOW - 20), NOW + 12, NOW + 12),
         (Lease(NOW - 20, refused=True), 0.0, 0.0),
         (Lease(NOW - 2), 0.0, 0.0),
