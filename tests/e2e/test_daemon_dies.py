@@ -52,7 +52,7 @@ def test_no_two_nodes_write_while_the_daemon_is_gone(
 
 def test_a_daemon_that_comes_back_in_time_keeps_the_lead(tmp_path: Path) -> None:
     """A leader's daemon that is killed and started at once takes its lease up again."""
-    with healthy(tmp_path) as cluster:
+    with healthy(tmp_path, dynamic={"ttl": 60}) as cluster:
         leader = cluster.leader()
         postmaster = leader.postmaster_pid()
         leader.kill_daemon(signal.SIGKILL)

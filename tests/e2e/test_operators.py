@@ -104,7 +104,9 @@ def test_a_scheduled_restart_happens_at_its_time(tmp_path: Path) -> None:
         assert datetime.now(UTC) >= at
         assert cluster.wait_healthy() is leader
         assert leader.postmaster_pid() == before[1]
-        assert "scheduled_restart" not in member(leader, replica)
+        cluster.wait_for(
+            lambda: "scheduled_restart" not in member(leader, replica), 30, "it to be gone"
+        )
 
 
 def test_a_restart_can_be_asked_for_with_conditions(tmp_path: Path) -> None:
