@@ -66,7 +66,8 @@ class Store(Protocol):
     def view(self, deadline: float) -> View:
         """Return the current view, without a request while a healthy watch feeds it.
 
-        It includes every change that this object itself has made.
+        It includes every change that this object itself has made, and never goes back: what one
+        view shows, the next one shows too, or something newer.
         """
 
     def read(self, deadline: float) -> View:

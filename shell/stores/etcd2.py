@@ -21,6 +21,7 @@ from shell.stores.base import (
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd2_transport import Etcd2Transport, Json, Refused, Reply
 from shell.stores.etcd2_watch import WatchedDirectory, entries_of, read_directory
+from shell.stores.newest import NewestRead
 
 
 class Etcd2Store:
@@ -32,6 +33,7 @@ class Etcd2Store:
         self._transport = Etcd2Transport(section)
         self._watched: WatchedDirectory | None = None
         self._own_index = 0
+        self._newest = NewestRead()
         self._index_lock = threading.Lock()
         self._published: dict[str, str] = {}
 
@@ -43,17 +45,24 @@ class Etcd2Store:
     def view(self, deadline: float) -> View:
         """Return the watched copy, or read when it is not healthy or misses our own change."""
         copy = self._watched.copy(self._own_index) if self._watched else None
-        return View(copy.entries, copy.seen_at) if copy else self.read(deadline)
+        if copy and not self._newest.is_missed_by(copy.entries, copy.index):
+            return View(copy.entries, copy.seen_at)
+        view, index = self._read(deadline)
+        self._newest.note(view.entries, index)
+        return view
 
     def read(self, deadline: float) -> View:
         """Read every key with a quorum."""
+        return self._read(deadline)[0]
+
+    def _read(self, deadline: float) -> tuple[View, int]:
         own_before = self._own_index
         reply = read_directory(self._transport, self._base, deadline)
         if reply.index < own_before:
             # The cluster was replaced or restored, so our earlier changes are not to be awaited.
             with self._index_lock:
                 self._own_index = reply.index
-        return View(entries_of(reply.node, self._base), reply.sent_at)
+        return View(entries_of(reply.node, self._base), reply.sent_at), reply.index
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Start feeding the copy from long polls."""

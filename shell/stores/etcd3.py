@@ -41,7 +41,8 @@ from shell.stores.etcd3_messages import (
     value_is,
 )
 from shell.stores.etcd3_transport import Etcd3Transport, Reply
-from shell.stores.etcd3_watch import WatchedPrefix
+from shell.stores.etcd3_watch import Copy, WatchedPrefix
+from shell.stores.newest import NewestRead
 
 # How long a view waits for the watch to bring our own last change.
 CATCH_UP_SECONDS = 0.5
@@ -66,6 +67,7 @@ class Etcd3Store:
         self._lease_lock = threading.Lock()
         self._published: tuple[str, str, str] | None = None
         self._own_revision = 0
+        self._newest = NewestRead()
         self._revision_lock = threading.Lock()
         self._proven_at = float("-inf")
 
@@ -77,20 +79,26 @@ class Etcd3Store:
     def view(self, deadline: float) -> View:
         """Return the watched copy, or read when it is not healthy or misses our own change."""
         copy = self._copy(deadline)
-        if copy is None:
-            return self.read(deadline)
-        keys, seen_at = copy
-        return View(self._entries(keys.values()), seen_at)
+        if copy is not None:
+            entries = self._entries(copy.keys.values())
+            if not self._newest.is_missed_by(entries, copy.revision):
+                return View(entries, copy.seen_at)
+        view, revision = self._read(deadline)
+        self._newest.note(view.entries, revision)
+        return view
 
     def read(self, deadline: float) -> View:
         """Read every key linearizably."""
+        return self._read(deadline)[0]
+
+    def _read(self, deadline: float) -> tuple[View, int]:
         own_before = self._own_revision
         reply = self._call("kv/range", below(self._base), deadline)
         if reply.revision < own_before:
             # The cluster was replaced or restored, so our earlier changes are not to be awaited.
             with self._revision_lock:
                 self._own_revision = reply.revision
-        return View(self._entries(key_values(reply.body)), reply.sent_at)
+        return View(self._entries(key_values(reply.body)), reply.sent_at), reply.revision
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Start feeding the copy from a watch stream."""
@@ -259,7 +267,7 @@ class Etcd3Store:
 
     def _leader_is_ours(self, name: str, lease: str, deadline: float) -> bool:
         copy = self._copy(deadline)
-        held = copy[0].get(self._base + "leader") if copy else None
+        held = copy.keys.get(self._base + "leader") if copy else None
         return held is not None and held.value == name and held.lease == lease
 
     def _claim_leader(self, name: str, lease: str, deadline: float, *, create: bool) -> bool | None:
@@ -295,7 +303,7 @@ class Etcd3Store:
         copy = self._copy(deadline)
         if copy is None:
             return True
-        held = copy[0].get(f"{self._base}members/{name}")
+        held = copy.keys.get(f"{self._base}members/{name}")
         return held is not None and held.value == value and held.lease == lease
 
     def _put_member(self, name: str, value: str, lease: str, deadline: float) -> bool:
@@ -317,12 +325,11 @@ class Etcd3Store:
             self._lease.forget()
             return None
 
-    def _copy(self, deadline: float) -> tuple[dict[str, KeyValue], float] | None:
+    def _copy(self, deadline: float) -> Copy | None:
         if self._watched is None:
             return None
         wait_seconds = min(CATCH_UP_SECONDS, deadline - now())
-        copy = self._watched.copy(self._own_revision, wait_seconds)
-        return (copy.keys, copy.seen_at) if copy else None
+        return self._watched.copy(self._own_revision, wait_seconds)
 
     def _entries(self, items: Iterable[KeyValue]) -> dict[str, Entry]:
         skip = len(self._base)

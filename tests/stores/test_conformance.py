@@ -381,6 +381,28 @@ def test_requests_are_counted(store: Store) -> None:
     assert before < between < store.requests_sent
 
 
+def test_a_view_never_goes_back(backend: Backend, store: Store) -> None:
+    """Nor while the watch begins, which reads first and hears later of what came between."""
+    texts = [f"{n:04}" for n in range(300)]
+
+    def write(some: list[str]) -> None:
+        for text in some:
+            store.put("config", text, soon())
+
+    write(texts[:1])
+    last = texts[0]
+    for start in range(0, len(texts), 100):
+        client, some = backend.open(), texts[start : start + 100]
+        writer = threading.Thread(target=write, args=(some,))
+        writer.start()
+        client.watch(lambda: None)
+        while last != some[-1]:
+            seen = client.view(soon()).entries["config"].value
+            assert seen >= last
+            last = seen
+        writer.join()
+
+
 def test_close_ends_the_watch(store: Store, other: Store) -> None:
     """After close, no change is told any more."""
     changes = watching(store)
