@@ -46,7 +46,12 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import leave_bootstrap, wait_for_keys
+from engine.tables.steps import (
+    WHY_WAIT_FOR_LEASES,
+    leave_bootstrap,
+    wait_for_keys,
+    wait_for_leases,
+)
 
 
 def _clone(s: Snapshot) -> tuple[Action, ...]:
@@ -149,9 +154,8 @@ DIRECTORY = Table(
             "directory.lease_left",
             "The store may have lost the cluster's keys less than ttl ago: found no cluster yet",
             when=(initialize_is_missing, a_lease_may_be_left),
-            then=wait_for_keys("every lease to end from before the keys were lost"),
-            why="Whoever led before is writable until its lease ends, and writes the keys again if "
-            "it can.",
+            then=wait_for_leases,
+            why=WHY_WAIT_FOR_LEASES,
         ),
         Rule(
             "directory.others_have_data",

@@ -73,6 +73,7 @@ from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.leave import final_lsn
 from engine.tables.steps import (
+    WHY_WAIT_FOR_LEASES,
     ask,
     ask_leader,
     ask_peers,
@@ -80,7 +81,7 @@ from engine.tables.steps import (
     report_foreign,
     start_primary,
     start_standby,
-    wait_for_keys,
+    wait_for_leases,
     why_diverged,
 )
 
@@ -290,9 +291,8 @@ DOWN = Table(
             "down.keys_lost",
             "The store may have lost the cluster's keys less than ttl ago: do not adopt it yet",
             when=(initialize_is_missing, lock_is_free, a_lease_may_be_left),
-            then=wait_for_keys("every lease to end from before the keys were lost"),
-            why="Whoever led before is writable until its lease ends, and writes the keys again if "
-            "it can.",
+            then=wait_for_leases,
+            why=WHY_WAIT_FOR_LEASES,
         ),
         Rule(
             "down.adopt",

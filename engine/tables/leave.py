@@ -44,6 +44,7 @@ from engine.rule import Rule, Table
 from engine.state import Snapshot, Unknown
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
+    WHY_LEAVE_SYNC,
     ask,
     ask_leader,
     follow,
@@ -124,7 +125,7 @@ STOP = Table(
             "Commits wait for this standby: ask the leader to release it, and wait for that",
             when=(postmaster_runs, *LEAVES_SYNC_FIRST),
             then=leave_sync,
-            why="Clients must not wait until the leader has noticed that this standby is gone.",
+            why=WHY_LEAVE_SYNC,
         ),
         Rule(
             "stop.postgres",

@@ -11,7 +11,7 @@ from engine.facts.failsafe import (
     not_listed_for_failsafe,
     started_lately,
 )
-from engine.facts.keys import a_lease_may_be_left, leases_over_at
+from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
 from engine.facts.postgres import a_job_runs, runs_as_standby
 from engine.facts.race import (
@@ -51,6 +51,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables.steps import WHY_WAIT_FOR_LEASES, wait_for_leases
 
 
 def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
@@ -107,10 +108,8 @@ RACE = Table(
             "race.keys_lost",
             "The store lost the cluster's keys less than ttl ago, and a new one is being founded",
             when=(a_lease_may_be_left,),
-            then=lambda s: (
-                Hold("every lease to end from before the keys were lost", leases_over_at(s)),
-            ),
-            why="Whoever led before is writable until its lease ends.",
+            then=wait_for_leases,
+            why=WHY_WAIT_FOR_LEASES,
         ),
         Rule(
             "race.consented",

@@ -37,7 +37,12 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
-from engine.tables.steps import FALLBACK_START_SECONDS, LEAVES_SYNC_FIRST, leave_sync
+from engine.tables.steps import (
+    FALLBACK_START_SECONDS,
+    LEAVES_SYNC_FIRST,
+    WHY_LEAVE_SYNC,
+    leave_sync,
+)
 from engine.tables.upkeep import callback
 
 Then: TypeAlias = Callable[[Snapshot], tuple[Action, ...]]
@@ -178,7 +183,7 @@ REQUEST = Table(
                 *LEAVES_SYNC_FIRST,
             ),
             then=leave_sync,
-            why="Clients must not wait until the leader has noticed that this standby is gone.",
+            why=WHY_LEAVE_SYNC,
         ),
         Rule(
             "request.scheduled_restart",
@@ -276,7 +281,7 @@ REQUEST = Table(
             "Before the restart of a synchronous standby: ask the leader to release it",
             when=(restart_is_requested, postmaster_runs, *LEAVES_SYNC_FIRST),
             then=leave_sync,
-            why="Clients must not wait until the leader has noticed that this standby is gone.",
+            why=WHY_LEAVE_SYNC,
         ),
         Rule(
             "request.restart",

@@ -29,6 +29,11 @@ from engine.tables.watchdog import activate_if_wanted
 FALLBACK_START_SECONDS = 300.0
 # When a synchronous standby that is to stop first asks the leader to go on without it.
 LEAVES_SYNC_FIRST = (i_am_synchronous, another_owns_the_lock, ~leaving_takes_too_long)
+WHY_LEAVE_SYNC = "Clients must not wait until the leader has noticed that this standby is gone."
+# Why nothing is made of an empty store while a lease from before may be left.
+WHY_WAIT_FOR_LEASES = (
+    "Whoever led before is writable until its lease ends, and writes the keys again if it can."
+)
 
 
 def leave_sync(s: Snapshot) -> tuple[Action, ...]:
@@ -125,6 +130,9 @@ def wait_for_keys(waiting_for: str) -> Callable[[Snapshot], tuple[Action, ...]]:
         )
 
     return actions
+
+
+wait_for_leases = wait_for_keys("every lease to end from before the keys were lost")
 
 
 def report_foreign(s: Snapshot) -> tuple[Action, ...]:
