@@ -71,7 +71,7 @@ class Etcd3Transport(EtcdTransport):
         self._token: str | None = None
         self._auth_off = False
         self._member_count: int | None = None
-        self._versions = VersionWarnings(self.pool)
+        self._versions = VersionWarnings(self._get)
 
     @property
     def stands_alone(self) -> bool:
@@ -161,20 +161,42 @@ class Etcd3Transport(EtcdTransport):
         seconds: float,
         headers: dict[str, str],
     ) -> dict[str, Any]:
+        status, data = self._exchange(
+            "POST",
+            url,
+            f"/v3/{path}",
+            seconds,
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **headers},
+        )
+        return self._judge(url, status, data)
+
+    def _get(self, url: str, path: str, seconds: float) -> bytes:
+        return self._exchange("GET", url, path, seconds)[1]
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        seconds: float,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """One request to one member: the status and what it answered; AttemptFailed otherwise."""
         give_up_at = now() + seconds
         timeout = urllib3.Timeout(connect=max(0.05, min(seconds, 2.0)), read=max(0.05, seconds))
         self.count_request()
         try:
             with self.pool.request(
-                "POST",
-                f"{url}/v3/{path}",
-                body=json.dumps(body).encode(),
-                headers={"Content-Type": "application/json", **headers},
+                method,
+                url + path,
+                body=body,
+                headers=headers,
                 timeout=timeout,
                 preload_content=False,
             ) as response:
-                status = response.status
-                data = read_all(response, give_up_at)
+                return response.status, read_all(response, give_up_at)
         except SSLError as error:
             raise AttemptFailed(
                 tls_mend(url, error, self.section),
@@ -186,7 +208,6 @@ class Etcd3Transport(EtcdTransport):
             raise AttemptFailed(f"cannot connect to {url}: {reason}", maybe_done=False) from error
         except (HTTPError, OSError) as error:
             raise AttemptFailed(unanswered(url, error, self.section), maybe_done=True) from error
-        return self._judge(url, status, data)
 
     def _judge(self, url: str, status: int, data: bytes) -> dict[str, Any]:
         try:

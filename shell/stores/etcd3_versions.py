@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
-from shell.processes import now
+from shell.stores.attempts import AttemptFailed
 from shell.stores.base import StoreError
-from shell.stores.http_pool import read_all
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +35,13 @@ def mended_in(version: str) -> str:
 
 
 class VersionWarnings:
-    """Warns once of each member of etcd whose version may end leases early."""
+    """Warns once of each member of etcd whose version may end leases early.
 
-    def __init__(self, pool: urllib3.PoolManager) -> None:
-        self._pool = pool
+    `get(url, path, seconds)` gives what a member answers, or raises AttemptFailed or StoreError.
+    """
+
+    def __init__(self, get: Callable[[str, str, float], bytes]) -> None:
+        self._get = get
         self._known: set[str] = set()
 
     def look(self, url: str, seconds: float) -> None:
@@ -49,22 +49,15 @@ class VersionWarnings:
         if url in self._known or seconds < SHORTEST_SECONDS:
             return
         try:
-            version = self._version(url, seconds)
-        except (HTTPError, OSError, ValueError, StoreError) as error:
+            document = json.loads(self._get(url, "/version", seconds))
+        except (AttemptFailed, StoreError, ValueError) as error:
             log.debug("could not read the version of etcd at %s: %s", url, error)
             return
         self._known.add(url)
+        version = str(document.get("etcdserver", "")) if isinstance(document, dict) else ""
         if better := mended_in(version):
             log.warning(
                 "etcd at %s is version %s: a member of it that was frozen for longer than ttl may "
                 "end leases too early; upgrade etcd to %s or later",
                 *(url, version, better),
             )
-
-    def _version(self, url: str, seconds: float) -> str:
-        give_up_at = now() + seconds
-        with self._pool.request(
-            "GET", f"{url}/version", timeout=urllib3.Timeout(seconds), preload_content=False
-        ) as response:
-            document = json.loads(read_all(response, give_up_at))
-        return str(document.get("etcdserver", "")) if isinstance(document, dict) else ""
