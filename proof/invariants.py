@@ -148,7 +148,8 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "promoted_with_the_lock",
-        "A promoted node had the leader lock for the whole promotion.",
+        "A promoted node had the leader lock, or in its place every member's word (failsafe mode), "
+        "for the whole promotion.",
         _promoted_without_lock,
         _UNSAFE_CLOCKS | _UNGUARDED | {Toleration.STORE_LOST_ITS_CONTENT},
     ),

@@ -129,7 +129,7 @@ def _come_back(world: World, plan: Plan) -> float | None:
         world.clock.run(world.clock.now + loop / 2, world.violations)
         if not asked_for(world) and not unfinished(world.ending()):
             took = world.clock.now - began
-            _rest(world, loop)
+            _rest(world, loop, ttl)
             return took
     if not world.violations:
         world._violated(unfinished(world.ending()))
@@ -144,10 +144,14 @@ def asked_for(world: World) -> bool:
     return ending or reset or world.store.cluster.failover is not None
 
 
-def _rest(world: World, loop: float) -> None:
-    """Nothing happens any more: decisions must come to rest."""
+def _rest(world: World, loop: float, ttl: float) -> None:
+    """Nothing happens any more: decisions must come to rest.
+
+    A watchdog that was refused is tried again after ttl.
+    """
     world.writes = False
-    world.clock.run(world.clock.now + max(6 * loop, SETTLING_SECONDS), world.violations)
+    settled = max(6 * loop, ttl + loop, SETTLING_SECONDS)
+    world.clock.run(world.clock.now + settled, world.violations)
     stirring: set[str] = set()
     until = world.clock.now + REST_LOOPS * loop
     while world.clock.now < until and not world.violations:

@@ -381,11 +381,12 @@ def heal(world: World) -> None:
             host.resume_replay()
         while host.name in world.frozen_hosts:
             host.thaw()
-        if host.daemon is not None:
-            while host.daemon.life.frozen:
-                host.daemon.life.thaw()
-            while host.daemon.loop.frozen:
-                host.daemon.loop.thaw()
+        daemon = host.daemon
+        if daemon is not None:  # it may have been told to end, and does so as soon as it thaws
+            while daemon.life.frozen:
+                daemon.life.thaw()
+            while daemon.loop.frozen:
+                daemon.loop.thaw()
         if host.server is not None:
             host.server.frozen = False
             host.server.version += 1

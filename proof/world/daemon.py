@@ -76,6 +76,7 @@ class Daemon:
         self.seen_cluster = False
         self.publication: tuple[Snapshot, float] | None = None
         self.decision: Decision | None = None
+        self.carried_out: Snapshot | None = None  # of the last decision that was, to its end
         self.cycles = 0
         self.fence_client = FenceClient(host) if host.world.setup.fence else None
         self.watchdog = Watchdog(host)
@@ -179,6 +180,7 @@ class Daemon:
             published.fire()
         self.world.decided(self.host.name, snapshot, decision)
         again, failed = yield from self._executor.run(decision.actions)
+        self.carried_out = snapshot
         if self.memory is not self._kept:
             self._kept = self.memory
             self.host.disk.memory = after_restart(self.memory)

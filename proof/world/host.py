@@ -214,6 +214,15 @@ class Host:
         knows = self.daemon is not None and self.daemon.seen_cluster
         return self.server is not None and self.server.left_in_pause and not knows
 
+    @property
+    def has_the_word(self) -> bool:
+        """Whether the members let it lead without the store at this moment (failsafe mode)."""
+        daemon = self.daemon
+        if daemon is None or daemon.memory.failsafe_lease != daemon.lease.sent_at:
+            return False
+        until = views.certain_until(daemon.lease, daemon.memory)
+        return until is not None and self.now() < min(until, daemon.memory.failsafe_until)
+
     def _respawn(self) -> None:
         seconds = self.between(*RESPAWN_SECONDS)
         self.world.clock.after(seconds, None, self.start_daemon)

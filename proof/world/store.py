@@ -23,7 +23,11 @@ class Watcher(Protocol):
 
 
 class Store:
-    """The keys of one cluster.  `session` arguments name the lease that TTL keys hang on."""
+    """The keys of one cluster.
+
+    `session` arguments and a TTL together name the lease that TTL keys hang on: a lease has one TTL
+    for good, as in etcd, so what asks for another TTL takes another lease.
+    """
 
     def __init__(self, clock: Clock, *, rate: float, slack: Callable[[], float]) -> None:
         """`rate` is how fast its clock goes; `slack` draws how much longer than TTL a key lives."""
@@ -52,7 +56,7 @@ class Store:
         if self.cluster.leader is None:
             self._lead(name, ttl, session)
             return True
-        if self.cluster.leader == name and self.leader_session is session:
+        if self.cluster.leader == name and self._is_on("leader", session, ttl):
             self._keep_alive(session, ttl)
             return True
         return False
@@ -61,7 +65,7 @@ class Store:
         """Prolong the leader key if it holds our name; create a missing one if that is asked."""
         self._keep_alive(session, ttl)
         if self.cluster.leader == name:
-            if self.leader_session is not session:
+            if not self._is_on("leader", session, ttl):
                 self._lead(name, ttl, session)
             return True
         if self.cluster.leader is None and create:
@@ -80,7 +84,7 @@ class Store:
         """Write a member key on that lease, or only prolong it."""
         self._keep_alive(on, ttl)
         key = f"members/{member.name}"
-        if self._documents.get(key) == document and self._lease_of.get(key) is on:
+        if self._documents.get(key) == document and self._is_on(key, on, ttl):
             return
         self._documents[key] = document
         self._hang(key, ttl, on)
@@ -102,9 +106,12 @@ class Store:
         self._lease_of[key] = session
         self._prolong(key, ttl)
 
+    def _is_on(self, key: str, session: object, ttl: float) -> bool:
+        return self._lease_of.get(key) is session and self._ttl[key] == ttl
+
     def _keep_alive(self, session: object, ttl: float) -> None:
-        for key, lease in self._lease_of.items():
-            if lease is session:
+        for key in self._lease_of:
+            if self._is_on(key, session, ttl):
                 self._prolong(key, ttl)
 
     def _prolong(self, key: str, ttl: float) -> None:

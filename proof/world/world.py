@@ -16,9 +16,10 @@ from engine.actions import AskLeader, Hold, JobAction, StopPostgres
 from engine.decide import Decision
 from engine.policy import Policy
 from engine.rendering import action_text, render_short
-from engine.state import ReplicationRow, Snapshot, Tags
+from engine.state import DirectoryKind, ReplicationRow, Snapshot, SyncState, Tags
 from proof import invariants
 from proof.invariants import Ending, Node, Toleration, Violation
+from proof.world.disk import Disk
 from proof.world.events import Clock, Life, Steps, Task
 from proof.world.host import Host
 from proof.world.network import Network
@@ -240,7 +241,10 @@ class World:
     def _leader_changed(self, owner: str | None) -> None:
         self.told("store", f"the leader key is {owner or 'gone'}")
         for host in self.hosts.values():
-            if host.server is not None and host.server.promoting and owner != host.name:
+            by_word = owner is None and host.has_the_word
+            if owner == host.name or by_word or host.server is None:
+                continue
+            if host.server.promoting:
                 host.server.kept_the_lock = False
         self.note("lock free" if owner is None else "lock taken", owner or "")
 
@@ -255,8 +259,8 @@ class World:
         self.counts["fence fired"] += 1
         self.told(host.name, "the fence ends PostgreSQL")
         daemon = host.daemon
-        if daemon is not None and daemon.publication is not None:
-            s = daemon.publication[0]
+        if daemon is not None and daemon.carried_out is not None:
+            s = daemon.carried_out  # what it decides right now may come a moment too late
             if s.policy.pause and not daemon.life.frozen and not daemon.loop.frozen:
                 node = Node(host.name, acted_unasked="the fence ended PostgreSQL")
                 self._check((node,), paused=True)
@@ -359,10 +363,19 @@ class World:
         able, store = [h for h in self.hosts.values() if h.disk.system_identifier], self.store
         if not able and not store.cluster.initialize:
             able = list(self.hosts.values())
-        sync = store.cluster.sync
-        if (store.config or {}).get("synchronous_mode") == "on" and sync is not None:
-            able = [h for h in able if h.name in {sync.leader, *sync.standbys}]
+        mode, sync = (store.config or {}).get("synchronous_mode", "off"), store.cluster.sync
+        if mode != "off" and sync is not None and sync.leader:
+            able = [h for h in able if self._may_win(h, sync, mode)]
         return bool(able) and not any(map(self._may_ever_lead, able))
+
+    def _may_win(self, host: Host, sync: SyncState, mode: str) -> bool:
+        """Whether `sync` lets that host win a race once everybody answers."""
+        named = {sync.leader, *sync.standbys}
+        if mode == "on" or host.name == sync.leader:
+            return host.name in named
+        others = [self.hosts[name].disk for name in named - {host.name} if name in self.hosts]
+        votes = sum(_is_not_ahead(disk, host.disk) for disk in others)
+        return votes - (host.name not in named) >= sync.quorum
 
     def _may_ever_lead(self, host: Host) -> bool:
         required = host.policy_of(self.store.config).watchdog_mode == "required"
@@ -375,3 +388,10 @@ class World:
         if self.hosts[name].failed:
             return True
         return daemon is not None and daemon.decision is not None and name in self._waiting
+
+
+def _is_not_ahead(one: Disk, other: Disk) -> bool:
+    """Whether that server can tell that it has no more WAL than the other one."""
+    if one.kind is not DirectoryKind.VALID:
+        return False
+    return (one.branch.timeline, one.end) <= (other.branch.timeline, other.end)

@@ -1,0 +1,130 @@
+"""What the model excuses, and what it does not: each excuse ends where an engine's mistake begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from engine.state import DirectoryKind, Lease, Member, SyncState, Tags
+from proof.invariants import Toleration
+from proof.simulator.draw import Plan
+from proof.simulator.run import run
+from proof.simulator.steps import Step, heal
+from proof.world.setup import Setup
+from proof.world.world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two members of a cluster in quorum mode whose daemons run, and nothing has happened yet."""
+    tags = (Tags(failover_priority=0), Tags())
+    model = World(Setup(nodes=2, tags=tags, config={"synchronous_mode": "quorum"}))
+    for host in model.hosts.values():
+        host.start_daemon()
+    yield model
+    model.clock.end()
+
+
+def test_another_ttl_is_another_lease() -> None:
+    """A member key that is published with a shorter ttl leaves the lock's lease as it is."""
+    world = World(Setup(nodes=1))
+    store, session = world.store, object()
+    assert store.acquire("n1", 40.0, session)
+    store.publish(Member("n1"), {"state": "running"}, 20.0, session)
+    world.clock.run(30.0, ())
+    assert store.cluster.leader == "n1"
+    assert store.cluster.member("n1") is None
+    assert store.renew("n1", 20.0, session, create=False)
+    world.clock.run(55.0, ())
+    assert store.cluster.leader is None
+    world.clock.end()
+
+
+@pytest.mark.parametrize(
+    ("standbys", "ends", "excused"),
+    [
+        ((), (200, 100), True),  # whoever may lead lacks commits of the one that may not
+        ((), (200, 200), False),  # n2 has everything, and n1 can say so
+        (("n2",), (200, 100), True),
+        (("n2",), (100, 200), False),
+    ],
+)
+def test_a_cluster_without_a_leader_is_excused_where_no_race_can_be_won(
+    world: World, standbys: tuple[str, ...], ends: tuple[int, int], excused: bool
+) -> None:
+    """In quorum mode a member without enough votes leads only when an operator says so."""
+    for host, end in zip(world.hosts.values(), ends, strict=True):
+        host.disk.kind, host.disk.system_identifier = DirectoryKind.VALID, "74"
+        host.disk.branch, host.disk.end = world.root("74"), end
+    quorum = 1 if standbys else 0
+    world.store.configure({"synchronous_mode": "quorum"})
+    world.store.write(initialize="74", sync=SyncState("n1", standbys, quorum, 7))
+    assert (Toleration.NOBODY_MAY_LEAD in world.ending().tolerated) is excused
+
+
+def test_a_sync_key_that_names_nobody_with_data_excuses_nothing(world: World) -> None:
+    """Whoever emptied the last directory with everything is to be found."""
+    disk = world.hosts["n2"].disk
+    disk.kind, disk.system_identifier, disk.branch = DirectoryKind.VALID, "74", world.root("74")
+    world.store.configure({"synchronous_mode": "on"})
+    world.store.write(initialize="74", sync=SyncState("n1", (), 0, 7))
+    assert Toleration.NOBODY_MAY_LEAD not in world.ending().tolerated
+
+
+def test_the_members_word_stands_for_the_lock_until_it_ends(world: World) -> None:
+    """Only for the lease that it prolonged."""
+    host = world.hosts["n1"]
+    daemon = host.daemon
+    assert daemon is not None
+    daemon.lease = Lease(host.now() - 40.0, 30.0)
+    assert not host.has_the_word
+    sent, until = daemon.lease.sent_at, host.now() + 5.0
+    daemon.memory = replace(daemon.memory, failsafe_lease=sent, failsafe_until=until)
+    assert host.has_the_word
+    daemon.lease = replace(daemon.lease, sent_at=host.now() - 39.0)
+    assert not host.has_the_word
+    daemon.memory = replace(daemon.memory, failsafe_lease=host.now() - 39.0)
+    world.clock.run(6.0, ())
+    assert not host.has_the_word
+
+
+def test_a_fence_that_acts_in_maintenance_mode_is_noticed(world: World) -> None:
+    """Unless that mode was only decided on: a frozen daemon may come a moment too late."""
+    host = world.hosts["n1"]
+    world.clock.run(1.0, ())
+    daemon = host.daemon
+    assert daemon is not None
+    assert daemon.publication is not None
+    seen = daemon.publication[0]
+    paused = replace(seen, policy=replace(seen.policy, pause=True))
+    daemon.publication = (paused, seen.now)
+    world.fence_fires(host)
+    assert not world.violations
+    daemon.carried_out = paused
+    world.fence_fires(host)
+    assert [violation.invariant for violation in world.violations] == ["pause_is_quiet"]
+
+
+def test_a_watchdog_that_was_refused_is_tried_again_before_rest_is_asked_for() -> None:
+    """After ttl, which may be longer than six loops."""
+    config = {"ttl_seconds": 90.0, "loop_wait_seconds": 10.0, "retry_timeout_seconds": 30.0}
+    local = {"watchdog_mode": "automatic"}
+    setup = Setup(nodes=1, config=config, local=local, watchdogs=("n1",))
+    steps = (Step(5.0, "watchdog-refuses", ("n1", "200.0")), Step(6.0, "kill-daemon", ("n1",)))
+    assert not run(Plan(setup, steps, 40.0)).violations
+
+
+def test_a_frozen_daemon_that_is_to_end_ends_when_faults_do(world: World) -> None:
+    """It is started again, as every daemon is."""
+    host = world.hosts["n1"]
+    daemon = host.daemon
+    assert daemon is not None
+    daemon.freeze()
+    daemon.stopping = True
+    daemon.wake()
+    world.clock.run(1.0, ())
+    heal(world)
+    world.clock.run(20.0, ())
+    assert host.daemon not in {None, daemon}
