@@ -237,7 +237,7 @@ def follows_archive(s: Snapshot) -> bool:
 
 
 def wanted_upstream(s: Snapshot) -> Upstream | None:
-    """Whom we should follow: `replicatefrom` while it is there and no loop, else the leader.
+    """Whom we should follow: `replicatefrom` while it may be followed and no loop, else the leader.
 
     The leader of a standby cluster follows the remote primary.  None while there is no leader with
     an address: then there is nobody to follow.
@@ -248,9 +248,24 @@ def wanted_upstream(s: Snapshot) -> Upstream | None:
     if view is None or leader is None or not leader.host or leader.name == s.me.name:
         return None
     named = view.member(s.me.tags.replicatefrom)
-    if named and named.host and named.state == "running" and not _leads_back(s, view, named):
+    if named and _may_be_followed(s, view, named) and not _leads_back(s, view, named):
         return upstream_at(s, named)
     return upstream_at(s, leader)
+
+
+def _may_be_followed(s: Snapshot, view: Cluster, member: Member) -> bool:
+    """Whether that member runs, and shows that its WAL is the cluster's.
+
+    It leads, or streams itself, which it does only after it has asked the leader; one that reads
+    the archive shows nothing else.  Whoever streams from it already goes on.
+    """
+    if not member.host or member.state != "running":
+        return False
+    if member.name == view.leader or member.replication_state == "streaming":
+        return True
+    here, at = server(s), f"{member.host}:{member.port}"
+    streams = here is not None and here.replication_state == "streaming"
+    return member.tags.nostream or (streams and s.postgres.configured_upstream == at)
 
 
 def _leads_back(s: Snapshot, view: Cluster, member: Member) -> bool:

@@ -1,6 +1,7 @@
 """Facts about the leader race and about following the winner."""
 
 from engine import asking, candidates, views
+from engine import synchronous as sync
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 
@@ -82,9 +83,21 @@ def _said(a: PeerAnswer) -> str:
 
 @fact(_answers)
 def peers_were_asked(s: Snapshot) -> bool:
-    """Everybody was asked since the lock is free, and a moment ago."""
+    """Everybody was asked since the lock is free, and a moment ago.
+
+    In quorum mode a voter that has just looked, but before that, is to be asked again.
+    """
     since = s.memory.lock_free_since
-    return since is not None and asking.answers_since(s, since, asking.peers_in_a_race(s))
+    if since is None or not asking.answers_since(s, since, asking.peers_in_a_race(s)):
+        return False
+    return not any(_may_vote_when_asked_again(s, a, since) for a in asking.answers(s))
+
+
+def _may_vote_when_asked_again(s: Snapshot, a: PeerAnswer, since: float) -> bool:
+    quorum = s.policy.synchronous_mode == "quorum"
+    if not quorum or not a.reachable or a.name.lower() not in sync.named(s):
+        return False
+    return a.asked_at - asking.LOOK_SECONDS <= asking.told_of(a) < since
 
 
 @fact(_answers)
@@ -333,13 +346,6 @@ def may_come_to_follow_unasked(s: Snapshot) -> bool:
     if configured is None or here is None or here.replication_state == "streaming":
         return False
     return upstream_differs.holds(s) or leader_is_on_another_timeline.holds(s)
-
-
-@fact(_upstream)
-def follows_the_truth(s: Snapshot) -> bool:
-    """The server to follow is the one whose WAL ours must be a part of, not another standby."""
-    wanted, source = views.wanted_upstream(s), views.truth(s)
-    return wanted is not None and source is not None and wanted.name == source.name
 
 
 @fact(lambda s: f"rewinding: {s.memory.rewinding}")

@@ -27,7 +27,6 @@ from engine.facts.postgres import (
     stop_runs,
 )
 from engine.facts.race import (
-    follows_the_truth,
     has_diverged,
     leader_told_its_timeline,
     upstream_differs,
@@ -183,7 +182,6 @@ JOB = Table(
             when=(
                 start_runs,
                 *_NEEDS_WAL,
-                follows_the_truth,
                 ~leader_told_its_timeline,
                 ~may_start_unasked,
             ),
@@ -256,7 +254,6 @@ SILENT = Table(
             "A standby is still starting, and there is somebody else to follow: ask that one first",
             when=(
                 *_NEEDS_WAL,
-                follows_the_truth,
                 ~leader_told_its_timeline,
                 ~may_start_unasked,
             ),

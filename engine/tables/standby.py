@@ -30,7 +30,6 @@ from engine.facts.promotion import (
 )
 from engine.facts.race import (
     barred_from_the_race,
-    follows_the_truth,
     has_diverged,
     leader_is_on_another_timeline,
     leader_told_its_timeline,
@@ -201,7 +200,7 @@ STANDBY = Table(
         Rule(
             "standby.unfollow",
             "Nothing comes from the configured upstream, and the leader is unasked: follow nobody",
-            when=(may_come_to_follow_unasked, follows_the_truth, ~leader_told_its_timeline),
+            when=(may_come_to_follow_unasked, ~leader_told_its_timeline),
             then=lambda s: (Follow(None), *ask_leader(s)),
             why="PostgreSQL would go on to try, and stream from a server that has come back with "
             "other WAL on a timeline of our number.",
@@ -222,8 +221,8 @@ STANDBY = Table(
         ),
         Rule(
             "standby.ask_before_following",
-            "Configured for another upstream than the leader: ask that one before we follow it",
-            when=(upstream_differs, follows_the_truth, ~leader_told_its_timeline),
+            "Configured for another upstream: ask the leader before we follow anybody",
+            when=(upstream_differs, ~leader_told_its_timeline),
             then=ask_leader,
             why="PostgreSQL connects by numbers alone; where a lost leader opened the timeline of "
             "that number too, only the WAL itself tells.",

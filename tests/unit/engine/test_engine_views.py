@@ -123,6 +123,23 @@ def test_a_member_follows_the_leader_or_the_member_it_names() -> None:
     assert views.wanted_upstream(follower(nostream=True)) == replace(N1, slot=None)
 
 
+def test_a_named_member_is_followed_while_it_shows_that_it_has_the_clusters_wal() -> None:
+    """It streams, or leads, or reads the archive; whoever streams from it already goes on."""
+    idle = with_member(follower(replicatefrom="n3"), "n3", replication_state=None)
+    assert views.wanted_upstream(idle) == N1
+    archive = with_member(idle, "n3", replication_state="in archive recovery")
+    assert views.wanted_upstream(archive) == N1
+    assert views.wanted_upstream(with_member(archive, "n3", tags=Tags(nostream=True))) == N3
+    leads = follower(replicatefrom="n1")
+    assert views.wanted_upstream(with_member(leads, "n1", replication_state=None)) == N1
+    of_n3 = replace(idle.postgres, configured_upstream="10.0.0.3:5432")
+    assert views.wanted_upstream(replace(idle, postgres=of_n3)) == N3
+    here = views.server(idle)
+    assert here is not None
+    of_n3 = replace(of_n3, server=Known(replace(here, replication_state=None), NOW))
+    assert views.wanted_upstream(replace(idle, postgres=of_n3)) == N1
+
+
 def test_circles_of_replicatefrom_are_not_followed() -> None:
     """Members that name each other, or themselves, follow the leader."""
     circle = with_member(follower(replicatefrom="n3"), "n3", tags=Tags(replicatefrom="n2"))
