@@ -11,6 +11,8 @@ from engine.views import cluster, other_members
 # Answers of peers are good for this long; the race asks again after that.
 ANSWER_SECONDS = 3.0
 PEER_TIMEOUT_SECONDS = 2.0
+# A member that tells of an older look, although asked for a new one, has a loop that hangs.
+LOOK_SECONDS = 1.0
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
@@ -63,6 +65,11 @@ def answers(s: Snapshot) -> tuple[PeerAnswer, ...]:
     """
     since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
     return tuple(answer for answer in s.peers if answer.asked_at >= since)
+
+
+def told_of(answer: PeerAnswer) -> float:
+    """From when the position is that it tells, at the earliest."""
+    return answer.asked_at if answer.looked_at is None else answer.looked_at
 
 
 def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:

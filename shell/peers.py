@@ -104,7 +104,8 @@ class Peers:
     def _read(self, name: str, asked_at: float, document: Mapping[str, Any]) -> PeerAnswer:
         tags = layout.parse_tags(document.get("tags"))
         own = document.get("hae")
-        loop_age = own.get("loop_age") if isinstance(own, dict) else None
+        told: Mapping[str, Any] = own if isinstance(own, dict) else {}
+        loop_age, age = told.get("loop_age"), told.get("observed_age")
         return PeerAnswer(
             name=name,
             asked_at=asked_at,
@@ -117,6 +118,7 @@ class Peers:
             failover_priority=tags.failover_priority,
             watchdog_failed=bool(document.get("watchdog_failed")),
             stale=isinstance(loop_age, int | float) and loop_age > self._ttl_seconds,
+            looked_at=asked_at - age if isinstance(age, int | float) else None,
         )
 
     def close(self) -> None:

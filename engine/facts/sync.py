@@ -146,10 +146,15 @@ def votes(s: Snapshot) -> int:
 
 
 def _is_not_ahead(s: Snapshot, a: PeerAnswer) -> bool:
-    """Whether that member told that it has no more than we; a timeline that is unknown: no."""
-    here = views.server(s)
+    """Whether that member told that it has no more than we; a timeline that is unknown: no.
+
+    What it saw before the lock became free tells nothing: it may have confirmed commits since.
+    """
+    here, since = views.server(s), s.memory.lock_free_since
     known = here is not None and here.timeline is not None and a.timeline is not None
     told = a.reachable and not a.stale and a.lsn is not None
+    if since is not None and asking.told_of(a) < since:
+        return False
     return known and told and candidates.compare(here, a) <= 0
 
 

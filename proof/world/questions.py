@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine import views, watchdog
 from engine.actions import AskFailsafe
-from engine.state import FailsafeAnswer, FailsafeCall, PeerAnswer
+from engine.state import FailsafeAnswer, FailsafeCall, Known, PeerAnswer
 from proof.world.events import Signal, Steps, Wait
 from shell.api.facts import facts_of, state_and_role
 from shell.api.node_calls import FRESH_ENOUGH_SECONDS, FRESH_WAIT_SECONDS
@@ -58,11 +58,12 @@ class Questions:
         peer = self._world.hosts[name].daemon
         if peer is None or not peer.replies:
             return nothing
+        arrived_at = peer.now()
         yield from peer.questions.look_freshly()
         yield seconds / 2
         if not network.both_ways(me, name) or not peer.replies:
             return nothing
-        return self._read_answer(name, asked_at, peer)
+        return self._read_answer(name, asked_at, peer, arrived_at)
 
     def look_freshly(self) -> Steps:
         """Before its position is told: look again, unless it leads or has just looked."""
@@ -76,9 +77,13 @@ class Questions:
             self._daemon.wake()
             yield Wait(self._daemon.published_next, FRESH_WAIT_SECONDS)
 
-    def _read_answer(self, name: str, asked_at: float, peer: Daemon) -> PeerAnswer:
+    def _read_answer(
+        self, name: str, asked_at: float, peer: Daemon, arrived_at: float
+    ) -> PeerAnswer:
         assert peer.publication is not None
         s, published_at = peer.publication
+        seen = s.postgres.server
+        age = max(0.0, arrived_at - seen.when) if isinstance(seen, Known) else None
         state, role = state_and_role(s, standby_cluster=False)
         server = views.server(s) if state == "running" else None
         tags = s.me.tags
@@ -94,6 +99,7 @@ class Questions:
             failover_priority=tags.failover_priority,
             watchdog_failed=watchdog.is_missing(s),
             stale=peer.now() - published_at > self._daemon.policy.ttl_seconds,
+            looked_at=None if age is None else asked_at - age,
         )
 
     def ask_failsafe(self, question: AskFailsafe) -> None:

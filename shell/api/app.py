@@ -137,7 +137,7 @@ class App:
             return not_ready()
         moment, row = now(), row_of(path)
         holds = row is not None and row.holds(rendering.facts, query, moment)
-        return Response(200 if holds else 503, rendering.body(moment), JSON)
+        return Response(200 if holds else 503, rendering.body(moment, moment), JSON)
 
     async def _unsafe(self, route: Route, scope: Scope, receive: Receive) -> Response:
         headers: dict[bytes, bytes] = dict(scope["headers"])

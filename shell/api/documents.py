@@ -120,18 +120,19 @@ def _version_text(number: int | None) -> str | None:
     return None if number is None else f"{number // 10000}.{number % 10000}"
 
 
-def ages(f: Facts, now: float) -> bytes:
+def ages(f: Facts, now: float, asked_at: float) -> bytes:
     """Return the `hae` field of the status document at that instant, as JSON.
 
     `loop_age`: seconds since the main loop last published.  `lease_left`: seconds for which our
-    lock is certain, null when we have none.  `observed_age`: seconds since PostgreSQL answered.
+    lock is certain, null when we have none.  `observed_age`: how many seconds before the call
+    arrived PostgreSQL had answered, 0 if it was later.
     """
     left = f.lease_ends
     observed = f.observed_at
     return b'"hae":{"loop_age":%.3f,"lease_left":%s,"observed_age":%s}' % (
         now - f.published_at,
         b"null" if left is None else b"%.3f" % (left - now),
-        b"null" if observed is None else b"%.3f" % (now - observed),
+        b"null" if observed is None else b"%.6f" % max(0.0, asked_at - observed),
     )
 
 

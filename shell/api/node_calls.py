@@ -33,12 +33,12 @@ class NodeCalls:
 
     async def patroni(self, _call: Call) -> Response:
         """Answer `GET /patroni`, with a fresh look at PostgreSQL where others decide by it."""
-        rendering = self._office.rendering()
+        asked_at, rendering = now(), self._office.rendering()
         if rendering is None:
             return not_ready()
         if not self._good_enough(rendering):
             rendering = await self._fresher(rendering)
-        return Response(200, rendering.body(now()), JSON)
+        return Response(200, rendering.body(now(), asked_at), JSON)
 
     def _good_enough(self, rendering: Rendering) -> bool:
         moment, facts = now(), rendering.facts

@@ -55,9 +55,9 @@ class Rendering:
     document: dict[str, Any]
     prefix: bytes
 
-    def body(self, now: float) -> bytes:
-        """Return the status document with the ages of this instant."""
-        return self.prefix + ages(self.facts, now) + b"}"
+    def body(self, now: float, asked_at: float) -> bytes:
+        """Return the status document with the ages of this instant, for a call of that one."""
+        return self.prefix + ages(self.facts, now, asked_at) + b"}"
 
 
 class Office:

@@ -1,0 +1,53 @@
+"""What a member reads from another one's answer, over a real listener."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.state import Known, Member, PeerAnswer
+from shell.api import node_calls
+from shell.config.settings import CtlSettings
+from shell.peers import Peers
+from shell.processes import now
+from tests.api.support import running
+from tests.support import snapshots
+
+CTL = CtlSettings(None, insecure=False, cacert=None, certfile=None, keyfile=None)
+SETTINGS: Any = SimpleNamespace(
+    ctl=CTL, restapi=SimpleNamespace(authentication=None), dynamic=SimpleNamespace(ttl=30)
+)
+
+
+def asked(port: int) -> PeerAnswer:
+    """What the member at that port tells."""
+    peers = Peers(SETTINGS)
+    try:
+        return peers.ask([Member("n3", api_url=f"http://127.0.0.1:{port}/patroni")], 5)[0]
+    finally:
+        peers.close()
+
+
+def test_a_position_is_as_old_as_the_look_that_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member whose loop hangs answers; its position is from before it was asked."""
+    monkeypatch.setattr(node_calls, "FRESH_WAIT_SECONDS", 0.1)
+    moment = now()
+    s = snapshots.with_server(
+        snapshots.replica(moment), Known(snapshots.standby_server(), moment - 20)
+    )
+    with running(s) as api:
+        answer = asked(api.port)
+    assert answer.lsn == snapshots.LSN
+    assert not answer.stale
+    assert answer.looked_at is not None
+    assert answer.looked_at <= moment - 20
+
+
+def test_a_look_after_the_question_is_as_good_as_at_the_question() -> None:
+    """However long the answer took."""
+    with running(snapshots.replica(now() - 5)) as api:
+        api.desk.on_wake = lambda _why: api.publish(snapshots.replica(now()))
+        answer = asked(api.port)
+    assert answer.looked_at == answer.asked_at
