@@ -48,6 +48,10 @@ def test_a_position_is_as_old_as_the_look_that_found_it(monkeypatch: pytest.Monk
 def test_a_look_after_the_question_is_as_good_as_at_the_question() -> None:
     """However long the answer took."""
     with running(snapshots.replica(now() - 5)) as api:
-        api.desk.on_wake = lambda _why: api.publish(snapshots.replica(now()))
+
+        def look(_why: str) -> None:
+            api.publish(snapshots.replica(now()))
+
+        api.desk.on_wake = look
         answer = asked(api.port)
     assert answer.looked_at == answer.asked_at

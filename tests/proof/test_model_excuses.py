@@ -1,4 +1,4 @@
-"""What the model excuses, and what it does not: each excuse ends where an engine's mistake begins."""
+"""What the model excuses: each excuse ends where a mistake of the engine begins."""
 
 from __future__ import annotations
 
