@@ -179,6 +179,8 @@ class Host:
         """The init system starts the daemon, if the machine is up and it is wanted."""
         if self.up and self.wanted_running and self.daemon is None:
             self.daemon = Daemon(self)
+            for _ in range(self.world.frozen_hosts.get(self.name, 0)):
+                self.daemon.freeze()  # as everything else on a machine that stands still
             self.world.told(self.name, "daemon starts")
             self.daemon.start()
 

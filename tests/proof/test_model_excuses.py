@@ -116,6 +116,23 @@ def test_a_watchdog_that_was_refused_is_tried_again_before_rest_is_asked_for() -
     assert not run(Plan(setup, steps, 40.0)).violations
 
 
+def test_no_daemon_runs_on_a_machine_that_is_frozen(world: World) -> None:
+    """One that is started there does its first step when the machine thaws."""
+    host = world.hosts["n1"]
+    for _ in range(2):
+        host.freeze()
+    host.kill_daemon()
+    world.clock.run(20.0, ())
+    daemon = host.daemon
+    assert daemon is not None
+    host.thaw()
+    world.clock.run(30.0, ())
+    assert daemon.publication is None
+    host.thaw()
+    world.clock.run(40.0, ())
+    assert daemon.publication is not None
+
+
 def test_a_frozen_daemon_that_is_to_end_ends_when_faults_do(world: World) -> None:
     """It is started again, as every daemon is."""
     host = world.hosts["n1"]
