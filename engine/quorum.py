@@ -19,7 +19,6 @@ snapshot shows is read in `engine.synchronous`.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 NOBODY: frozenset[str] = frozenset()
 # A name that no member has: with it in force every commit waits.
@@ -112,7 +111,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@lru_cache(256)
 def names_of(text: str) -> Names:
     """What that setting asks for; a text that cannot be read, or that takes anybody, asks nothing.
 

@@ -3,7 +3,6 @@
 Nothing here decides.  A missing reading is None, never a made-up default.
 """
 
-from functools import lru_cache
 from operator import attrgetter
 
 from engine.actions import Upstream
@@ -193,7 +192,6 @@ def failover_request(s: Snapshot) -> FailoverRequest | None:
 # --- whom to follow -------------------------------------------------------------------------------
 
 
-@lru_cache(1024)
 def slot_name(member: str) -> str:
     """The replication slot of a member: the reference's rule, at most 63 characters."""
     name = member.lower().replace("-", "_").replace(".", "_")
