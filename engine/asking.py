@@ -11,8 +11,6 @@ from engine.views import cluster, other_members
 # Answers of peers are good for this long; the race asks again after that.
 ANSWER_SECONDS = 3.0
 PEER_TIMEOUT_SECONDS = 2.0
-# A member that tells of an older look, although asked for a new one, has a loop that hangs.
-LOOK_SECONDS = 1.0
 
 
 def peers_to_ask(s: Snapshot) -> tuple[str, ...]:

@@ -208,6 +208,7 @@ def votes(s: Snapshot) -> int:
         a
         for a in answers(s)
         if a.reachable and not a.stale and a.name in named - {s.me.name}
+        if a.looked_at is None or a.looked_at >= (s.memory.lock_free_since or 0.0)
         if a.lsn is not None and (a.lsn <= mine or (a.timeline or 0) < (here.timeline or 0))
     ]
     return len(seen) - (s.me.name not in named)

@@ -67,7 +67,7 @@ class Peers:
             url,
             timeout=timeout,
             preload_content=False,
-            headers={"Connection": "close"},
+            headers={"Connection": "close", "Cache-Control": "no-cache"},
             redirect=False,
         )
         try:

@@ -1,7 +1,6 @@
 """Facts about the leader race and about following the winner."""
 
 from engine import asking, candidates, views
-from engine import synchronous as sync
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 
@@ -83,21 +82,9 @@ def _said(a: PeerAnswer) -> str:
 
 @fact(_answers)
 def peers_were_asked(s: Snapshot) -> bool:
-    """Everybody was asked since the lock is free, and a moment ago.
-
-    In quorum mode a voter that has just looked, but before that, is to be asked again.
-    """
+    """Everybody was asked since the lock is free, and a moment ago."""
     since = s.memory.lock_free_since
-    if since is None or not asking.answers_since(s, since, asking.peers_in_a_race(s)):
-        return False
-    return not any(_may_vote_when_asked_again(s, a, since) for a in asking.answers(s))
-
-
-def _may_vote_when_asked_again(s: Snapshot, a: PeerAnswer, since: float) -> bool:
-    quorum = s.policy.synchronous_mode == "quorum"
-    if not quorum or not a.reachable or a.name.lower() not in sync.named(s):
-        return False
-    return a.asked_at - asking.LOOK_SECONDS <= asking.told_of(a) < since
+    return since is not None and asking.answers_since(s, since, asking.peers_in_a_race(s))
 
 
 @fact(_answers)

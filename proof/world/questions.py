@@ -14,7 +14,7 @@ from engine.actions import AskFailsafe
 from engine.state import FailsafeAnswer, FailsafeCall, Known, PeerAnswer
 from proof.world.events import Signal, Steps, Wait
 from shell.api.facts import facts_of, state_and_role
-from shell.api.node_calls import FRESH_ENOUGH_SECONDS, FRESH_WAIT_SECONDS
+from shell.api.node_calls import BETWEEN_POKES_SECONDS, FRESH_WAIT_SECONDS
 from shell.desk import Publication
 
 if TYPE_CHECKING:
@@ -59,23 +59,22 @@ class Questions:
         if peer is None or not peer.replies:
             return nothing
         arrived_at = peer.now()
-        yield from peer.questions.look_freshly()
+        yield from peer.questions.look_freshly(arrived_at)
         yield seconds / 2
         if not network.both_ways(me, name) or not peer.replies:
             return nothing
         return self._read_answer(name, asked_at, peer, arrived_at)
 
-    def look_freshly(self) -> Steps:
-        """Before its position is told: look again, unless it leads or has just looked."""
-        assert self._daemon.publication is not None
-        facts = facts_of(Publication(0, *self._daemon.publication, settings=None))
-        looked_at = facts.published_at if facts.observed_at is None else facts.observed_at
-        if (
-            self._daemon.now() >= facts.primary_until
-            and self._daemon.now() - looked_at > FRESH_ENOUGH_SECONDS
-        ):
+    def look_freshly(self, arrived_at: float) -> Steps:
+        """Before its position is told: look again, unless it leads or has looked since."""
+        while self._daemon.now() - arrived_at < FRESH_WAIT_SECONDS:
+            assert self._daemon.publication is not None
+            facts = facts_of(Publication(0, *self._daemon.publication, settings=None))
+            looked_at = facts.published_at if facts.observed_at is None else facts.observed_at
+            if self._daemon.now() < facts.primary_until or looked_at >= arrived_at:
+                return
             self._daemon.wake()
-            yield Wait(self._daemon.published_next, FRESH_WAIT_SECONDS)
+            yield Wait(self._daemon.published_next, BETWEEN_POKES_SECONDS)
 
     def _read_answer(
         self, name: str, asked_at: float, peer: Daemon, arrived_at: float

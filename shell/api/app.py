@@ -123,7 +123,8 @@ class App:
             query = parse_query(scope["query_string"])
             if route is None:
                 return self._health(path, query)
-            return await route.handler(Call(method, path, query, _client(scope)))
+            headers = dict(scope["headers"])
+            return await route.handler(Call(method, path, query, _client(scope), None, headers))
         route = self._routes.get((method, first))
         if route is None:
             await discard_body(receive)

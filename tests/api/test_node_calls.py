@@ -169,6 +169,19 @@ def test_racing_peers_get_a_fresh_look() -> None:
     assert found["hae"]["observed_age"] < 1
 
 
+def test_a_racing_peer_gets_a_look_that_is_younger_than_its_question() -> None:
+    """With no-cache even the newest observation is made again, and its age is told."""
+    with running(old_replica(0)) as api:
+        before = api.get("/patroni").json()
+        assert api.pokes == []
+        api.desk.on_wake = lambda why: threading.Thread(
+            target=lambda: api.publish(snapshots.replica(now()))
+        ).start()
+        after = api.call("GET", "/patroni", headers={"Cache-Control": "no-cache"}).json()
+    assert before["hae"]["observed_age"] > 0
+    assert after["hae"]["observed_age"] == 0
+
+
 def test_many_racing_peers_share_one_look() -> None:
     """Many callers at once wake the loop once, and all get the new publication."""
     with running(old_replica(5)) as api:

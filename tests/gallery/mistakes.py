@@ -237,6 +237,13 @@ DECIDING: tuple[Mistake, ...] = (
         (catching.near_misses,),
     ),
     Mistake(
+        "old-looks-are-votes",
+        "A voter that answers now votes by what it saw before the lock became free",
+        "in quorum mode a member leads by the vote of one that has acknowledged more since",
+        breaking.function_is(asking, "told_of", lambda _: lambda answer: answer.asked_at),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
         "old-answers-count",
         "Answers of peers from before the lock became free count",
         "a member leads that has less than another one",

@@ -130,13 +130,6 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     # Nor does who looked before the lock was free (a second ago).
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(looked_at=NOW - 1)}, False),
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(looked_at=NOW - 1.1)}, True),
-    # It is asked again if it looked a moment before: its loop turns.
-    (race.peers_were_asked, "race", {**QUORUM, "peers": both()}, True),
-    (race.peers_were_asked, "race", {**QUORUM, "peers": both(looked_at=NOW - 1)}, True),
-    (race.peers_were_asked, "race", {**QUORUM, "peers": both(looked_at=NOW - 1.1)}, False),
-    (race.peers_were_asked, "race", {**QUORUM, "peers": both(looked_at=NOW - 1.5)}, False),
-    (race.peers_were_asked, "race", {**QUORUM, "peers": both(looked_at=NOW - 1.6)}, True),
-    (race.peers_were_asked, "race", {"peers": both(looked_at=NOW - 1.1)}, True),
     # What may be on another timeline is not known to have less.
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(timeline=None)}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres.server.timeline": None}, True),
