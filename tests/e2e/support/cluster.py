@@ -141,12 +141,24 @@ class Cluster:
 
     def close(self) -> None:
         """End everything that was started; never raises for what is already gone."""
+        for node in self.nodes:
+            node.kill_daemon()
         for pid in own_processes(self.mark, self.folder):
             send(pid, signal.SIGCONT)
+        self._quit_postgres()
         end_all(self.mark, self.folder)
         if self.store is not None and self._owns_store:
             self.store.kill()
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def _quit_postgres(self) -> None:
+        """Let the servers give back their shared memory, which a SIGKILL leaves behind for ever."""
+        for node in self.nodes:
+            pid = node.postmaster_pid()
+            if pid is not None:
+                send(pid, signal.SIGQUIT)
+        with contextlib.suppress(AssertionError):  # whatever hangs is killed
+            wait_for(lambda: not any(n.postmaster_pid() for n in self.nodes), 5, "servers to quit")
 
     def __enter__(self) -> Self:
         return self
