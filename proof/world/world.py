@@ -16,7 +16,7 @@ from engine.actions import AskLeader, Hold, JobAction, StopPostgres
 from engine.decide import Decision
 from engine.policy import Policy
 from engine.rendering import action_text, render_short
-from engine.state import DirectoryKind, ReplicationRow, Snapshot, SyncState, Tags
+from engine.state import DirectoryKind, ReplicationRow, Snapshot, Tags
 from proof import invariants
 from proof.invariants import Ending, Node, Toleration, Violation
 from proof.world.disk import Disk
@@ -168,6 +168,16 @@ class World:
             self._promised.append(branch)
         branch.promised = max(branch.promised, lsn)
 
+    def _forgive(self) -> None:
+        """Somebody takes the lock after an operator has turned synchronous mode off.
+
+        Nobody owes the commits from before that any more, seen by the last leader or not.
+        """
+        for branch in self._promised:
+            branch.promised = 0
+            branch.told = [(lsn, number, False) for lsn, number, _ in branch.told]
+        self._promised.clear()
+
     def missing(self, host: Host) -> tuple[int, ...]:
         """The promised commits that this host's WAL lacks."""
         disk, found = host.disk, []
@@ -240,6 +250,8 @@ class World:
 
     def _leader_changed(self, owner: str | None) -> None:
         self.told("store", f"the leader key is {owner or 'gone'}")
+        if owner is not None and (self.store.config or {}).get("synchronous_mode") == "off":
+            self._forgive()
         for host in self.hosts.values():
             by_word = owner is None and host.has_the_word
             if owner == host.name or by_word or host.server is None:
@@ -363,13 +375,19 @@ class World:
         able, store = [h for h in self.hosts.values() if h.disk.system_identifier], self.store
         if not able and not store.cluster.initialize:
             able = list(self.hosts.values())
-        mode, sync = (store.config or {}).get("synchronous_mode", "off"), store.cluster.sync
-        if mode != "off" and sync is not None and sync.leader:
-            able = [h for h in able if self._may_win(h, sync, mode)]
+        able = [h for h in able if self._may_win(h)]
         return bool(able) and not any(map(self._may_ever_lead, able))
 
-    def _may_win(self, host: Host, sync: SyncState, mode: str) -> bool:
-        """Whether `sync` lets that host win a race once everybody answers."""
+    def _may_win(self, host: Host) -> bool:
+        """Whether limits and keys let that host win a race once everybody answers."""
+        view, policy = self.store.cluster, host.policy_of(self.store.config)
+        listed = view.failsafe if policy.failsafe_mode else None
+        lag = (view.optime or 0) - host.disk.end
+        if lag > policy.maximum_lag_on_failover_bytes or host.name not in (listed or {host.name}):
+            return False
+        mode, sync = policy.synchronous_mode, view.sync
+        if mode == "off" or sync is None or not sync.leader:
+            return True
         named = {sync.leader, *sync.standbys}
         if mode == "on" or host.name == sync.leader:
             return host.name in named

@@ -64,6 +64,22 @@ def test_a_cluster_without_a_leader_is_excused_where_no_race_can_be_won(
     assert (Toleration.NOBODY_MAY_LEAD in world.ending().tolerated) is excused
 
 
+@pytest.mark.parametrize(("lag", "listed", "excused"), [(9, 1, True), (0, 2, False), (0, 1, True)])
+def test_limits_that_leave_only_a_member_that_may_not_lead_excuse(
+    world: World, lag: int, listed: int, excused: bool
+) -> None:
+    """n2 is beyond maximum_lag_on_failover, or `failsafe` does not name it."""
+    for host in world.hosts.values():
+        host.disk.kind, host.disk.system_identifier = DirectoryKind.VALID, "74"
+        host.disk.branch, host.disk.end = world.root("74"), 100
+    world.hosts["n2"].disk.end -= lag
+    limits = {"maximum_lag_on_failover_bytes": 8, "failsafe_mode": True}
+    world.store.configure(limits)
+    names = dict.fromkeys(list(world.hosts)[:listed], "")
+    world.store.write(initialize="74", optime=100, failsafe=names)
+    assert (Toleration.NOBODY_MAY_LEAD in world.ending().tolerated) is excused
+
+
 def test_a_sync_key_that_names_nobody_with_data_excuses_nothing(world: World) -> None:
     """Whoever emptied the last directory with everything is to be found."""
     disk = world.hosts["n2"].disk
@@ -71,6 +87,20 @@ def test_a_sync_key_that_names_nobody_with_data_excuses_nothing(world: World) ->
     world.store.configure({"synchronous_mode": "on"})
     world.store.write(initialize="74", sync=SyncState("n1", (), 0, 7))
     assert Toleration.NOBODY_MAY_LEAD not in world.ending().tolerated
+
+
+def test_synchronous_commits_are_owed_until_somebody_leads_without_the_mode(world: World) -> None:
+    """An operator who turns the mode off lets members lead that lack commits from before."""
+    host, branch = world.hosts["n1"], world.root("74")
+    host.disk.branch = branch
+    for mode, missing in (("on", (1,)), ("off", ())):
+        branch.told.append((50, 1, True))
+        world.promise(branch, 50)
+        world.store.configure({"synchronous_mode": mode})
+        assert world.missing(host)
+        assert world.store.acquire("n1", 30.0, host)
+        assert world.missing(host) == missing
+        assert world.store.release("n1", host)
 
 
 def test_the_members_word_stands_for_the_lock_until_it_ends(world: World) -> None:
