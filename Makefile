@@ -21,6 +21,8 @@ RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
 # Only the layers that exist, so that a target never fails for an empty folder.
 LAYOUT := $(wildcard tests/unit/test_layout.py tests/tools/test_docs.py)
+# A minute of the simulator; the seeds are drawn, and the first and the last line name them.
+FRESH_SEEDS := $(RUN) -m proof.simulator --runs 1000000 --seconds 60
 layer = $(wildcard $(addprefix tests/,$(1)))
 
 # Options of the benchmark: make bench BENCH=switchover RUNS=5 IMPLEMENTATIONS=hae,patroni
@@ -41,7 +43,8 @@ ifeq ($(shell id -u),0)
 
 .PHONY: $(AS_ACCOUNT)
 $(filter-out bench,$(AS_ACCOUNT)):
-	@$(PYTHON) -m tools.unprivileged $@
+	@SIM_REVISION="$$(git describe --always --dirty=+ 2>/dev/null)" \
+	  $(PYTHON) -m tools.unprivileged $@
 bench:
 	@$(PYTHON) -m tools.unprivileged bench; ended=$$?; \
 	$(PYTHON) -m tools.unprivileged --fetch $(RESULTS); \
@@ -91,8 +94,9 @@ endif
 sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event; KEEP=file: to go on)
 	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) \
 	  $(if $(filter-out 1,$(RUNS)),--runs $(RUNS) $(if $(KEEP),--keep $(KEEP)),-v)
-sim-ci: .venv/ready ## a minute of fresh seeds, and every kept story
-	SIM_SECONDS=60 $(PYTEST) tests/proof/test_simulator.py
+sim-ci: .venv/ready ## a minute of fresh seeds on all cores, and every kept story
+	$(PYTEST) -q tests/proof/test_simulator.py
+	$(FRESH_SEEDS)
 scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NAME=what-must-hold
 	$(RUN) -m proof.simulator --seed $(SEED) --save $(NAME)
 

@@ -28,6 +28,7 @@ PARENTS = ("/var/tmp", "/tmp", "/opt")  # noqa: S108 - the folder inside is crea
 KEPT_NAMES = frozenset(
     {"CI", "TERM", "COLUMNS", "LINES", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "FORCE_COLOR"}
     | {"MAKEFLAGS", "MAKELEVEL", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PYTEST_ADDOPTS"}
+    | {"SIM_REVISION"}
 )
 KEPT_PREFIXES = ("PIP_", "SSL_CERT_", "LC_", "HAE_", "GITHUB_", "GITLAB_", "HYPOTHESIS_")
 

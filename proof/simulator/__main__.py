@@ -17,7 +17,12 @@ from proof.simulator.story import FOLDER, read, to_text
 
 
 def revision() -> str:
-    """The commit that this checkout is at, with a plus for changes; "unknown" outside of git."""
+    """The commit that this checkout is at, with a plus for changes; "unknown" outside of git.
+
+    A copy of a checkout is told it by whoever made the copy.
+    """
+    if told_by_copier := os.environ.get("SIM_REVISION"):
+        return told_by_copier
     here = Path(__file__).parent
     try:
         told = subprocess.run(
@@ -39,7 +44,13 @@ def many(first: int, runs: int, asked: argparse.Namespace) -> int:
             print(f"{asked.keep} is of seed {total.first} at {total.revision}: remove it first")
             return 2
     print(f"simulator at {total.revision}: seeds {first} to {first + runs - 1} ({command})")
-    return batch.many(total, runs, asked.seconds, asked.jobs, asked.keep)
+    status = batch.many(total, runs, asked.seconds, asked.jobs, asked.keep)
+    lived = f"seeds {first} to {total.following - 1}: {total.failed} broke something"
+    again = min((seed for seeds in total.failures.values() for seed in seeds), default=None)
+    if again is not None:
+        command = f"python -m proof.simulator --seed {again} -v"
+    print(f"simulator at {total.revision}: {lived} ({command})")
+    return status
 
 
 def one(plan: Plan, title: str, command: str, *, verbose: bool) -> int:

@@ -80,3 +80,26 @@ def test_figures_of_another_batch_are_not_mixed_in(
     monkeypatch.setattr("sys.argv", asked)
     assert main() == 2
     assert Summary.read(kept).following == 4
+
+
+def test_the_last_line_repeats_what_failed_or_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the seeds, the revision, and one command."""
+    broken = [Violation("one_writer", "At most one.", "n1 and n2")]
+
+    def lived(total: Summary, *_asked: object) -> int:
+        total.add(5, Outcome([], 200, 1.0, ()), 0.1)
+        total.add(6, Outcome(broken if fails else [], 200, 1.0, ()), 0.1)
+        return 1 if total.failures else 0
+
+    monkeypatch.setattr("proof.simulator.batch.many", lived)
+    monkeypatch.setattr("sys.argv", ["simulator", "--seed", "5", "--runs", "9"])
+    monkeypatch.setenv("SIM_REVISION", "abc")
+    for fails, again in ((False, "--seed 5 --runs 9"), (True, "--seed 6 -v")):
+        assert main() == int(fails)
+        said = capsys.readouterr().out.splitlines()
+        head = "simulator at abc: seeds 5 to"
+        assert said[0] == f"{head} 13 (python -m proof.simulator --seed 5 --runs 9)"
+        failed = f"{int(fails)} broke something (python -m proof.simulator {again})"
+        assert said[-1] == f"{head} 6: {failed}"
