@@ -70,6 +70,12 @@ def told_of(answer: PeerAnswer) -> float:
     return answer.asked_at if answer.looked_at is None else answer.looked_at
 
 
+def race_ends_at(s: Snapshot) -> float:
+    """When the first answer of those who are asked in a race does not count any more."""
+    asked = peers_in_a_race(s)
+    return min((s.now, *(a.asked_at for a in answers(s) if a.name in asked))) + ANSWER_SECONDS
+
+
 def answer_of(s: Snapshot, name: str | None) -> PeerAnswer | None:
     """The answer of that member, if it was asked a moment ago."""
     for answer in answers(s):

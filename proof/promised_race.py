@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.actions import AcquireLock, Action, CreateInitialize, DisarmFence, ReleaseLock
+from engine.actions import (
+    AcquireLock,
+    Action,
+    CreateInitialize,
+    DisarmFence,
+    ReleaseLock,
+    RenewLock,
+)
 from engine.state import DirectoryKind, Known, PeerAnswer, Snapshot
 from proof import checker
 from proof.about import about
@@ -38,6 +45,30 @@ def the_lock_is_taken_only_by_what_was_seen_since(s: Snapshot, actions: Sequence
     if checker.of(AcquireLock, actions):
         assert isinstance(s.cluster, Known)
         assert s.cluster.when > s.lease.sent_at
+
+
+@about(AcquireLock, RenewLock)
+def the_lock_is_asked_for_only_while_what_was_seen_counts(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """No request that may create the leader key is sent long after it was decided on.
+
+    A race lasts as long as every answer counts, and is one of the cluster that was seen; a renewal
+    that creates a missing key lasts as long as the lease.
+    """
+    races = _races(s, actions)
+    since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
+    for x in checker.of(AcquireLock, actions):
+        assert x.begin_before <= s.now + ANSWER_SECONDS
+        if races:
+            assert isinstance(s.cluster, Known)
+            assert x.initialize == s.cluster.value.initialize
+            asked = (a.asked_at for a in s.peers if s.cluster.value.member(a.name) is not None)
+            assert all(x.begin_before <= at + ANSWER_SECONDS for at in asked if at >= since)
+    for renewal in checker.of(RenewLock, actions):
+        ends = s.now + checker.lease_left(s)
+        lasts = renewal.begin_before is not None and renewal.begin_before <= ends + 1e-6
+        assert lasts or not renewal.create
 
 
 @about(AcquireLock)
@@ -168,6 +199,7 @@ def a_leader_that_stands_down_waits_for_its_heir(s: Snapshot, actions: Sequence[
 
 RACE_PROMISES = (
     the_lock_is_taken_only_by_what_was_seen_since,
+    the_lock_is_asked_for_only_while_what_was_seen_counts,
     in_pause_nobody_races,
     a_standby_of_an_unknown_cluster_does_not_race,
     a_standby_asks_everybody_before_it_leads,

@@ -6,12 +6,16 @@ next cycle decides again from what is true then.  Only the `HEARTBEATS` may fail
 what follows: a silent store must not keep a crashed primary from its restart.  A renewal that the
 store *refused* stops everything.
 
+An action that is right for a while only has a `begin_before`: the shell asks `is_too_late` when its
+turn comes, and whatever carries it out asks once more right before the effect, so that neither a
+frozen daemon nor a slow step before it lets it happen later.
+
 The four unions at the end say where an action is carried out; every action is in exactly one.
 """
 
 from typing import TypeAlias
 
-from engine.actions.base import Upstream
+from engine.actions.base import Upstream, is_too_late
 from engine.actions.local import (
     ActivateWatchdog,
     Answer,
@@ -131,6 +135,7 @@ __all__ = [
     "WriteInitialize",
     "WriteStatus",
     "WriteSync",
+    "is_too_late",
 ]
 
 # One request to the store at a time, each bounded; the next action waits for the answer.

@@ -1,4 +1,4 @@
-"""What several actions share: a server to stream from."""
+"""What several actions share: a server to stream from, a last moment to begin."""
 
 from dataclasses import dataclass
 
@@ -11,3 +11,13 @@ class Upstream:
     host: str
     port: int
     slot: str | None = None
+
+
+def is_too_late(action: object, now: float) -> bool:
+    """Whether an action that must not be begun after `begin_before` would be.
+
+    Both are moments of CLOCK_BOOTTIME.  What an action was decided by is true for a while only; a
+    daemon that was frozen, or is slow, may come to carrying it out long after.
+    """
+    begin_before = getattr(action, "begin_before", None)
+    return begin_before is not None and now > begin_before

@@ -9,17 +9,27 @@ from engine.cluster import HistoryLine
 
 @dataclass(frozen=True, slots=True)
 class AcquireLock:
-    """Create the leader key, only if it is absent."""
+    """Create the leader key, only if it is absent, and while `initialize` holds that value.
+
+    With `initialize` None it does not matter what that holds.  A store that has lost its keys does
+    not tell any more whether another one has led since it was looked at; a value tells that it has
+    not lost them.  It is not asked for after `begin_before` (CLOCK_BOOTTIME).
+    """
+
+    begin_before: float
+    initialize: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RenewLock:
     """Prolong the leader key, only if it is still ours; `create` it again if it is missing.
 
-    It is created only while our lease lasts at the moment when that is asked for.
+    It is not asked for after `begin_before` (CLOCK_BOOTTIME): who creates the key after its lease
+    may lead past those who led meanwhile.
     """
 
     create: bool = True
+    begin_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,7 +348,7 @@ LOCK = Table(
             "lock.renew",
             "We own the lock and a loop has passed: renew the lease",
             when=(i_own_the_lock, renewal_is_due),
-            then=lambda _: (RenewLock(),),
+            then=lambda s: (RenewLock(begin_before=views.lease_ends(s)),),
             why="A lease that is renewed every loop survives two slow or lost answers.",
         ),
         Rule(

@@ -2,7 +2,6 @@
 
 from engine import views
 from engine.actions import (
-    AcquireLock,
     Action,
     CreateInitialize,
     Exit,
@@ -17,7 +16,7 @@ from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import wait_for_keys
+from engine.tables.steps import acquire_lock, wait_for_keys
 
 
 def _identifier(s: Snapshot) -> str:
@@ -30,7 +29,7 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     return (
         WriteInitialize(_identifier(s)),
         WriteConfig(s.policy.dcs_config),
-        AcquireLock(),
+        acquire_lock(s, _identifier(s)),
         Remember({"bootstrapping": False, "bootstrap_copied": False}),
     )
 

@@ -2,7 +2,6 @@
 
 from engine import candidates, views, watchdog
 from engine.actions import (
-    AcquireLock,
     Action,
     CreateInitialize,
     CreateRoles,
@@ -51,6 +50,7 @@ from engine.state import Snapshot
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm_ahead
+from engine.tables.steps import acquire_lock
 
 
 def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
@@ -60,9 +60,15 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
         WriteInitialize(here.system_identifier),
         WriteConfig(s.policy.dcs_config),
         *arm_ahead(s),
-        AcquireLock(),
+        acquire_lock(s, here.system_identifier),
         Remember({"bootstrapping": False, "roles_created": False}),
     )
+
+
+def _acquire(s: Snapshot) -> tuple[Action, ...]:
+    view = views.cluster(s)
+    assert view is not None
+    return (*arm_ahead(s), acquire_lock(s, view.initialize))
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
@@ -184,7 +190,7 @@ PRIMARY = Table(
             "primary.acquire",
             "The lock is free and PostgreSQL is writable: take the lock",
             when=(lock_is_free,),
-            then=lambda s: (*arm_ahead(s), AcquireLock()),
+            then=_acquire,
             why="A running primary has every commit, so it need not ask anybody.",
         ),
         Rule(

@@ -66,9 +66,10 @@ def _ask(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _acquire(s: Snapshot) -> tuple[Action, ...]:
-    if not sync.is_on(s):
-        return (AcquireLock(),)
-    return (Remember({"raced_on": sync.revision(s)}), AcquireLock())
+    view = views.cluster(s)
+    assert view is not None
+    acquire = AcquireLock(asking.race_ends_at(s), view.initialize)
+    return (Remember({"raced_on": sync.revision(s)}), acquire) if sync.is_on(s) else (acquire,)
 
 
 RACE = Table(

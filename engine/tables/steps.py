@@ -5,6 +5,7 @@ from collections.abc import Callable
 from engine import asking, views
 from engine import synchronous as sync
 from engine.actions import (
+    AcquireLock,
     Action,
     AskLeader,
     AskPeers,
@@ -64,6 +65,11 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
         AskLeader(leader, views.end_of_wal(s)),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
+
+
+def acquire_lock(s: Snapshot, initialize: str | None) -> AcquireLock:
+    """Take the lock without asking anybody; what was seen counts as long as answers would."""
+    return AcquireLock(s.now + asking.ANSWER_SECONDS, initialize)
 
 
 def follow(s: Snapshot) -> tuple[Action, ...]:

@@ -17,7 +17,7 @@ from engine.document import role_text, state_text
 from engine.memory import after_restart
 from engine.state import Memory, Snapshot
 from engine.views import position, server
-from proof.search import synchronous, word
+from proof.search import moments, synchronous, word
 from proof.search.look import NOW, UNKEPT, UNTIL, index, packed
 from proof.search.model import NAMES, Flight, Node, Op, Pg, Shared, Word, World, extended
 
@@ -86,8 +86,8 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.Report: lambda _: None,
     a.RunCallback: lambda _: None,
     a.Remember: _remember,
-    a.RenewLock: lambda x: ("renew", x.create),
-    a.AcquireLock: lambda _: ("acquire",),
+    a.RenewLock: lambda x: ("renew", x.create, _left(x.begin_before)),
+    a.AcquireLock: lambda x: ("acquire", x.initialize is not None, _left(x.begin_before)),
     a.ReleaseLock: lambda x: ("release", x.final_lsn),
     a.PublishMember: lambda x: ("publish", packed(x.document)),
     a.WithdrawMember: lambda _: ("withdraw",),
@@ -149,7 +149,7 @@ def handled(world: World, n: int, op: Op, shared: Shared) -> tuple[bool, Shared]
                 return True, shared._replace(view=view._replace(leader=n), key_left=ttl)
             return False, shared
         case "acquire":
-            if view.leader is None or view.leader == n:
+            if view.leader == n or (view.leader is None and (view.initialized or not op[1])):
                 return True, shared._replace(view=view._replace(leader=n), key_left=ttl)
             return False, shared
         case "release":
@@ -200,11 +200,10 @@ def overtaken(node: Node, op: Op, answer: bool) -> Node:
     return node
 
 
-def sent_off(world: World, node: Node, op: Op) -> tuple[Node, Op]:
+def sent_off(node: Node, op: Op) -> tuple[Node, Op]:
     """What the node itself does before it sends the request, and what it sends."""
-    if op[0] == "renew" and op[1]:
-        ends_in = _lease_ends_in(world, node, None)
-        return node, ("renew", ends_in is not None and ends_in > 0)
+    if op[0] in {"renew", "acquire"}:
+        return node, op[:2]
     return (leased(node, None) if op[0] == "release" else node), op
 
 
@@ -293,9 +292,11 @@ def store_outcomes(
     A slow or lost one is a fault, see `moves.py`.
     """
     op = node.pending[0]
+    if moments.is_too_late(op):
+        return [(f"{op[0]}: too late", after(node, op, False), shared)]
     if node.flight is not None:
         return [(f"{op[0]}: the store is busy", after(node, op, False), shared)]
-    node, op = sent_off(world, node, op)
+    node, op = sent_off(node, op)
     if word.is_out(node, shared):
         return [(f"{op[0]}: the store is silent", after(node, op, False), shared)]
     answer, then = handled(world, n, op, shared)
@@ -305,9 +306,9 @@ def store_outcomes(
     return [(f"{op[0]}: {said}", after(learned, op, answer), then)]
 
 
-def slow_request(world: World, node: Node) -> Node:
+def slow_request(node: Node) -> Node:
     """The pending request is sent, and its answer does not come in time."""
-    node, op = sent_off(world, node, node.pending[0])
+    node, op = sent_off(node, node.pending[0])
     return after(node._replace(flight=Flight(op, 0.0)), op, False)
 
 

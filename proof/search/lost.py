@@ -24,14 +24,6 @@ def emptied(shared: Shared) -> Shared:
     return shared._replace(view=view, key_left=0.0, emptied=True)
 
 
-def is_claiming(node: Node) -> bool:
-    """Whether its daemon has decided to take the lock, and not asked for it yet.
-
-    No key tells later whether another member had it meanwhile, and lost it with all others.
-    """
-    return any(op[0] == "acquire" for op in node.pending)
-
-
 def seen_in(members: Sequence[Document]) -> tuple[Seen | None, ...]:
     """Of each member key, as far as it counts once it is gone."""
     said = (None if document is None else dict(document) for document in members)

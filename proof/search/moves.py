@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from proof.search import effects, lost, synchronous, word
+from proof.search import effects, lost, moments, synchronous, word
 from proof.search.look import UNTIL
-from proof.search.model import Budget, Node, Peer, Pg, Shared, Told, View, World, extended
+from proof.search.model import Budget, Node, Op, Peer, Pg, Shared, Told, View, World, extended
 
 
 class Move(NamedTuple):
@@ -43,7 +43,7 @@ def alone(world: World, node: Node) -> Iterator[tuple[str, Node, str]]:
         yield text, changed, ""
     for text, changed in _repairs(node):
         yield text, changed, ""
-    for kind, text, changed in _breakages(world, node):
+    for kind, text, changed in _breakages(node):
         if kind in world.faults:
             yield text, changed, kind
 
@@ -165,9 +165,10 @@ def _too_late(node: Node) -> Node:
     """The fence acts later than the last moment for a start under the same lease."""
     job = node.job
     if job is not None and job[0] == "start" and job[3] and job[3][2] == 0:
-        job = (*job[:3], (*job[3][:2], -1.0))
+        job = (*job[:3], (*job[3][:2], moments.TOO_LATE))
     pending = tuple(
-        (*op[:3], -1.0) if op[0] == "start" and op[3] == 0 else op for op in node.pending
+        (*op[:3], moments.TOO_LATE) if op[0] == "start" and op[3] == 0 else op
+        for op in node.pending
     )
     return node._replace(fence=None, job=job, pending=pending)
 
@@ -219,7 +220,7 @@ def stands_still(world: World, node: Node, shared: Shared) -> Iterator[Move]:
         yield Move("its view stands still", still, shared, "stale")
 
 
-def _breakages(world: World, node: Node) -> Iterator[tuple[str, str, Node]]:
+def _breakages(node: Node) -> Iterator[tuple[str, str, Node]]:
     if node.pg is not Pg.DOWN:
         yield "postmaster", "the postmaster is killed", effects.crashed(node)
     if node.up:
@@ -234,9 +235,9 @@ def _breakages(world: World, node: Node) -> Iterator[tuple[str, str, Node]]:
             yield "freeze", "the daemon is frozen", node._replace(frozen=True)
         if not node.stopping:
             yield "sigterm", "the daemon is told to end", node._replace(stopping=True)
-        if node.pending and node.pending[0][0] in effects.STORE and _free(node):
+        if node.pending and _can_be_sent(node.pending[0]) and _free(node):
             text = f"{node.pending[0][0]} is sent and takes long"
-            yield "slow", text, effects.slow_request(world, node)
+            yield "slow", text, effects.slow_request(node)
     if node.up or node.pg is not Pg.DOWN or node.fence is not None:
         gone = effects.crashed(effects.dead(node))._replace(fence=None, silent=False)
         yield "host", "the host crashes", gone
@@ -246,6 +247,10 @@ def _breakages(world: World, node: Node) -> Iterator[tuple[str, str, Node]]:
         yield "apart", "it reaches no other node", node._replace(cut=True)
     if node.job is not None and not node.frozen and _may_fail(node):
         yield "job", f"{node.job[0]} fails", ended(node, False)
+
+
+def _can_be_sent(op: Op) -> bool:
+    return op[0] in effects.STORE and not moments.is_too_late(op)
 
 
 def _free(node: Node) -> bool:
@@ -371,16 +376,12 @@ def _older_memory(
 def _older_job(world: World, job: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     if job is None or job[0] != "start" or not job[3]:
         return job
-    return (*job[:3], _older_start(world, ("start", *job[3]))[1:])
+    return (*job[:3], moments.older_op(world, ("start", *job[3]))[1:])
 
 
-def _older_start(world: World, op: tuple[Any, ...]) -> tuple[Any, ...]:
-    return op if op[3] is None else (*op[:3], max(op[3] - world.tick, -1.0))
-
-
-def _older_op(world: World, op: tuple[object, ...]) -> tuple[object, ...]:
-    if op[0] == "start":
-        return _older_start(world, op)
+def _older_op(world: World, op: Op) -> Op:
+    if moments.begin_before(op) is not None:
+        return moments.older_op(world, op)
     if op[0] == "arm" and op[2] is not None:
         assert isinstance(op[2], float)
         return (*op[:2], max(op[2] - world.tick, 0.0))

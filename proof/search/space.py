@@ -6,7 +6,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -72,7 +72,6 @@ class Space(Packing):
         self._stories = Numbers()
         self._story_of: dict[int, int] = {}
         self._look_of: dict[int, int] = {}
-        self._lost = self._fault("keys")
 
     # --- what follows -----------------------------------------------------------------------------
 
@@ -150,15 +149,11 @@ class Space(Packing):
             self._store[shared] = stores
         for store, fault in stores:
             paid = left[fault]
-            if paid is not None and not (fault == self._lost and self._is_claimed(numbers)):
+            if paid is not None:
                 out.append((((paid | store) << high) | rest, 1 if fault else 0))
         later = self._tick(shared, numbers)
         if later is not None:
             out.append((later | ((left[0] or 0) << high), Kind.TIME))
-
-    def _is_claimed(self, numbers: Sequence[int]) -> bool:
-        """Whether a daemon has decided to take the lock, and not asked for it yet."""
-        return any(lost.is_claiming(self.nodes.values[number]) for number in numbers)
 
     def _tick(self, shared: int, numbers: list[int]) -> int | None:
         if self.world.policy.failsafe_mode and self._is_awaited(numbers):
@@ -336,7 +331,7 @@ class Space(Packing):
                     yield Step(f"{NAMES[n]}: {text}", self.pack(budget, shared, after), False)
         for text, then, kind in moves.of_the_store(self.world, shared):
             left = moves.pay(self.world, budget, kind) if kind else budget
-            if left is not None and not (kind == "keys" and any(map(lost.is_claiming, nodes))):
+            if left is not None:
                 yield Step(f"store: {text}", self.pack(left, then, nodes), bool(kind))
         number, store, numbers = self.unpack(state)
         later = self._tick(store, numbers)

@@ -208,7 +208,7 @@ def _begin(world: Watched, picture: Picture, part: Part) -> None:
     if part.name == picture.leader:
         ttl = part.policy.ttl_seconds
         daemon.lease = Lease(host.now(), ttl)
-        world.store.acquire(part.name, ttl, daemon.session.lease)
+        world.store.acquire(part.name, ttl, daemon.session.lease, None)
     if part.runs:
         host.troubles["start"] = [0.0]
         host.start_server("primary" if part.name == picture.leader else "standby")

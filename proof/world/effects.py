@@ -45,7 +45,9 @@ class Executor:
         again = failed = False
         for action in actions:
             kind, todo = type(action), cast(Any, action)
-            if kind in _IN_STORE:
+            if a.is_too_late(action, self._daemon.now()):
+                done = False
+            elif kind in _IN_STORE:
                 done = yield from self._run_store(todo)
             elif kind in _AS_JOBS:
                 done = self._start_job(todo)
@@ -74,9 +76,9 @@ class Executor:
         store, name = self._daemon.world.store, self._daemon.host.name
         match action:
             case a.AcquireLock():
-                return self._acquire()
+                return self._acquire(action)
             case a.RenewLock():
-                return self._renew(create=action.create)
+                return self._renew(action)
             case a.ReleaseLock():
                 return self._release(action)
             case a.PublishMember():
@@ -115,25 +117,27 @@ class Executor:
             case _:
                 assert_never(action)
 
-    def _change(self, do: Callable[[bool], Any]) -> Steps:
-        return self._daemon.session.change(do, self._daemon.deadline())
+    def _change(self, do: Callable[[bool], Any], begin_before: float | None = None) -> Steps:
+        return self._daemon.session.change(do, self._daemon.deadline(), begin_before)
 
-    def _acquire(self) -> Steps:
+    def _acquire(self, action: a.AcquireLock) -> Steps:
         daemon = self._daemon
         sent_at, ttl = daemon.now(), daemon.policy.ttl_seconds
-        session, name = daemon.session.lease, daemon.host.name
-        won = yield from self._change(lambda _: daemon.world.store.acquire(name, ttl, session))
+        session, name, store = daemon.session.lease, daemon.host.name, daemon.world.store
+        won = yield from self._change(
+            lambda _: store.acquire(name, ttl, session, action.initialize), action.begin_before
+        )
         if won:
             daemon.lease = Lease(sent_at, ttl)
         return won
 
-    def _renew(self, *, create: bool) -> Steps:
+    def _renew(self, action: a.RenewLock) -> Steps:
         daemon = self._daemon
         sent_at, ttl = daemon.now(), daemon.policy.ttl_seconds
         session, name, store = daemon.session.lease, daemon.host.name, daemon.world.store
-        ends = views.certain_until(daemon.lease, daemon.memory)
-        create = create and ends is not None and ends > sent_at
-        ours = yield from self._change(lambda _: store.renew(name, ttl, session, create=create))
+        ours = yield from self._change(
+            lambda _: store.renew(name, ttl, session, create=action.create), action.begin_before
+        )
         if ours:
             daemon.lease = Lease(sent_at, ttl)
         else:

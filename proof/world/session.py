@@ -169,10 +169,13 @@ class Session:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def change(self, do: Callable[[bool], Any], deadline: float) -> Steps:
+    def change(
+        self, do: Callable[[bool], Any], deadline: float, begin_before: float | None = None
+    ) -> Steps:
         """Let the store do something; `do` is told whether an earlier try may have been done.
 
-        Raises StoreUnavailable when no certain answer came before the deadline.
+        Raises StoreUnavailable when no certain answer came before the deadline, or it would have to
+        be asked (again) after `begin_before`.
         """
 
         def noted(after_loss: bool) -> tuple[Any, int]:
@@ -181,17 +184,21 @@ class Session:
             changed = self._store.version != before
             return result, self._store.version if changed else 0
 
-        result, version = yield from self._attempts(noted, deadline)
+        result, version = yield from self._attempts(noted, deadline, begin_before)
         self._own_version = max(self._own_version, version)
         return result
 
-    def _attempts(self, do: Callable[[bool], Any], deadline: float) -> Steps:
+    def _attempts(
+        self, do: Callable[[bool], Any], deadline: float, begin_before: float | None = None
+    ) -> Steps:
         after_loss, pause = False, FIRST_PAUSE_SECONDS
         while True:
             left = deadline - self._host.now()
             if left <= 0.001:
                 raise StoreUnavailable("not done in time")
             sent_at = self._host.now()
+            if begin_before is not None and sent_at > begin_before:
+                raise StoreUnavailable("too late to be sent")
             answer = yield from self._attempt(do, after_loss, left / 2)
             if answer is not None:
                 if self._healthy and sent_at > self._seen_at:

@@ -51,9 +51,14 @@ class Store:
 
     # --- TTL keys ---------------------------------------------------------------------------------
 
-    def acquire(self, name: str, ttl: float, session: object) -> bool:
-        """Create the leader key if nobody has it, or say that it is on this very lease."""
+    def acquire(self, name: str, ttl: float, session: object, initialize: str | None) -> bool:
+        """Create the leader key if nobody has it, or say that it is on this very lease.
+
+        Only while `initialize` holds that value, where one is given.
+        """
         if self.cluster.leader is None:
+            if initialize not in {None, self.cluster.initialize}:
+                return False
             self._lead(name, ttl, session)
             return True
         if self.cluster.leader == name and self._is_on("leader", session, ttl):

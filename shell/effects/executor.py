@@ -24,11 +24,13 @@ from engine.actions import (
     WriteConfig,
     WriteInitialize,
     WriteSync,
+    is_too_late,
 )
 from shell.effects.local import LocalEffects
 from shell.effects.postgres import PostgresEffects
 from shell.effects.side import SideEffects
 from shell.effects.store import StoreEffects
+from shell.processes import now
 from shell.stores.base import StoreError
 from shell.world import World
 
@@ -88,6 +90,9 @@ class Executor:
         return isinstance(failed, HEARTBEATS) and not self._world.lease.refused
 
     def _run_one(self, action: Action) -> bool:
+        if is_too_late(action, now()):
+            _log.info("%s was not begun: it comes too late", type(action).__name__)
+            return False
         if isinstance(action, StoreAction):
             return self._run_store(action)
         if isinstance(action, JobAction):

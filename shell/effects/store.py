@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, assert_never
 
-from engine import views
 from engine.actions import (
     AcquireLock,
     ClaimFounding,
@@ -32,6 +31,7 @@ from engine.actions import (
 from engine.state import HistoryLine, Lease
 from shell import layout
 from shell.processes import now
+from shell.stores.base import NEVER
 from shell.world import World
 
 _log = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class StoreEffects:
         """What to run in the store's lane for that action."""
         match action:
             case AcquireLock():
-                return self._acquire
+                return lambda: self._acquire(action)
             case RenewLock():
-                return lambda: self._renew(create=action.create)
+                return lambda: self._renew(action)
             case ReleaseLock():
                 return lambda: self._release(action)
             case PublishMember():
@@ -90,24 +90,31 @@ class StoreEffects:
     def _ttl(self) -> int:
         return self._world.configured.settings.dynamic.ttl
 
-    def _acquire(self) -> bool:
+    def _acquire(self, action: AcquireLock) -> bool:
         # Read once: the main loop may take over another ttl while the request is under way.
         sent_at, ttl = now(), self._ttl()
-        won = self._world.store.acquire_leader(self._name(), ttl, self._world.deadline())
+        won = self._world.store.acquire_leader(
+            self._name(),
+            ttl,
+            self._world.deadline(),
+            begin_before=action.begin_before,
+            initialize=action.initialize,
+        )
         if won:
             self._world.lease = Lease(sent_at, ttl)
             _log.info("acquired the leader lock")
         else:
-            _log.info("another member won the leader lock")
+            _log.info("another member won the leader lock, or the store has lost keys")
         return won
 
-    def _renew(self, *, create: bool) -> bool:
+    def _renew(self, action: RenewLock) -> bool:
         sent_at, ttl = now(), self._ttl()
-        ends = views.certain_until(self._world.lease, self._world.memory)
-        # Carried out long after it was decided on, it must not lead past those who led meanwhile.
-        create = create and ends is not None and ends > sent_at
         ours = self._world.store.renew_leader(
-            self._name(), ttl, self._world.deadline(), create=create
+            self._name(),
+            ttl,
+            self._world.deadline(),
+            create=action.create,
+            begin_before=NEVER if action.begin_before is None else action.begin_before,
         )
         if ours:
             self._world.lease = Lease(sent_at, ttl)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from shell.processes import now
+
 
 class StoreError(Exception):
     """A store operation failed; the message names the place and the mend."""
@@ -25,6 +27,23 @@ class StoreUnavailable(StoreError):  # noqa: N818 - the state of the store, not 
 
 class StoreMisconfigured(StoreError):  # noqa: N818 - names the state that a person has to mend
     """Trying again cannot help: wrong API, refused credentials, failed TLS, missing section."""
+
+
+class TooLate(StoreUnavailable):
+    """Not sent (again): the moment had passed after which it must not be.
+
+    An earlier attempt may have been carried out.
+    """
+
+
+NEVER = float("inf")  # a moment that does not pass
+
+
+def refuse_late(begin_before: float) -> None:
+    """To be called right before a request goes out; raises `TooLate`."""
+    late = now() - begin_before
+    if late > 0:
+        raise TooLate(f"a request was held back: it came {late:.1f}s too late to be sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +100,36 @@ class Store(Protocol):
         the store. To be called at most once for each store object.
         """
 
-    def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def acquire_leader(
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        begin_before: float = NEVER,
+        initialize: str | None = None,
+    ) -> bool:
         """Create the leader key if nobody has it; True when it is ours for `ttl_seconds`.
 
         The lease runs from the start of this call at the earliest. False says that somebody,
-        perhaps an earlier process of our own name, has the key.
+        perhaps an earlier process of our own name, has the key; or that `initialize` does not hold
+        the value that it must. No attempt to create it is sent after `begin_before`.
         """
 
     def renew_leader(
-        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        create: bool = True,
+        begin_before: float = NEVER,
     ) -> bool:
         """Extend our leader key; True when it is ours for `ttl_seconds` from the call's start.
 
         A missing key is created again if `create` says so. False says that somebody else
-        certainly owns it, or that it is missing and was not created.
+        certainly owns it, or that it is missing and was not created. Nothing that may create it is
+        sent after `begin_before`.
         """
 
     def release_leader(self, name: str, deadline: float) -> bool:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 
 from shell.processes import now
-from shell.stores.base import Entry, View, base_path, namespace_path
+from shell.stores.base import NEVER, Entry, View, base_path, namespace_path, refuse_late
 from shell.stores.embedded_file import LIVE, StoreFile
 from shell.stores.embedded_watch import FileWatch, prefix_range
 
@@ -57,11 +57,22 @@ class EmbeddedStore:
         self._watch = FileWatch(str(self._file.path), self._base, on_change)
         self._watch.start()
 
-    def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def acquire_leader(
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        begin_before: float = NEVER,
+        initialize: str | None = None,
+    ) -> bool:
         """Create the leader key if it is missing."""
         with self._file.writing(deadline, durable=False) as cursor:
             held = self._held(cursor, "leader")
             if held is None:
+                if initialize is not None and self._value(cursor, "initialize") != initialize:
+                    return False
+                refuse_late(begin_before)
                 self._write(cursor, "leader", name, ttl_seconds)
                 return True
             if held[:1] != (name,) or held[2] != self._session:
@@ -70,7 +81,13 @@ class EmbeddedStore:
             return True
 
     def renew_leader(
-        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        create: bool = True,
+        begin_before: float = NEVER,
     ) -> bool:
         """Extend the leader key if its value is our name, create it if it is missing."""
         with self._file.writing(deadline, durable=False) as cursor:
@@ -78,6 +95,7 @@ class EmbeddedStore:
             if held is None and not create:
                 return False
             if held is None:
+                refuse_late(begin_before)
                 self._write(cursor, "leader", name, ttl_seconds)
                 return True
             if held[0] != name:
@@ -166,6 +184,10 @@ class EmbeddedStore:
             {**self._file.moment(), "path": self._base + key},
         ).fetchone()
         return row
+
+    def _value(self, cursor: sqlite3.Cursor, key: str) -> str | None:
+        held = self._held(cursor, key)
+        return None if held is None else held[0]
 
     def _write(self, cursor: sqlite3.Cursor, key: str, value: str, ttl_seconds: int | None) -> None:
         cursor.execute("UPDATE counter SET revision = revision + 1")

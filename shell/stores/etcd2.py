@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from shell.stores.base import (
+    NEVER,
     StoreUnavailable,
     View,
     base_path,
@@ -69,10 +70,24 @@ class Etcd2Store:
         self._watched = WatchedDirectory(self._transport, self._base, on_change)
         self._watched.start()
 
-    def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
-        """Create the leader key if it is missing."""
+    def acquire_leader(
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        begin_before: float = NEVER,
+        initialize: str | None = None,
+    ) -> bool:
+        """Create the leader key if it is missing.
+
+        The v2 API compares one key only, so `initialize` is read a moment before.
+        """
+        if initialize is not None and not self._holds("initialize", initialize, deadline):
+            return False
+        wanted = {"value": name, "ttl": ttl_seconds, "prevExist": "false"}
         try:
-            self._put("leader", {"value": name, "ttl": ttl_seconds, "prevExist": "false"}, deadline)
+            self._put("leader", wanted, deadline, begin_before)
         except Refused as refused:
             if not refused.compared_unequal:
                 raise
@@ -81,7 +96,13 @@ class Etcd2Store:
         return True
 
     def renew_leader(
-        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        create: bool = True,
+        begin_before: float = NEVER,
     ) -> bool:
         """Extend the leader key if its value is our name, create it if it is missing."""
         for _ in range(2):
@@ -92,7 +113,7 @@ class Etcd2Store:
                     raise
             if not create:
                 return False
-            if self.acquire_leader(name, ttl_seconds, deadline):
+            if self.acquire_leader(name, ttl_seconds, deadline, begin_before=begin_before):
                 return True
         raise StoreUnavailable("the leader key came and went while it was being renewed")
 
@@ -187,8 +208,11 @@ class Etcd2Store:
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}"
 
-    def _put(self, key: str, parameters: Json, deadline: float) -> None:
-        self._noted(self._transport.call("PUT", self._path(key), parameters, deadline))
+    def _put(
+        self, key: str, parameters: Json, deadline: float, begin_before: float = NEVER
+    ) -> None:
+        reply = self._transport.call("PUT", self._path(key), parameters, deadline, begin_before)
+        self._noted(reply)
 
     def _refreshed(self, key: str, value: str, ttl_seconds: int, deadline: float) -> bool:
         """Extend a key that holds `value`; False when it holds another, `Refused` when missing."""

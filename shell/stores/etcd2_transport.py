@@ -21,7 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
 from shell.processes import now
 from shell.stores.attempts import AttemptFailed
-from shell.stores.base import StoreError
+from shell.stores.base import NEVER, StoreError, refuse_late
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd_transport import EtcdTransport
 from shell.stores.http_pool import (
@@ -101,14 +101,22 @@ class Etcd2Transport(EtcdTransport):
         super().__init__(section)
         self._clients: dict[str, etcd.Client] = {}
 
-    def call(self, method: str, path: str, parameters: Json, deadline: float) -> Reply:
+    def call(
+        self,
+        method: str,
+        path: str,
+        parameters: Json,
+        deadline: float,
+        begin_before: float = NEVER,
+    ) -> Reply:
         """Ask for a key on the first endpoint that answers before the deadline.
 
-        Raises `Refused` for what the server decided, `StoreUnavailable` and `StoreMisconfigured`
-        as the interface says.
+        No attempt is sent after `begin_before`. Raises `Refused` for what the server decided,
+        `StoreUnavailable` and `StoreMisconfigured` as the interface says.
         """
 
         def attempt(url: str, seconds: float, after_loss: bool) -> tuple[Reply, float]:
+            refuse_late(begin_before)
             reply = self.once(url, method, path, parameters, seconds, after_loss=after_loss)
             return reply, reply.sent_at
 

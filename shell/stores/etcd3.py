@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from shell.processes import now
 from shell.stores.base import (
+    NEVER,
     Entry,
     StoreUnavailable,
     View,
@@ -105,7 +106,15 @@ class Etcd3Store:
         self._watched = WatchedPrefix(self._transport, self._base, on_change)
         self._watched.start()
 
-    def acquire_leader(self, name: str, ttl_seconds: int, deadline: float) -> bool:
+    def acquire_leader(
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        begin_before: float = NEVER,
+        initialize: str | None = None,
+    ) -> bool:
         """Make sure that the lease is fresh, then create the leader key on it."""
         called_at = now()
         with self._ttl_keys(deadline):
@@ -113,21 +122,29 @@ class Etcd3Store:
                 lease = self._lease.ensure(ttl_seconds, deadline)
                 if not self._lease.keep_alive(called_at, deadline):
                     continue
-                if self._create_leader(name, lease, deadline):
+                if self._create_leader(name, lease, deadline, begin_before, initialize):
                     return self._lease.is_of_this_term or self._renewed(
-                        name, ttl_seconds, called_at, deadline, create=True
+                        name, ttl_seconds, called_at, deadline, create=False
                     )
                 if self._lease.id == lease:
                     return False
         raise StoreUnavailable("etcd lost our lease again and again while taking the leader key")
 
     def renew_leader(
-        self, name: str, ttl_seconds: int, deadline: float, *, create: bool = True
+        self,
+        name: str,
+        ttl_seconds: int,
+        deadline: float,
+        *,
+        create: bool = True,
+        begin_before: float = NEVER,
     ) -> bool:
         """Keep the lease alive, and prove that the leader key is ours and hangs on it."""
         called_at = now()
         with self._ttl_keys(deadline):
-            return self._renewed(name, ttl_seconds, called_at, deadline, create=create)
+            return self._renewed(
+                name, ttl_seconds, called_at, deadline, create=create, begin_before=begin_before
+            )
 
     def release_leader(self, name: str, deadline: float) -> bool:
         """Delete the leader key if its value is our name, on the lease that it has now.
@@ -232,11 +249,17 @@ class Etcd3Store:
         finally:
             self._lease_lock.release()
 
-    def _create_leader(self, name: str, lease: str, deadline: float) -> bool:
+    def _create_leader(
+        self, name: str, lease: str, deadline: float, begin_before: float, initialize: str | None
+    ) -> bool:
         """Return whether the leader key is ours on `lease`; forgets the lease when it is gone."""
         leader = self._base + "leader"
+        conditions = [absent(leader)]
+        if initialize is not None:
+            conditions.append(value_is(self._base + "initialize", initialize))
         operation = [{"request_put": put(leader, name, lease)}]
-        reply = self._write_leased(transaction(absent(leader), operation, [_get(leader)]), deadline)
+        body = transaction(conditions, operation, [_get(leader)])
+        reply = self._write_leased(body, deadline, begin_before)
         if reply is None or _succeeded(reply):
             return reply is not None
         held = _held(reply)
@@ -244,7 +267,14 @@ class Etcd3Store:
         return bool(held) and held[0].value == name and held[0].lease == lease
 
     def _renewed(
-        self, name: str, ttl_seconds: int, since: float, deadline: float, *, create: bool
+        self,
+        name: str,
+        ttl_seconds: int,
+        since: float,
+        deadline: float,
+        *,
+        create: bool,
+        begin_before: float = NEVER,
     ) -> bool:
         for _ in range(ATTEMPTS):
             lease = self._lease.ensure(ttl_seconds, deadline)
@@ -252,7 +282,7 @@ class Etcd3Store:
                 continue
             if self._is_proven(ttl_seconds) and self._leader_is_ours(name, lease, deadline):
                 return True
-            claimed = self._claim_leader(name, lease, deadline, create=create)
+            claimed = self._claim_leader(name, lease, deadline, begin_before, create=create)
             if claimed is False:
                 return False
             if claimed and self._lease.is_of_this_term:
@@ -270,7 +300,9 @@ class Etcd3Store:
         held = copy.keys.get(self._base + "leader") if copy else None
         return held is not None and held.value == name and held.lease == lease
 
-    def _claim_leader(self, name: str, lease: str, deadline: float, *, create: bool) -> bool | None:
+    def _claim_leader(
+        self, name: str, lease: str, deadline: float, begin_before: float, *, create: bool
+    ) -> bool | None:
         """Put the leader key on our lease if it holds our name, or is missing and to be created.
 
         None: the lease is gone, so nothing was written.
@@ -284,7 +316,7 @@ class Etcd3Store:
         # Nothing is written, and no watcher woken, when all is as it should be.
         if_ours = [named, lease_is(leader, lease)]
         body = transaction(if_ours, [], [{"request_txn": if_named}])
-        reply = self._write_leased(body, deadline)
+        reply = self._write_leased(body, deadline, begin_before)
         return None if reply is None else any(_outcomes(reply))
 
     def _delete_leader(self, name: str, lease: str, deadline: float) -> Reply:
@@ -315,10 +347,12 @@ class Etcd3Store:
             self._published = (name, value, lease)
         return reply is not None
 
-    def _write_leased(self, body: Json, deadline: float) -> Reply | None:
+    def _write_leased(
+        self, body: Json, deadline: float, begin_before: float = NEVER
+    ) -> Reply | None:
         """Send a transaction that puts keys on our lease; None when the lease is gone."""
         try:
-            return self._write("kv/txn", body, deadline)
+            return self._write("kv/txn", body, deadline, begin_before)
         except RequestRejected as rejected:
             if not rejected.message.startswith(LEASE_NOT_FOUND):
                 raise
@@ -335,17 +369,17 @@ class Etcd3Store:
         skip = len(self._base)
         return {item.key[skip:]: Entry(item.value, item.revision) for item in items}
 
-    def _write(self, path: str, body: Json, deadline: float) -> Reply:
+    def _write(self, path: str, body: Json, deadline: float, begin_before: float = NEVER) -> Reply:
         """Send a change, and note the revision that the watched copy must reach to include it."""
-        reply = self._call(path, body, deadline)
+        reply = self._call(path, body, deadline, begin_before)
         seen = _change_revision(path, reply)
         with self._revision_lock:
             self._own_revision = max(self._own_revision, seen)
         return reply
 
-    def _call(self, path: str, body: Json, deadline: float) -> Reply:
+    def _call(self, path: str, body: Json, deadline: float, begin_before: float = NEVER) -> Reply:
         """Send a request that only a member in touch with the majority can answer."""
-        reply = self._transport.call(path, body, deadline)
+        reply = self._transport.call(path, body, deadline, begin_before)
         self._proven_at = max(self._proven_at, reply.sent_at)
         return reply
 

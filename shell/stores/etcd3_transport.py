@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from shell.processes import now
 from shell.stores.attempts import AttemptFailed
-from shell.stores.base import StoreMisconfigured, StoreUnavailable
+from shell.stores.base import NEVER, StoreMisconfigured, StoreUnavailable, refuse_late
 from shell.stores.endpoints import EtcdSection
 from shell.stores.etcd3_errors import (
     RequestRejected,
@@ -78,15 +78,17 @@ class Etcd3Transport(EtcdTransport):
         """Whether etcd had one member only when it was asked last: then no other can lead it."""
         return self._member_count == 1
 
-    def call(self, path: str, body: dict[str, Any], deadline: float) -> Reply:
+    def call(
+        self, path: str, body: dict[str, Any], deadline: float, begin_before: float = NEVER
+    ) -> Reply:
         """POST `body` to `/v3/<path>` on the first endpoint that answers before the deadline.
 
-        Raises `RequestRejected` for a refusal that another endpoint would repeat,
-        `StoreUnavailable` and `StoreMisconfigured` as the interface says.
+        No attempt is sent after `begin_before`. Raises `RequestRejected` for a refusal that another
+        endpoint would repeat, `StoreUnavailable` and `StoreMisconfigured` as the interface says.
         """
 
         def attempt(url: str, seconds: float, after_loss: bool) -> tuple[Reply, float]:
-            reply = self._attempt(url, path, body, seconds, after_loss)
+            reply = self._attempt(url, path, body, seconds, after_loss, begin_before)
             return reply, reply.sent_at
 
         try:
@@ -126,11 +128,17 @@ class Etcd3Transport(EtcdTransport):
         self._auth_off = False
 
     def _attempt(
-        self, url: str, path: str, body: dict[str, Any], seconds: float, after_loss: bool
+        self,
+        url: str,
+        path: str,
+        body: dict[str, Any],
+        seconds: float,
+        after_loss: bool,
+        begin_before: float,
     ) -> Reply:
         sent_at = now()
         try:
-            answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
+            answer = self._authorized(url, path, body, seconds, begin_before)
         except RequestRejected as rejected:
             if not rejected.wants_token:
                 raise
@@ -142,7 +150,7 @@ class Etcd3Transport(EtcdTransport):
             self.forget_token()
             sent_at = now()
             try:
-                answer = self._post(url, path, body, seconds, self.authorization(url, seconds))
+                answer = self._authorized(url, path, body, seconds, begin_before)
             except RequestRejected as again:
                 if not again.wants_token:
                     raise
@@ -152,6 +160,13 @@ class Etcd3Transport(EtcdTransport):
                 f"etcd at {url} answers with an older raft term than others", maybe_done=True
             )
         return Reply(answer, url, sent_at, now() - sent_at, after_loss)
+
+    def _authorized(
+        self, url: str, path: str, body: dict[str, Any], seconds: float, begin_before: float
+    ) -> dict[str, Any]:
+        headers = self.authorization(url, seconds)
+        refuse_late(begin_before)
+        return self._post(url, path, body, seconds, headers)
 
     def _post(
         self,

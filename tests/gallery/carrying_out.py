@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine import asking
 from engine.actions import ReleaseLock
 from engine.decide import RULES
 from proof.search import effects, synchronous
@@ -16,6 +17,7 @@ from tests.gallery.breaking import Breaking
 from tests.gallery.mistake import Mistake
 from tests.gallery.small_worlds import (
     FROZEN,
+    KEYS_LOST,
     LATE_KEY,
     NO_FAULT,
     RELEASED_LATE,
@@ -42,10 +44,17 @@ def _taken_from_anybody(right: Any) -> Any:
     return handled
 
 
+def _whatever_the_store_holds(right: Any) -> Any:
+    def handled(world: World, n: int, op: Op, shared: Shared) -> Any:
+        return right(world, n, ("acquire", False) if op[0] == "acquire" else op, shared)
+
+    return handled
+
+
 def _sent_is_done(right: Any) -> Any:
-    def slow_request(world: World, node: Node) -> Any:
+    def slow_request(node: Node) -> Any:
         op = node.pending[0]
-        return effects.answered(right(world, node), op, True, 0.0)
+        return effects.answered(right(node), op, True, 0.0)
 
     return slow_request
 
@@ -78,6 +87,20 @@ CARRYING_OUT: tuple[Mistake, ...] = (
         "both members that race become primary",
         breaking.function_is(effects, "handled", _taken_from_anybody),
         (catching.search(NO_FAULT, two_standbys(NO_FAULT)),),
+    ),
+    Mistake(
+        "taken-in-a-store-that-lost-its-keys",
+        "The leader key is created whether or not the store still holds the cluster",
+        "who decided to take the lock takes it beside one that had it when the keys were lost",
+        breaking.function_is(effects, "handled", _whatever_the_store_holds),
+        (catching.search(KEYS_LOST, two_standbys(KEYS_LOST)),),
+    ),
+    Mistake(
+        "asked-for-however-late",
+        "A candidate asks for the lock however long after its race",
+        "a daemon that was frozen leads with old positions, past those who led meanwhile",
+        breaking.function_is(asking, "race_ends_at", lambda _: lambda s: s.now + 3600.0),
+        (catching.promises_of_the_race,),
     ),
     Mistake(
         "a-lost-answer-is-a-yes",

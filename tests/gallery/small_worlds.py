@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from proof.search.explore import State, first_state
 from proof.search.model import Pg, World
-from proof.search.worlds import FREEZE, NAMES, QUORUM, SYNC, UNFENCED
+from proof.search.worlds import FREEZE, KEYS, NAMES, QUORUM, SYNC, UNFENCED
 
 
 def _world(of: World, records: int = 0, **faults: int) -> World:
@@ -23,6 +23,7 @@ PROMOTION_FAILS = _world(FREEZE, job=1, host=1)
 TOLD_TO_END = _world(FREEZE, sigterm=1)
 FAILOVER = _world(FREEZE, records=1, host=1)
 SWITCHOVER = _world(FREEZE, switchover=1)
+KEYS_LOST = replace(_world(KEYS, keys=1), promotions=2)
 # Synchronous standbys come and go.
 COMINGS = _world(NAMES, records=1, cut=1)
 QUORUM_COMINGS = _world(QUORUM, records=1, cut=1)

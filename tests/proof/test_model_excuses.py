@@ -31,7 +31,7 @@ def test_another_ttl_is_another_lease() -> None:
     """A member key that is published with a shorter ttl leaves the lock's lease as it is."""
     world = World(Setup(nodes=1))
     store, session = world.store, object()
-    assert store.acquire("n1", 40.0, session)
+    assert store.acquire("n1", 40.0, session, None)
     store.publish(Member("n1"), {"state": "running"}, 20.0, session)
     world.clock.run(30.0, ())
     assert store.cluster.leader == "n1"
@@ -98,7 +98,7 @@ def test_synchronous_commits_are_owed_until_somebody_leads_without_the_mode(worl
         world.promise(branch, 50)
         world.store.configure({"synchronous_mode": mode})
         assert world.missing(host)
-        assert world.store.acquire("n1", 30.0, host)
+        assert world.store.acquire("n1", 30.0, host, None)
         assert world.missing(host) == missing
         assert world.store.release("n1", host)
 

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from random import Random
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
 
@@ -22,7 +23,9 @@ from proof.simulator.run import run
 from proof.world import world as worlds
 from proof.world.daemon import Daemon
 from proof.world.effects import Executor
-from proof.world.events import Steps
+from proof.world.events import Clock, Life, Steps
+from proof.world.network import Network
+from proof.world.session import Session, StoreUnavailable
 from proof.world.store import Store
 from shell import layout
 from shell.effects.store import StoreEffects
@@ -64,11 +67,11 @@ class Recorder:
         self._written = written
         self._answer = answer
 
-    def acquire_leader(self, name: str, *_: object) -> bool:
+    def acquire_leader(self, name: str, *_: object, **_conditions: object) -> bool:
         """Note the owner."""
         return self._note(layout.LEADER, name)
 
-    def renew_leader(self, name: str, *_: object, create: bool) -> bool:
+    def renew_leader(self, name: str, *_: object, **_conditions: object) -> bool:
         """Note the owner."""
         return self._note(layout.LEADER, name)
 
@@ -283,3 +286,24 @@ def test_a_model_that_drifts_apart_is_noticed(
     monkeypatch.setattr(Store, "write", otherwise)
     with pytest.raises(AssertionError):
         live(keys)
+
+
+def test_the_models_lock_is_taken_only_in_the_cluster_that_was_seen() -> None:
+    """As the shell's: a store that has lost its keys gives it to nobody who raced before."""
+    store, session = Store(Clock(), rate=1.0, slack=lambda: 0.0), object()
+    store.create_initialize("74")
+    assert not store.acquire("n1", 30.0, session, "75")
+    store.lose_everything()
+    assert not store.acquire("n1", 30.0, session, "74")
+    assert store.acquire("n1", 30.0, session, None)
+
+
+def test_the_models_requests_are_not_sent_after_their_moment() -> None:
+    """As the shell's: neither the first time nor again."""
+    host = cast(Any, SimpleNamespace(name="n1", now=lambda: 5.0))
+    clock, life = Clock(), Life()
+    session = Session(
+        clock, Network(Random(1), 0.01), Store(clock, rate=1.0, slack=lambda: 0.0), host, life
+    )
+    with pytest.raises(StoreUnavailable, match="too late"):
+        next(session.change(lambda _: True, 15.0, begin_before=4.9))

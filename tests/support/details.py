@@ -20,7 +20,8 @@ from tests.support.scenarios import FOLDER
 FILE = FOLDER / "details"
 HEAD = "# scenario | action: what its text does not tell.  By `make rewrite`."
 UNTOLD: dict[type, tuple[str, ...]] = {
-    a.RenewLock: ("create",),
+    a.AcquireLock: ("begin_before", "initialize"),
+    a.RenewLock: ("create", "begin_before"),
     a.DropFounder: ("revision",),
     a.WriteStatus: ("slots", "retain_slots"),
     a.WriteHistory: ("lines",),

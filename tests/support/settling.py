@@ -80,6 +80,8 @@ def _on_server(change: Callable[[Server, Any], Server]) -> Callable[..., Snapsho
 def _acquire(s: Snapshot, action: Any) -> Snapshot:
     if not isinstance(s.cluster, Known) or s.cluster.value.leader is not None:
         return s
+    if action.initialize not in {None, s.cluster.value.initialize}:
+        return s
     view = replace(s.cluster.value, leader=s.me.name)
     return replace(s, cluster=Known(view, s.now), lease=Lease(s.now, s.policy.ttl_seconds))
 

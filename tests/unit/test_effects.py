@@ -10,7 +10,7 @@ import pytest
 
 from engine import actions as a
 from engine.actions import Action, Upstream
-from engine.state import JobKind, Lease, Memory
+from engine.state import JobKind, Memory
 from shell.effects.executor import Executor
 from shell.postgres.errors import PostgresError
 from shell.processes import now
@@ -22,7 +22,7 @@ _SAMPLES: dict[str, Any] = {
     "'info'": "info",
     "str": "x",
     "int": 1,
-    "float": 1.0,
+    "float": now() + 3600,
     "bool": False,
     "Upstream": Upstream("n1", "127.0.0.1", 5432),
 }
@@ -72,7 +72,7 @@ def test_a_list_stops_at_the_first_failure(world: Any) -> None:
     executor = Executor(world, reconfigure=lambda: None)
     world.store_lane.run.side_effect = StoreUnavailable("the store is away")
 
-    again, outcomes = executor.run([a.AcquireLock(), a.Remember({"failures": 3})])
+    again, outcomes = executor.run([a.AcquireLock(now() + 60, None), a.Remember({"failures": 3})])
 
     assert (again, outcomes) == (False, ("AcquireLock: not done",))
     assert world.memory == Memory()
@@ -113,18 +113,37 @@ def test_a_refused_renewal_stops_everything(world: Any) -> None:
     assert outcomes == ("RenewLock: not done",)
 
 
-@pytest.mark.parametrize(("ends_in", "creates"), [(5.0, True), (-5.0, False)])
-def test_a_renewal_that_comes_too_late_creates_no_key(
-    world: Any, ends_in: float, creates: bool
-) -> None:
-    """A daemon that was frozen before it sent the renewal races again: another may have led."""
-    executor = Executor(world, reconfigure=lambda: None)
+@pytest.mark.parametrize(
+    "late",
+    [
+        a.AcquireLock(now() - 0.1, None),
+        a.RenewLock(begin_before=now() - 0.1),
+        a.StartPostgres("primary", None, 10.0, begin_before=now() - 0.1),
+    ],
+    ids=lambda action: type(action).__name__,
+)
+def test_what_comes_too_late_is_not_begun(world: Any, late: Action) -> None:
+    """A daemon that was frozen since it decided so decides anew: another may have led."""
+    _, outcomes = Executor(world, reconfigure=lambda: None).run([late])
+
+    assert outcomes == (f"{type(late).__name__}: not done",)
+    assert not world.store_lane.run.called
+    assert not world.jobs.start.called
+
+
+def test_the_store_is_told_how_long_the_lock_may_be_asked_for(world: Any) -> None:
+    """Between the executor's question and the request the daemon may be frozen as well."""
+    executor, soon = Executor(world, reconfigure=lambda: None), now() + 60
     world.store_lane.run.side_effect = lambda work, _: work()
-    world.lease = Lease(now() + ends_in - 30.0, 30.0)
 
-    executor.run([a.RenewLock()])
+    executor.run([a.RenewLock(begin_before=soon), a.AcquireLock(soon, "7000000000000000002")])
 
-    assert world.store.renew_leader.call_args.kwargs == {"create": creates}
+    renewed, acquired = world.store.renew_leader, world.store.acquire_leader
+    assert renewed.call_args.kwargs == {"create": True, "begin_before": soon}
+    assert acquired.call_args.kwargs == {
+        "begin_before": soon,
+        "initialize": "7000000000000000002",
+    }
 
 
 def test_a_cluster_gets_one_identity(world: Any) -> None:
@@ -133,7 +152,9 @@ def test_a_cluster_gets_one_identity(world: Any) -> None:
     world.store_lane.run.side_effect = lambda work, _: work()
     world.entries = {"initialize": SimpleNamespace(value="7000000000000000001", revision=5)}
 
-    _, outcomes = executor.run([a.WriteInitialize("7000000000000000002"), a.AcquireLock()])
+    _, outcomes = executor.run(
+        [a.WriteInitialize("7000000000000000002"), a.AcquireLock(now() + 60, None)]
+    )
 
     assert outcomes == ("WriteInitialize: not done",)
     world.store.replace.assert_not_called()

@@ -18,12 +18,13 @@ from shell.effects.store import StoreEffects
 from shell.kept_memory import KeptMemory
 from shell.lanes import JobLane
 from shell.postgres.instance import Instance
+from shell.processes import now
 from shell.stores.base import StoreUnavailable
 from shell.world import World
 from tests.support.wait import wait_for
 
 
-@pytest.mark.parametrize("action", [AcquireLock(), RenewLock()])
+@pytest.mark.parametrize("action", [AcquireLock(now() + 60, None), RenewLock()])
 def test_a_lease_lasts_as_long_as_the_store_was_asked_for(action: AcquireLock | RenewLock) -> None:
     """A ttl that grows while a request is under way does not make its lease longer."""
     world: Any = MagicMock()
@@ -186,6 +187,6 @@ def test_a_strange_answer_of_the_store_does_not_end_the_daemon() -> None:
     world: Any = MagicMock()
     world.store_lane.run.side_effect = KeyError("header")
 
-    _, outcomes = Executor(world, reconfigure=lambda: None).run([AcquireLock()])
+    _, outcomes = Executor(world, reconfigure=lambda: None).run([AcquireLock(now() + 60, None)])
 
     assert outcomes == ("AcquireLock: not done",)

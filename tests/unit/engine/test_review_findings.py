@@ -21,6 +21,7 @@ from engine.actions import (
 from engine.decide import decide, run
 from engine.memory import after_restart
 from engine.state import Memory
+from engine.views import lease_ends
 from proof.checker import of
 from tests.support.scenes import scene
 from tests.support.snapshots import LSN
@@ -121,7 +122,7 @@ def test_a_lock_from_a_former_life_is_taken_up_only_while_it_exists() -> None:
     thawed = scene("crashed primary", {"lease": "over"})
     assert of(RenewLock, decide(thawed)) == [RenewLock(create=False)]
     leading = scene("primary", {"lease": "due"})
-    assert of(RenewLock, decide(leading)) == [RenewLock()]
+    assert of(RenewLock, decide(leading)) == [RenewLock(begin_before=lease_ends(leading))]
 
 
 def test_a_failed_promotion_is_stopped_before_the_lock_is_released() -> None:
