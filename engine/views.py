@@ -296,9 +296,12 @@ def clone_source(s: Snapshot) -> Upstream | None:
             tagged = member.tags.clonefrom and member.name != view.leader
             if tagged and member.state == "running":
                 return upstream_at(s, member)
-    if leader.state != "running" or leader.role not in {"primary", "master", "standby_leader"}:
-        return None
-    return upstream_at(s, leader)
+    return upstream_at(s, leader) if leads(leader) else None
+
+
+def leads(leader: Member) -> bool:
+    """Whether the owner of the lock says that it is promoted, or follows the remote primary."""
+    return leader.state == "running" and leader.role in {"primary", "master", "standby_leader"}
 
 
 def compares_with_remote(s: Snapshot) -> bool:

@@ -42,6 +42,18 @@ def to_be_brought_back(s: Snapshot) -> bool:
     return s.memory.bring_back
 
 
+def _leader(s: Snapshot) -> str:
+    leader = views.leader_member(s)
+    return f"the leader says: {leader.role}, {leader.state}" if leader else "no leader's key"
+
+
+@fact(_leader)
+def leader_leads(s: Snapshot) -> bool:
+    """The owner of the lock says that it is promoted: what it has is the cluster's."""
+    leader = views.leader_member(s)
+    return leader is not None and views.leads(leader)
+
+
 @fact(lambda s: f"reinitialize={s.memory.reinitialize}")
 def must_reinitialize(s: Snapshot) -> bool:
     """An operator asked for a new copy of the data directory."""

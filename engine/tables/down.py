@@ -61,6 +61,7 @@ from engine.facts.work import (
     bootstrapping,
     daemon_is_stopping,
     handover_takes_too_long,
+    leader_leads,
     must_reinitialize,
     paused,
     peers_answered,
@@ -84,6 +85,8 @@ from engine.tables.steps import (
     wait_for_leases,
     why_diverged,
 )
+
+_ALLOWED_AFTER = "remove_data_directory_on_rewind_failure, after: "
 
 
 def _rewind(s: Snapshot) -> tuple[Action, ...]:
@@ -134,6 +137,13 @@ DOWN = Table(
             when=(bootstrapping,),
             then=lambda _: (Hold("the store to answer"),),
             why="Only the store tells whether another member has become the leader meanwhile.",
+        ),
+        Rule(
+            "down.reinitialize_early",
+            "An operator asked for a new copy, and the leader has not been promoted yet",
+            when=(must_reinitialize, another_owns_the_lock, ~leader_leads),
+            then=lambda _: (Hold("the leader to be promoted"),),
+            why="If it is lost before that, this copy may be the best one that is left.",
         ),
         Rule(
             "down.reinitialize",
@@ -305,11 +315,7 @@ DOWN = Table(
             "down.rewind_failed_remove",
             "pg_rewind failed and the configuration allows a new copy: empty the directory",
             when=(somebody_is_to_be_followed, rewind_has_failed, may_remove_after_failed_rewind),
-            then=lambda s: (
-                RemoveDataDirectory(
-                    "remove_data_directory_on_rewind_failure, after: " + s.memory.rewind_failed
-                ),
-            ),
+            then=lambda s: (RemoveDataDirectory(_ALLOWED_AFTER + s.memory.rewind_failed),),
             why="A directory that pg_rewind left half-made can't be started.",
         ),
         Rule(
