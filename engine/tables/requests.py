@@ -23,6 +23,7 @@ from engine.facts.postgres import (
 from engine.facts.work import (
     cancel_is_requested,
     daemon_is_stopping,
+    leader_leads,
     nothing_is_requested,
     paused,
     reinitialize_is_requested,
@@ -318,6 +319,18 @@ REQUEST = Table(
             when=(reinitialize_is_requested, ~another_owns_the_lock),
             then=_answer(503, "Cluster has no leader, can not reinitialize"),
             why="The old copy may be the best one that is left.",
+        ),
+        Rule(
+            "request.reinit_early",
+            "The leader can't be copied yet",
+            when=(reinitialize_is_requested, ~leader_leads),
+            then=_answer(
+                503,
+                "The leader is not promoted yet, or is down, can not reinitialize: "
+                "try again once it leads",
+            ),
+            why="A good standby would go down with nobody to copy from; should that leader be lost, "
+            "it may be the best one that is left.",
         ),
         Rule(
             "request.reinit_busy",

@@ -16,7 +16,7 @@ IMPLIED: dict[str, tuple[str, ...]] = {
     "restart_is_requested": ("request.restart_skipped",),
     "reinitialize_is_requested": (
         *("request.reinit_leader", "request.reinit_primary", "request.reinit_no_leader"),
-        *("request.reinit_busy", "request.reinitialize"),
+        *("request.reinit_early", "request.reinit_busy", "request.reinitialize"),
     ),
     "store_answers": ("down.replica_without_cluster",),
     "paused": ("down.no_time_paused",),
