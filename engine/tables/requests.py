@@ -329,7 +329,7 @@ REQUEST = Table(
                 "The leader is not promoted yet, or is down, can not reinitialize: "
                 "try again once it leads",
             ),
-            why="A good standby would go down with nobody to copy from, and may be the best one left.",
+            why="A good standby would go down with nobody to copy, and may be the best one left.",
         ),
         Rule(
             "request.reinit_busy",
