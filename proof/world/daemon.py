@@ -38,7 +38,7 @@ from proof.world.fence import FenceClient, FenceUnavailable
 from proof.world.instance import Instance
 from proof.world.lanes import JobLane, SideLane, StoreLane
 from proof.world.questions import Questions
-from proof.world.session import Session, StoreUnavailable, View
+from proof.world.session import Session, View
 from proof.world.watchdog import Watchdog
 from shell.daemon import AFTER_FAILURE_SECONDS, BREATH_SECONDS, Pace
 from shell.world import POSTGRES_PATIENCE_SECONDS, VIEW_PATIENCE_SECONDS
@@ -269,8 +269,6 @@ class Daemon:
         if not look.over:
             return None
         self._view_look = None
-        if look.error is not None and not isinstance(look.error, StoreUnavailable):
-            raise look.error
         return look.ended.value
 
     def _see_cluster(self, view: View | None) -> Known[Cluster] | Unknown:

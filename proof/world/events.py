@@ -13,7 +13,11 @@ from typing import Any, TypeAlias
 Steps: TypeAlias = Generator[Any, Any, Any]
 
 
-class Cancelled(Exception):  # noqa: N818 - the name that the shell has for it
+class Failure(Exception):  # noqa: N818 - a failure of the world, as the shell may meet it
+    """What a task may end with; whatever else it raises is a mistake in the engine or the model."""
+
+
+class Cancelled(Failure):
     """The task was asked to give up; thrown into it where it waits."""
 
 
@@ -152,7 +156,7 @@ class Task:
         self.clock = clock
         self.life = life
         self.ended = ended or Signal()
-        self.error: BaseException | None = None
+        self.error: Failure | None = None
         self.over = False
         self._steps = steps
         self._turn = 0
@@ -186,7 +190,7 @@ class Task:
                 wait = self._steps.send(True)
         except StopIteration as end:
             self._finish(end.value, None)
-        except Exception as error:
+        except Failure as error:
             self._finish(None, error)
         else:
             turn = self._turn
@@ -197,7 +201,7 @@ class Task:
             else:
                 self.clock.after(wait, self.life, self.resume, turn, None)
 
-    def _finish(self, value: Any, error: Exception | None) -> None:
+    def _finish(self, value: Any, error: Failure | None) -> None:
         self.over = True
         self.error = error
         self.clock.tasks.pop(self, None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.state import Fence as Seen
-from proof.world.events import Life
+from proof.world.events import Failure, Life
 from proof.world.server import Server
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ IDLE = Seen(ready=True)
 LATENESS_SECONDS = 0.05  # how late the guard may get the processor
 
 
-class FenceUnavailable(Exception):  # noqa: N818 - the shell's name for it
+class FenceUnavailable(Failure):
     """No guard answers, or it refuses."""
 
 
-class PostmasterGone(Exception):  # noqa: N818 - the shell's name for it
+class PostmasterGone(Failure):
     """The process to be guarded has ended."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.actions import Upstream
 from engine.state import DirectoryKind, Known, LeaderTimeline, Postgres, Server, Unknown
 from proof.world import server as running
-from proof.world.events import Cancelled, Steps, Wait
+from proof.world.events import Cancelled, Failure, Steps, Wait
 from proof.world.streaming import refusal, same_wal
 from proof.world.wal import CHECKPOINT_BYTES, Branch, common_end
 
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.01
 SERVER_VERSION = 160004
 
 
-class PostgresError(Exception):
+class PostgresError(Failure):
     """An operation failed; the text is for the operator."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.state import Cluster
-from proof.world.events import Clock, Life, Signal, Steps, Task, Wait
+from proof.world.events import Clock, Failure, Life, Signal, Steps, Task, Wait
 from proof.world.network import STORE, Network
 from proof.world.store import Store
 
@@ -25,7 +25,7 @@ READ_SECONDS = 3.0
 RETRY_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - the shell's name for it
+class StoreUnavailable(Failure):
     """The request was not done, or was done without our learning of it."""
 
 

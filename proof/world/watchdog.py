@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.state import Watchdog as Seen
+from proof.world.events import Failure
 
 if TYPE_CHECKING:
     from proof.world.host import Host
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 REBOOT_SECONDS = (10.0, 40.0)  # from the reset until the daemon starts
 
 
-class WatchdogError(Exception):
+class WatchdogError(Failure):
     """The device can't be used."""
 
 

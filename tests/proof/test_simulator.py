@@ -53,6 +53,19 @@ def test_drawn_runs_break_nothing() -> None:
         assert not said, f"seed {seed} at {revision()}: {command}: {said}"
 
 
+def test_an_engine_that_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of decide() is not taken for a daemon that has gone, which the world may excuse."""
+
+    def fails(s: Snapshot) -> Decision:
+        if s.memory.bootstrapping:
+            raise ZeroDivisionError
+        return decide(s)
+
+    monkeypatch.setattr(daemon, "run", fails)
+    with pytest.raises(ZeroDivisionError):
+        run(draw(7))
+
+
 def test_one_seed_is_one_run() -> None:
     """Everything that happens in a run follows from its seed."""
     first, again = _lines_of(7), _lines_of(7)
