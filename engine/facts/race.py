@@ -216,6 +216,15 @@ def upstream_differs(s: Snapshot) -> bool:
     return (s.postgres.configured_upstream, s.postgres.configured_slot) != (at, wanted.slot)
 
 
+@fact(_upstream)
+def upstream_is_another(s: Snapshot) -> bool:
+    """The standby is configured for a server, and should not stream from that address."""
+    configured, wanted = s.postgres.configured_upstream, views.streams_from(s)
+    return configured is not None and (
+        wanted is None or configured != f"{wanted.host}:{wanted.port}"
+    )
+
+
 def _told(s: Snapshot) -> str:
     told = views.told_timeline(s)
     if told is None:

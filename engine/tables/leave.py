@@ -1,9 +1,12 @@
 """Ending the daemon, long work under way, and a PostgreSQL that gives no answer."""
 
+from collections.abc import Callable
+
 from engine import views
 from engine.actions import (
     Action,
     Exit,
+    Follow,
     Hold,
     ReleaseLock,
     Remember,
@@ -25,11 +28,13 @@ from engine.facts.postgres import (
     starting_too_long,
     still_starting,
     stop_runs,
+    waits_to_retry,
 )
 from engine.facts.race import (
     has_diverged,
     leader_told_its_timeline,
     upstream_differs,
+    upstream_is_another,
 )
 from engine.facts.standby_cluster import may_start_unasked
 from engine.facts.upkeep import announced_up
@@ -39,7 +44,7 @@ from engine.facts.work import (
     peers_answered,
     somebody_can_take_over,
 )
-from engine.rule import Rule, Table
+from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot, Unknown
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
@@ -168,45 +173,66 @@ STOP = Table(
     ),
 )
 
-# A standby that can't answer yet, and perhaps never without WAL from whom it should follow.
-_NEEDS_WAL = (still_starting, directory_was_standby, upstream_differs)
+
+def _turn(
+    table: str,
+    who: str,
+    when: tuple[Fact, ...],
+    waits: Callable[[Snapshot], tuple[Action, ...]] = lambda _: (),
+) -> tuple[Rule, ...]:
+    """How a standby that can't be asked where its WAL ends comes to follow somebody else."""
+    differs = (*when, directory_was_standby, upstream_differs)
+    unasked = (~leader_told_its_timeline, ~may_start_unasked)
+    return (
+        Rule(
+            f"{table}.unfollow",
+            f"{who}, and is set to another server than it should follow: follow nobody",
+            when=(*differs, upstream_is_another, *unasked),
+            then=lambda s: (Follow(None), *waits(s)),
+            why="It would stream from a server that has come back with other WAL on a timeline of "
+            "our number; and nothing may be added to what is compared with the leader's WAL.",
+        ),
+        Rule(
+            f"{table}.ask_leader",
+            f"{who}, and there is somebody else to follow: ask that one first",
+            when=(*differs, *unasked),
+            then=lambda s: (*ask_leader(s), *waits(s)),
+            why="PostgreSQL connects by numbers alone, whatever WAL it replays here.",
+        ),
+        Rule(
+            f"{table}.diverged",
+            f"{who}, and its WAL is not a part of the leader's: stop it",
+            when=(*differs, has_diverged, ~waits_to_retry, ~paused),
+            then=lambda s: stop_diverged(s, "the leader"),
+            why="Down it can be repaired; as it is it would wait for WAL that nobody has.",
+        ),
+        Rule(
+            f"{table}.follow",
+            f"{who}, and there is somebody else to follow: point it there",
+            when=(*differs, ~has_diverged),
+            then=lambda s: (*follow(s), *waits(s)),
+            why="It may need WAL from there before it can answer, as after a rewind.",
+        ),
+    )
+
+
+def _wait_for_the_job(s: Snapshot) -> tuple[Action, ...]:
+    return (Hold(job_name(s)),)
+
 
 JOB = Table(
     "job",
     "Long work is under way: may it go on?",
     applies=(~daemon_is_stopping, a_job_runs),
     rules=(
-        Rule(
-            "job.ask_leader",
-            "A standby is being started, and there is somebody else to follow: ask that one first",
-            when=(
-                start_runs,
-                *_NEEDS_WAL,
-                ~leader_told_its_timeline,
-                ~may_start_unasked,
-            ),
-            then=lambda s: (*ask_leader(s), Hold(job_name(s))),
-            why="PostgreSQL connects by numbers alone, whatever WAL it replays here.",
-        ),
-        Rule(
-            "job.diverged",
-            "A standby is being started, and its WAL is not a part of the leader's: stop it",
-            when=(start_runs, *_NEEDS_WAL, has_diverged, ~paused),
-            then=lambda s: stop_diverged(s, "the leader"),
-            why="Down it can be repaired; started it would wait for WAL that nobody has.",
-        ),
-        Rule(
-            "job.follow",
-            "A standby is being started, and there is somebody else to follow: point it there",
-            when=(start_runs, *_NEEDS_WAL, ~has_diverged),
-            then=lambda s: (*follow(s), Hold(job_name(s))),
-            why="It may need WAL from there before it can answer, as after a rewind.",
+        *_turn(
+            "job", "A standby is being started", (start_runs, still_starting), _wait_for_the_job
         ),
         Rule(
             "job.runs",
             "Wait for the job",
             when=(),
-            then=lambda s: (Hold(job_name(s)),),
+            then=_wait_for_the_job,
             why="One piece of long work on PostgreSQL at a time; only safety cuts it short.",
         ),
     ),
@@ -249,31 +275,7 @@ SILENT = Table(
             "the lock is released when the server is down.",
             ends=True,
         ),
-        Rule(
-            "silent.ask_leader",
-            "A standby is still starting, and there is somebody else to follow: ask that one first",
-            when=(
-                *_NEEDS_WAL,
-                ~leader_told_its_timeline,
-                ~may_start_unasked,
-            ),
-            then=ask_leader,
-            why="PostgreSQL connects by numbers alone, whatever WAL it replays here.",
-        ),
-        Rule(
-            "silent.diverged",
-            "A standby is still starting, and its WAL is not a part of the leader's: stop it",
-            when=(*_NEEDS_WAL, has_diverged, ~paused),
-            then=lambda s: stop_diverged(s, "the leader"),
-            why="Down it can be repaired; started it would wait for WAL that nobody has.",
-        ),
-        Rule(
-            "silent.follow",
-            "A standby is still starting, and there is somebody else to follow: point it there",
-            when=(*_NEEDS_WAL, ~has_diverged),
-            then=follow,
-            why="It may need WAL from there before it can answer, as after a rewind.",
-        ),
+        *_turn("silent", "A standby gives no answer", (~look_is_outdated,)),
         Rule(
             "silent.starting",
             "PostgreSQL is starting up",
