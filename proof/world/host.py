@@ -94,10 +94,8 @@ class Host:
 
     # --- chance -----------------------------------------------------------------------------------
 
-    def between(self, low: float, high: float) -> Any:
-        """Draw something in between; whole if both ends are."""
-        if isinstance(low, int) and isinstance(high, int):
-            return self.random.randint(low, high)
+    def between(self, low: float, high: float) -> float:
+        """Draw seconds in between."""
         return self.random.uniform(low, high)
 
     def seconds_for(self, work: str) -> float:

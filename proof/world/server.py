@@ -251,7 +251,7 @@ class Server:
         disk, host = self.host.disk, self.host
         if disk.state == "in archive recovery":
             low = max(disk.min_recovery_lsn, disk.checkpoint_lsn)
-            disk.min_recovery_lsn = host.between(min(low, self.replayed), self.replayed)
+            disk.min_recovery_lsn = host.random.randint(min(low, self.replayed), self.replayed)
             disk.min_recovery_timeline = self.replayed_branch.timeline
         self.phase = "gone"
         self.serves = False
