@@ -21,8 +21,9 @@ RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
 # Only the layers that exist, so that a target never fails for an empty folder.
 LAYOUT := $(wildcard tests/unit/test_layout.py tests/tools/test_docs.py)
-# A minute of the simulator; the seeds are drawn, and the first and the last line name them.
-FRESH_SEEDS := $(RUN) -m proof.simulator --runs 1000000 --seconds 60
+# A minute of the simulator, by seeds that each commit draws for itself, so that whoever repeats a
+# test repeats its runs. The first and the last line name them.
+FRESH_SEEDS := $(RUN) -m proof.simulator --of-commit --runs 1000000 --seconds 60
 layer = $(wildcard $(addprefix tests/,$(1)))
 
 # Options of the benchmark: make bench BENCH=switchover RUNS=5 IMPLEMENTATIONS=hae,patroni
@@ -61,6 +62,7 @@ demo-once: .venv/ready ## the same once through, for CI: exits 0 when everything
 .PHONY: test check unit properties scenarios stores fence e2e mixed
 test: check ## everything that must pass: check and every test that needs no Patroni
 	$(PYTEST) -n 2 --dist loadgroup tests --ignore tests/mixed
+	$(FRESH_SEEDS)
 check: .venv/ready ## formatting, lint, strict types, layout of the code, drift of generated docs
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from proof.invariants import Violation
-from proof.simulator.__main__ import main
+from proof.simulator.__main__ import main, seed_of
 from proof.simulator.batch import Summary, many
 from proof.simulator.run import Outcome
 
@@ -32,6 +32,12 @@ def test_a_batch_that_was_stopped_goes_on_to_the_same_figures(tmp_path: Path) ->
     many(whole, 4, 1e9, 1, None)
     assert _figures(Summary.read(kept)) == _figures(whole)
     assert whole.cycles > 4 * 50
+
+
+def test_each_commit_has_seeds_of_its_own() -> None:
+    """A test that is repeated repeats its runs; the next commit tries others."""
+    assert seed_of("1a2b3c4") == seed_of("1a2b3c4")
+    assert len({seed_of(f"{number:07x}") // 1000 for number in range(100)}) == 100
 
 
 def _stuck_but_for_the_first(begun: Synchronized[int]) -> None:
