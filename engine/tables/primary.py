@@ -59,8 +59,6 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     return (
         WriteInitialize(here.system_identifier),
         WriteConfig(s.policy.dcs_config),
-        *arm_ahead(s),
-        acquire_lock(s, here.system_identifier),
         Remember({"bootstrapping": False, "roles_created": False}),
     )
 
@@ -129,10 +127,11 @@ PRIMARY = Table(
         ),
         Rule(
             "primary.finish_bootstrap",
-            "The new cluster is ready: publish its identity and configuration, take the lock",
+            "The new cluster is ready: publish its identity and configuration",
             when=(bootstrapping, ~another_owns_the_lock),
             then=_finish_bootstrap,
-            why="From here on the others may clone it.",
+            why="From here on it is a cluster like any other: this primary asks for the lock, and "
+            "may never again be started without it.",
         ),
         Rule(
             "primary.demote",
