@@ -18,6 +18,11 @@ class Tags:
     sync_priority: int = 1
     other: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def never_leads(self) -> bool:
+        """Whether they forbid that this member leads."""
+        return self.nofailover or self.failover_priority <= 0
+
 
 @dataclass(frozen=True, slots=True)
 class Member:

@@ -43,7 +43,7 @@ def followers(s: Snapshot) -> tuple[Member, ...]:
     that stream from it.
     """
     members = [m for m in views.other_members(s) if not m.tags.nostream]
-    if s.me.tags.nofailover:
+    if s.me.tags.never_leads:
         members = [m for m in members if m.tags.replicatefrom == s.me.name]
     return tuple(members)
 
@@ -72,7 +72,7 @@ def permanent(s: Snapshot, kind: str) -> tuple[PermanentSlot, ...]:
 def wanted_physical(s: Snapshot) -> set[str]:
     """The names of the physical slots that there must be here, never our own."""
     wanted = {views.slot_name(m.name) for m in followers(s)}
-    if not s.me.tags.nofailover:
+    if not s.me.tags.never_leads:
         wanted.update(p.name for p in permanent(s, "physical"))
     wanted.discard(views.slot_name(s.me.name))
     return wanted
@@ -148,7 +148,7 @@ def given_up(s: Snapshot) -> tuple[str, ...]:
     if not age:
         return ()
     view = views.cluster(s)
-    if not in_recovery(s) or i_own_the_lock.holds(s) or s.me.tags.nofailover:
+    if not in_recovery(s) or i_own_the_lock.holds(s) or s.me.tags.never_leads:
         return tuple(n for n in age if age[n] >= ttl)
     if view is None or view.leader is None or view.optime is None:
         return ()
@@ -189,7 +189,7 @@ def wanted_logical(s: Snapshot) -> tuple[PermanentSlot, ...]:
     """The logical slots that there must be here: on the primary, and on who may follow it up."""
     if s.policy.standby_cluster is not None:
         return ()
-    if in_recovery(s) and (s.me.tags.nofailover or s.me.tags.nostream):
+    if in_recovery(s) and (s.me.tags.never_leads or s.me.tags.nostream):
         return ()
     return permanent(s, "logical")
 

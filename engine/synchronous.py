@@ -120,8 +120,7 @@ def fit(s: Snapshot) -> tuple[Standby, ...]:
 
 def _order(x: Standby, current: frozenset[str]) -> tuple[object, ...]:
     tags = x.member.tags
-    never_leads = tags.nofailover or tags.failover_priority <= 0
-    place = (x.lags, never_leads, -tags.sync_priority, x.name not in current)
+    place = (x.lags, tags.never_leads, -tags.sync_priority, x.name not in current)
     return (*place, -(x.row.flush_lsn or 0), x.name)
 
 

@@ -12,7 +12,7 @@ def _tags(s: Snapshot) -> str:
 @fact(_tags)
 def tagged_nofailover(s: Snapshot) -> bool:
     """Our tags forbid that we lead."""
-    return s.me.tags.nofailover or s.me.tags.failover_priority <= 0
+    return s.me.tags.never_leads
 
 
 @fact(lambda s: f"{max(0.0, s.memory.race_barred_until - s.now):.1f}s left")

@@ -30,10 +30,14 @@ def roles_are_created(s: Snapshot) -> bool:
     return s.memory.roles_created
 
 
-@fact(lambda s: f"bootstrap section: {s.policy.may_bootstrap}, nofailover={s.me.tags.nofailover}")
+def _may_found(s: Snapshot) -> str:
+    return f"bootstrap section: {s.policy.may_bootstrap}, never leads: {s.me.tags.never_leads}"
+
+
+@fact(_may_found)
 def may_bootstrap(s: Snapshot) -> bool:
-    """The configuration allows this node to create the cluster."""
-    return s.policy.may_bootstrap and not s.me.tags.nofailover
+    """The configuration allows this node to create the cluster, and its tags that it leads."""
+    return s.policy.may_bootstrap and not s.me.tags.never_leads
 
 
 @fact(lambda s: f"bring_back={s.memory.bring_back}")
