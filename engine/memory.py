@@ -27,6 +27,7 @@ def after_restart(memory: Memory) -> Memory:
         bootstrap_failed=memory.bootstrap_failed,
         bootstrap_copied=memory.bootstrap_copied,
         roles_created=memory.roles_created,
+        beaten=memory.beaten,
         diverged_from=memory.diverged_from,
         opened_twice=memory.opened_twice,
         wrote_on=memory.wrote_on,

@@ -105,6 +105,7 @@ class Memory:
     bootstrap_failed: str = ""  # why a step of it failed
     bootstrap_copied: bool = False  # bootstrap of a standby cluster: the data is the remote's
     roles_created: bool = False  # bootstrap: the SQL part is done
+    beaten: str = ""  # the system that we were founding here when another one turned out to lead
     primary_down_since: float | None = None  # our PostgreSQL died while we held the lock
     lock_free_since: float | None = None
     standing_down_since: float | None = None  # a graceful hand-over is under way

@@ -150,6 +150,16 @@ def only_the_founder_founds(s: Snapshot, actions: Sequence[Action]) -> None:
         assert s.cluster.value.founder == s.me.name
 
 
+@about(AcquireLock)
+def who_asks_for_the_lock_founds_no_more(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A primary that still bootstraps does not ask for the lock.
+
+    So what it has made never led, and may be set aside.
+    """
+    if s.memory.bootstrapping and checker.runs_as_primary(s):
+        assert not checker.of(AcquireLock, actions)
+
+
 @about(CreateInitialize, AcquireLock)
 def nobody_hurries_after_a_loss(s: Snapshot, actions: Sequence[Action]) -> None:
     """For one ttl after the store lost all keys only a running primary restores the cluster.
@@ -205,6 +215,7 @@ RACE_PROMISES = (
     a_standby_asks_everybody_before_it_leads,
     a_standby_gives_way_to_who_has_more,
     only_the_founder_founds,
+    who_asks_for_the_lock_founds_no_more,
     nobody_hurries_after_a_loss,
     a_dead_servers_guard_stays,
     a_leader_that_stands_down_waits_for_its_heir,

@@ -164,9 +164,18 @@ def a_data_directory_is_removed_only_with_permission(
         after_rewind = s.policy.remove_on_rewind_failure and s.memory.rewind_failed
         assert s.memory.reinitialize or after_rewind or s.policy.remove_on_diverged
     if checker.of(MoveDataDirectory, actions):
-        assert s.memory.bootstrap_failed
+        assert s.memory.bootstrap_failed or _is_beaten(s)
         assert s.postgres.postmaster is None
         assert s.job is None
+
+
+def _is_beaten(s: Snapshot) -> bool:
+    """Whether another system leads the cluster than the one that we were founding here."""
+    ours = s.postgres.directory.system_identifier
+    named = s.cluster.value.initialize if isinstance(s.cluster, Known) else None
+    beaten = ours == s.memory.beaten and not s.memory.promotion_begun
+    own = s.memory.bootstrapping or beaten
+    return checker.another_leads(s) and own and bool(ours and named) and named != ours
 
 
 @about(CreateRoles)

@@ -203,6 +203,22 @@ def identity_is_unreadable(s: Snapshot) -> bool:
     return view is not None and bool(view.initialize) and not (view.initialize or "").isdecimal()
 
 
+def _founded(s: Snapshot) -> str:
+    memory = s.memory
+    return f"bootstrapping={memory.bootstrapping}, beaten with {memory.beaten or 'nothing'}"
+
+
+@fact(lambda s: f"{_founded(s)}, {_system(s)}")
+def was_only_founded(s: Snapshot) -> bool:
+    """Our own bootstrap made this data, and we have not led with it.
+
+    A promotion that was begun since counts as having led.
+    """
+    ours, memory = views.system_identifier(s), s.memory
+    led = memory.promotion_begun or memory.promoting
+    return memory.bootstrapping or (bool(ours) and memory.beaten == ours and not led)
+
+
 @fact(_system)
 def initialize_is_missing(s: Snapshot) -> bool:
     """The store is known and has no `initialize` key."""

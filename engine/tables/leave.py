@@ -8,13 +8,14 @@ from engine.actions import (
     Exit,
     Follow,
     Hold,
+    MoveDataDirectory,
     ReleaseLock,
     Remember,
     Report,
     StopPostgres,
     WithdrawMember,
 )
-from engine.facts.lease import i_own_the_lock, store_answers
+from engine.facts.lease import another_owns_the_lock, i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
     directory_was_standby,
@@ -29,6 +30,7 @@ from engine.facts.postgres import (
     still_starting,
     stop_runs,
     waits_to_retry,
+    was_only_founded,
 )
 from engine.facts.race import (
     has_diverged,
@@ -48,6 +50,7 @@ from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot, Unknown
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
+    NO_BOOTSTRAP,
     WHY_LEAVE_SYNC,
     ask,
     ask_leader,
@@ -311,6 +314,13 @@ def _unreadable(s: Snapshot) -> str:
     )
 
 
+def _set_aside(s: Snapshot) -> tuple[Action, ...]:
+    what = (
+        f"what this member was founding gives way to the cluster that {views.leader_name(s)} leads"
+    )
+    return (Report("warning", what), MoveDataDirectory(), Remember({**NO_BOOTSTRAP, "beaten": ""}))
+
+
 IDENTITY = Table(
     "identity",
     "Does this data directory belong to the cluster?",
@@ -348,6 +358,39 @@ IDENTITY = Table(
             when=(paused,),
             then=lambda s: (Report("warning", _foreign(s)), Hold("the operator")),
             why="In pause nothing happens by itself.",
+            ends=True,
+        ),
+        Rule(
+            "identity.beaten_busy",
+            "What we were founding is another cluster than the one that there is: let the job end",
+            when=(was_only_founded, a_job_runs),
+            then=lambda s: (Hold(job_name(s)),),
+            why="One piece of long work on PostgreSQL at a time; only safety cuts it short.",
+            ends=True,
+        ),
+        Rule(
+            "identity.beaten_runs",
+            "What we were founding is another cluster than the one that there is: stop it",
+            when=(was_only_founded, postmaster_runs),
+            then=lambda _: (StopPostgres("immediate", "another cluster has been named"),),
+            why="Nobody has led with it, and nobody ever will.",
+            ends=True,
+        ),
+        Rule(
+            "identity.beaten",
+            "The cluster that there is has a leader: set what we were founding aside",
+            when=(was_only_founded, another_owns_the_lock),
+            then=_set_aside,
+            why="Our own bootstrap made it and nobody has led with it; the leader is cloned "
+            "instead, and nothing is deleted.",
+            ends=True,
+        ),
+        Rule(
+            "identity.beaten_early",
+            "What we were founding is another cluster than the one that there is, without a leader",
+            when=(was_only_founded,),
+            then=lambda _: (Hold("a leader, to clone it in place of what this member founded"),),
+            why="Before it can be copied, what we made may be all the data that there is.",
             ends=True,
         ),
         Rule(

@@ -18,6 +18,8 @@ from engine.facts.postgres import (
     a_job_runs,
     bootstrap_step_failed,
     directory_is_standbys,
+    filling_the_directory,
+    identity_differs,
     initialize_is_missing,
     initialize_is_set,
     may_accept_writes,
@@ -51,6 +53,7 @@ from engine.facts.work import (
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, JobResult, Snapshot
 from engine.tables.safety import arm_ahead
+from engine.tables.steps import NO_BOOTSTRAP
 
 
 @fact(lambda s: f"promoting={s.memory.promoting}, standby_cluster={s.policy.standby_cluster}")
@@ -102,34 +105,22 @@ def _note_failed_promotion(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
+_MENDED: dict[str, object] = {
+    "rewinding": False,
+    "diverged_from": 0,
+    "opened_twice": False,
+    "wrote_on": None,
+    "promotion_begun": False,
+}
+_REPLACED = _MENDED | {"rewind_failed": "", "beaten": ""}
+
 # What a finished job means for the memory; a job not named here only clears the failures.
 _AFTER: dict[JobKind, dict[str, object]] = {
     JobKind.CREATE_ROLES: {"roles_created": True},
-    JobKind.CLONE: {
-        "reinitialize": False,
-        "reinit_from_leader": False,
-        "rewinding": False,
-        "rewind_failed": "",
-        "diverged_from": 0,
-        "opened_twice": False,
-        "wrote_on": None,
-        "promotion_begun": False,
-    },
-    JobKind.REMOVE: {
-        "rewinding": False,
-        "rewind_failed": "",
-        "diverged_from": 0,
-        "opened_twice": False,
-        "wrote_on": None,
-        "promotion_begun": False,
-    },
-    JobKind.REWIND: {
-        "rewinding": False,
-        "diverged_from": 0,
-        "opened_twice": False,
-        "wrote_on": None,
-        "promotion_begun": False,
-    },
+    JobKind.INITDB: _REPLACED,
+    JobKind.CLONE: _REPLACED | {"reinitialize": False, "reinit_from_leader": False},
+    JobKind.REMOVE: _REPLACED,
+    JobKind.REWIND: _MENDED,
     JobKind.PROMOTE: {"lock_free_since": None},
 }
 
@@ -143,11 +134,14 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
 def _note_writing(s: Snapshot) -> tuple[Action, ...]:
     here = views.server(s)
     assert here is not None
-    return (Remember({"wrote_on": here.timeline, "promotion_begun": False, "promoting": False}),)
+    over = {"promotion_begun": False, "promoting": False, "beaten": ""}
+    return (Remember({"wrote_on": here.timeline, **over}),)
 
 
-def _bootstrap_is_over(_: Snapshot) -> tuple[Action, ...]:
-    return (Remember({"bootstrapping": False, "bootstrap_copied": False, "roles_created": False}),)
+def _bootstrap_is_over(s: Snapshot) -> tuple[Action, ...]:
+    """Forget it; what it made is of use only where it is, or may become, this cluster's data."""
+    is_ours = initialize_is_set.holds(s) and not identity_differs.holds(s)
+    return (Remember({**NO_BOOTSTRAP, "beaten": "" if is_ours else views.system_identifier(s)}),)
 
 
 NOTE = Table(
@@ -190,7 +184,12 @@ NOTE = Table(
         Rule(
             "note.bootstrap_beaten",
             "We were creating the cluster, but another member leads it: forget the bootstrap",
-            when=(bootstrapping, another_owns_the_lock, ~bootstrap_step_failed),
+            when=(
+                bootstrapping,
+                another_owns_the_lock,
+                ~filling_the_directory,
+                ~bootstrap_step_failed,
+            ),
             then=_bootstrap_is_over,
             why="A server that another has taken over from may never start without the lock.",
             ends=True,
@@ -198,7 +197,13 @@ NOTE = Table(
         Rule(
             "note.bootstrap_done",
             "We were creating the cluster and went down, but it has its identity: it exists",
-            when=(bootstrapping, initialize_is_set, ~postmaster_runs, ~bootstrap_step_failed),
+            when=(
+                bootstrapping,
+                initialize_is_set,
+                ~filling_the_directory,
+                ~postmaster_runs,
+                ~bootstrap_step_failed,
+            ),
             then=_bootstrap_is_over,
             why="Others may have led it since, so this node races for the lock like any other.",
             ends=True,

@@ -31,6 +31,13 @@ FALLBACK_START_SECONDS = 300.0
 # When a synchronous standby that is to stop first asks the leader to go on without it.
 LEAVES_SYNC_FIRST = (i_am_synchronous, another_owns_the_lock, ~leaving_takes_too_long)
 WHY_LEAVE_SYNC = "Clients must not wait until the leader has noticed that this standby is gone."
+# What is remembered of a bootstrap once it is over.
+NO_BOOTSTRAP: dict[str, object] = {
+    "bootstrapping": False,
+    "bootstrap_copied": False,
+    "bootstrap_failed": "",
+    "roles_created": False,
+}
 # Why nothing is made of an empty store while a lease from before may be left.
 WHY_WAIT_FOR_LEASES = (
     "Whoever led before is writable until its lease ends, and writes the keys again if it can."
@@ -112,14 +119,7 @@ def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
         WithdrawMember(),
         MoveDataDirectory(),
         *others_may_try,
-        Remember(
-            {
-                "bootstrapping": False,
-                "bootstrap_copied": False,
-                "bootstrap_failed": "",
-                "roles_created": False,
-            }
-        ),
+        Remember(NO_BOOTSTRAP),
         Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
     )
 

@@ -35,6 +35,7 @@ class Disk:
         self.sync_names: str | None = None  # synchronous_standby_names in the written files
         self.slots: dict[str, int] = {}
         self.writer: object = None  # of `branch`: whose last byte of it is here
+        self.never_led = False  # what a bootstrap made, before its host has had the leader key
         self.unfinished = False  # being filled: a look says that it is empty
         self.half_rewound = False
         self.memory = Memory(knows_cluster=False)  # memory.json

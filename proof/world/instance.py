@@ -227,6 +227,7 @@ class Instance:
             disk.empty()
             raise PostgresError(failure)
         disk.system_identifier = self.world.new_identifier()
+        disk.never_led = True
         disk.branch = self.world.root(disk.system_identifier)
         disk.end = disk.branch.end = disk.checkpoint_lsn = disk.branch.end + 0x1000028
         disk.writer = disk

@@ -252,6 +252,8 @@ class World:
         self.told("store", f"the leader key is {owner or 'gone'}")
         if owner is not None and (self.store.config or {}).get("synchronous_mode") == "off":
             self._forgive()
+        if owner in self.hosts:
+            self.hosts[owner].disk.never_led = False
         for host in self.hosts.values():
             by_word = owner is None and host.has_the_word
             if owner == host.name or by_word or host.server is None:
@@ -401,11 +403,15 @@ class World:
         return not (unguarded or host.tags.nofailover or host.tags.failover_priority <= 0)
 
     def waits_for_operator(self, name: str) -> bool:
-        """Whether the last decision there waits for a person, or its daemon ends with an error."""
-        daemon = self.hosts[name].daemon
-        if self.hosts[name].failed:
-            return True
-        return daemon is not None and daemon.decision is not None and name in self._waiting
+        """Whether the last decision there waits for a person, or its daemon ends with an error.
+
+        What a bootstrap has just made, and nobody has led with, is no reason for that.
+        """
+        host = self.hosts[name]
+        if host.failed:
+            return not (host.disk.never_led and self.store.cluster.leader)
+        decided = host.daemon is not None and host.daemon.decision is not None
+        return decided and name in self._waiting
 
 
 def _is_not_ahead(one: Disk, other: Disk) -> bool:

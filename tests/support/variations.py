@@ -271,6 +271,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.bootstrap_failed": ("", "initdb: no locale"),
     "memory.bootstrap_copied": FLAG,
     "memory.roles_created": FLAG,
+    "memory.beaten": ("", "7401234567890123456"),
     "memory.primary_down_since": SINCE,
     "memory.lock_free_since": SINCE,
     "memory.standing_down_since": SINCE,

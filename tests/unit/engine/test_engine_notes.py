@@ -15,6 +15,7 @@ from tests.support.snapshots import NOW
 
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
 UNWRITTEN = {"diverged_from": 0, "opened_twice": False, "wrote_on": None, "promotion_begun": False}
+REPLACED = {**UNWRITTEN, "rewinding": False, "rewind_failed": "", "beaten": ""}
 
 
 def ended(kind: str, ok: bool = True, why: str = "code 1") -> dict[str, Any]:
@@ -39,12 +40,11 @@ def noted(rule: str, changes: dict[str, Any]) -> dict[str, Any]:
             {
                 "reinitialize": False,
                 "reinit_from_leader": False,
-                "rewinding": False,
-                "rewind_failed": "",
-                **UNWRITTEN,
+                **REPLACED,
             },
         ),
-        ("remove data directory", {"rewinding": False, "rewind_failed": "", **UNWRITTEN}),
+        ("initdb", REPLACED),
+        ("remove data directory", REPLACED),
         ("rewind", {"rewinding": False, **UNWRITTEN}),
         ("promote", {"lock_free_since": None}),
         ("stop", {}),
