@@ -327,8 +327,9 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     """What the present leader (or the remote primary) said of its timeline, if that still is news.
 
     Its member key may already tell of a later promotion; then it has to be asked again.  So it must
-    if it was still to be promoted and our timeline is newer, or not known here: it may have opened
-    that one since.  What a server of another system says tells nothing about our leader.
+    if it was still to be promoted and our timeline is not known here, or we have WAL of one that is
+    newer than its own: it may have opened that one since.  What a server of another system says
+    tells nothing about our leader.
     """
     told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
     expected = REMOTE if outside else leader_name(s)
@@ -342,7 +343,7 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
             return None
     if told.value.in_recovery and s.policy.standby_cluster is None:
         end = my_end(s)
-        if end is None or end[0] > told.value.timeline:
+        if end is None or told.value.newer_wal_here or end[0] > told.value.timeline:
             return None
     return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
 

@@ -131,7 +131,8 @@ class LeaderTimeline:
     """What the leader said on a replication connection (`AskLeader`).
 
     `same_wal` says whether the last WAL that we have is, byte by byte, what the leader has on the
-    timeline of that number; None where it could not be compared.
+    timeline of that number; None where it could not be compared.  `newer_wal_here`: we have WAL of
+    a timeline with a higher number than its own, replayed or not.
     """
 
     leader: str
@@ -142,6 +143,7 @@ class LeaderTimeline:
     history: tuple[HistoryLine, ...] = ()
     system_identifier: str = ""
     same_wal: bool | None = None
+    newer_wal_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

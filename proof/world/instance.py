@@ -372,6 +372,7 @@ class Instance:
             history=disk.branch.history,
             system_identifier=disk.system_identifier,
             same_wal=same_wal(self.host.disk, disk),
+            newer_wal_here=self.host.disk.branch.timeline > timeline,
         )
 
     def change_slots(self, create: tuple[str, ...], drop: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from shell.postgres.session import Session, SqlError
 from shell.postgres.start import clear_left_overs
 from shell.postgres.unfinished import end_left_over_tool, mark, unmark
 from shell.postgres.waiting import NEVER
+from shell.postgres.walfiles import timelines_here
 from shell.processes import now, read_postmaster
 
 RECOVERY_SECONDS = 24 * 3600.0  # replaying WAL takes what it takes; the caller may cancel
@@ -153,6 +154,7 @@ def leader_timeline(
         history=history,
         system_identifier=identifier,
         same_wal=same,
+        newer_wal_here=any(number > timeline for number in timelines_here(data_dir)),
     )
 
 

@@ -45,11 +45,13 @@ def test_a_timeline_that_was_opened_twice_is_told_from_its_twin(cluster: Cluster
     b.stop("immediate")
     before = d.leader_timeline(cluster.upstream("c"), end_of(d))
     assert (before.in_recovery, before.same_wal) == (True, True)
+    assert not before.newer_wal_here
+    assert c.leader_timeline(cluster.upstream("d"), ours).newer_wal_here
     d.promote(20)
     d.checkpoint()
     cluster.sql("d", "CREATE TABLE public.kept AS SELECT g AS n FROM generate_series(1, 999) g")
     twin = c.leader_timeline(cluster.upstream("d"), ours)
-    assert (twin.timeline, twin.same_wal) == (2, False)
+    assert (twin.timeline, twin.same_wal, twin.newer_wal_here) == (2, False, False)
     assert c.leader_timeline(cluster.upstream("d")).same_wal is False
 
     c.stop("immediate")
