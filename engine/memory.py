@@ -31,7 +31,7 @@ def after_restart(memory: Memory) -> Memory:
         diverged_from=memory.diverged_from,
         opened_twice=memory.opened_twice,
         wrote_on=memory.wrote_on,
-        promotion_begun=memory.promotion_begun,
+        promotions_begun=memory.promotions_begun,
         promoting=memory.promoting,
         raced_on=memory.raced_on,
         rewinding=memory.rewinding,

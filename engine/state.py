@@ -120,7 +120,7 @@ class Memory:
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
     opened_twice: bool = False  # by a timeline of the same number: pg_rewind sees no difference
     wrote_on: int | None = None  # the timeline that we wrote last,
-    promotion_begun: bool = False  # and perhaps the next one, whatever its number
+    promotions_begun: int = 0  # since then, and perhaps more; for all we know each wrote one
     promoting: bool = False  # the server that runs was told to become primary, or is about to be
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewound_from: tuple[int, int] | None = None  # where our WAL ended (timeline, LSN) before it

@@ -402,7 +402,7 @@ def opened_twice(s: Snapshot) -> bool:
         return not told.same_wal
     if told is None or told.in_recovery:
         return False
-    ours = s.memory.promotion_begun or s.memory.wrote_on == told.timeline
+    ours = s.memory.promotions_begun > 0 or s.memory.wrote_on == told.timeline
     return ours and (end is None or end[0] == told.timeline)
 
 

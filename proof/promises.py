@@ -173,7 +173,7 @@ def _is_beaten(s: Snapshot) -> bool:
     """Whether another system leads the cluster than the one that we were founding here."""
     ours = s.postgres.directory.system_identifier
     named = s.cluster.value.initialize if isinstance(s.cluster, Known) else None
-    beaten = ours == s.memory.beaten and not s.memory.promotion_begun
+    beaten = ours == s.memory.beaten and not s.memory.promotions_begun
     own = s.memory.bootstrapping or beaten
     return checker.another_leads(s) and own and bool(ours and named) and named != ours
 

@@ -215,7 +215,7 @@ def was_only_founded(s: Snapshot) -> bool:
     A promotion that was begun since counts as having led.
     """
     ours, memory = views.system_identifier(s), s.memory
-    led = memory.promotion_begun or memory.promoting
+    led = memory.promotions_begun or memory.promoting
     return memory.bootstrapping or (bool(ours) and memory.beaten == ours and not led)
 
 

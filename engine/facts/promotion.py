@@ -9,13 +9,13 @@ from engine.state import Snapshot
 
 
 def _memory(s: Snapshot) -> str:
-    return f"promotion_begun={s.memory.promotion_begun}, promoting={s.memory.promoting}"
+    return f"promotions_begun={s.memory.promotions_begun}, promoting={s.memory.promoting}"
 
 
 @fact(_memory)
 def promotion_is_noted(s: Snapshot) -> bool:
     """It is remembered that we have begun a promotion, and are to write a timeline of its own."""
-    return s.memory.promotion_begun
+    return s.memory.promotions_begun > 0
 
 
 @fact(_memory)
@@ -27,7 +27,7 @@ def promotion_is_remembered(s: Snapshot) -> bool:
 @fact(_memory)
 def promotion_is_announced(s: Snapshot) -> bool:
     """What must be remembered before a promotion begins is remembered."""
-    return s.memory.promotion_begun and s.memory.promoting
+    return s.memory.promotions_begun > 0 and s.memory.promoting
 
 
 @fact(lambda s: f"{_memory(s)}, postmaster {s.postgres.postmaster}")

@@ -313,7 +313,8 @@ def may_rewind(s: Snapshot) -> bool:
 
 def _wrote(s: Snapshot) -> str:
     memory = s.memory
-    return f"wrote_on={memory.wrote_on}, promotion_begun={memory.promotion_begun}, {_published(s)}"
+    begun = f"promotions_begun={memory.promotions_begun}"
+    return f"wrote_on={memory.wrote_on}, {begun}, {_published(s)}"
 
 
 @fact(_wrote)
@@ -322,7 +323,7 @@ def writing_is_noted(s: Snapshot) -> bool:
     here = views.server(s)
     if here is None or here.timeline is None:
         return True
-    known = s.memory.wrote_on == here.timeline and not s.memory.promotion_begun
+    known = s.memory.wrote_on == here.timeline and not s.memory.promotions_begun
     return known and not s.memory.promoting
 
 
@@ -330,7 +331,7 @@ def writing_is_noted(s: Snapshot) -> bool:
 def timeline_may_be_opened_twice(s: Snapshot) -> bool:
     """The leader may write, or open, a timeline of the number that we wrote last; unknown: yes."""
     wrote, leader = s.memory.wrote_on, views.leader_member(s)
-    if s.memory.promotion_begun:
+    if s.memory.promotions_begun:
         return True
     return wrote is not None and (leader is None or (leader.timeline or 0) <= wrote)
 

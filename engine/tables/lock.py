@@ -110,7 +110,7 @@ _MENDED: dict[str, object] = {
     "diverged_from": 0,
     "opened_twice": False,
     "wrote_on": None,
-    "promotion_begun": False,
+    "promotions_begun": 0,
 }
 _REPLACED = _MENDED | {"rewind_failed": "", "beaten": ""}
 
@@ -134,8 +134,13 @@ def _note_success(s: Snapshot) -> tuple[Action, ...]:
 def _note_writing(s: Snapshot) -> tuple[Action, ...]:
     here = views.server(s)
     assert here is not None
-    over = {"promotion_begun": False, "promoting": False, "beaten": ""}
+    over = {"promotions_begun": 0, "promoting": False, "beaten": ""}
     return (Remember({"wrote_on": here.timeline, **over}),)
+
+
+def _forget_the_last_promotion(s: Snapshot) -> tuple[Action, ...]:
+    others = max(0, s.memory.promotions_begun - 1)
+    return (Remember({"promotions_begun": others, "promoting": False}),)
 
 
 def _bootstrap_is_over(s: Snapshot) -> tuple[Action, ...]:
@@ -250,8 +255,17 @@ NOTE = Table(
             "note.receives",
             "A promotion was begun here, but another member leads and we stream: forget it",
             when=(promotion_is_noted, receives_wal, another_owns_the_lock),
-            then=lambda _: (Remember({"promotion_begun": False}),),
+            then=lambda _: (Remember({"promotions_begun": 0}),),
             why="What it has now is what the other server has.",
+            ends=True,
+        ),
+        Rule(
+            "note.never_promoted",
+            "The server that was to become primary is gone, as a standby: forget its promotion",
+            when=(promotion_is_remembered, directory_is_standbys, ~postmaster_runs),
+            then=_forget_the_last_promotion,
+            why="PostgreSQL removes standby.signal before it writes. What an earlier promotion may "
+            "have written is not forgotten: since then the server was started as a standby.",
             ends=True,
         ),
         Rule(
@@ -260,14 +274,6 @@ NOTE = Table(
             when=(promotion_is_remembered, ~postmaster_runs),
             then=lambda _: (Remember({"promoting": False}),),
             why="The next one begins as what it is started as.",
-            ends=True,
-        ),
-        Rule(
-            "note.never_promoted",
-            "A promotion was begun here, but the directory is still a standby's: forget it",
-            when=(promotion_is_noted, directory_is_standbys, ~postmaster_runs),
-            then=lambda _: (Remember({"promotion_begun": False}),),
-            why="PostgreSQL removes standby.signal before it writes.",
             ends=True,
         ),
         Rule(

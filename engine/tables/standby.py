@@ -67,6 +67,11 @@ def _promote(s: Snapshot) -> tuple[Action, ...]:
     return (*arm(s), *activate_if_wanted(s), Promote(timeout))
 
 
+def _promotion_begins(s: Snapshot) -> tuple[Action, ...]:
+    begun = s.memory.promotions_begun + 1
+    return (Remember({"promotions_begun": begun, "promoting": True}),)
+
+
 def _claim(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({"raced_on": sync.revision(s)}), *write_key(s, Promise()))
 
@@ -170,7 +175,7 @@ STANDBY = Table(
             "standby.promotion_begins",
             "We own the lock: remember that we are about to write",
             when=(i_own_the_lock, ~promotion_is_announced),
-            then=lambda _: (Remember({"promotion_begun": True, "promoting": True}),),
+            then=_promotion_begins,
             why="A daemon that takes over must know that this server becomes writable by itself; "
             "and should it crash then, nothing else tells that the timeline that it opened is not "
             "the one that the next leader opens under the same number.",

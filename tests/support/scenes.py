@@ -355,9 +355,6 @@ TELLS: dict[str, Known[LeaderTimeline] | Unknown | None] = {
     "n1, same WAL": Known(replace(TOLD, same_wal=True), NOW),
     "n1, opened twice": Known(replace(TOLD, same_wal=False), NOW),
     "n1, to be promoted": Known(replace(TOLD, in_recovery=True), NOW),
-    "n1, to be promoted, behind": Known(
-        replace(TOLD, in_recovery=True, same_wal=True, newer_wal_here=True), NOW
-    ),
     "n2": Known(TOLD_BY_N2, NOW),
     "n3": Known(replace(TOLD_BY_N2, leader="n3"), NOW),
     "remote": Known(TOLD_BY_FAR, NOW),

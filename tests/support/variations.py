@@ -285,7 +285,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.sync_names_lsn": (None, LSN - 100, LSN + 1),
     "memory.sync_asked": (None, 2, 3),
     "memory.raced_on": (None, 0, 2, 3),
-    "memory.promotion_begun": FLAG,
+    "memory.promotions_begun": (0, 1, 2),
     "memory.promoting": FLAG,
     "memory.opened_twice": FLAG,
     "memory.wrote_on": (None, 2, 3),

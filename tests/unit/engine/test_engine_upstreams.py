@@ -190,7 +190,7 @@ def test_a_leader_still_to_be_promoted_has_opened_no_timeline_twice(
 ) -> None:
     """Whoever has begun a promotion may have; but not the same as one that is a standby yet."""
     changes = {"leader_timeline": "n1", "leader_timeline.in_recovery": in_recovery}
-    changes |= {"cluster.members.n1.role": "replica", "memory.promotion_begun": True}
+    changes |= {"cluster.members.n1.role": "replica", "memory.promotions_begun": 1}
     assert views.opened_twice(scene("replica", changes)) is twice
 
 
