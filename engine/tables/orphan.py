@@ -64,9 +64,8 @@ ORPHAN = Table(
             "We were a member of this cluster, and its keys are gone: wait for the primary's",
             when=(initialize_is_missing, keys_were_seen_to_go),
             then=wait_for_keys("a primary to write the cluster's keys again"),
-            why="A running primary writes them again; a race without them could not know whether "
-            "one still runs.",
-            ends=True,
+            why="A running primary writes them again.  Our member key goes on to say that there is "
+            "data here: whoever has none must found no cluster in its place.",
         ),
         Rule(
             "orphan.end",

@@ -13,7 +13,7 @@ from engine.facts.failsafe import (
 )
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
-from engine.facts.postgres import a_job_runs, runs_as_standby
+from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
 from engine.facts.race import (
     a_peer_is_ahead,
     a_peer_is_preferred,
@@ -49,7 +49,7 @@ from engine.facts.work import (
     handover_is_to_me_at_once,
     paused,
 )
-from engine.rule import Rule, Table
+from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 from engine.tables.steps import WHY_WAIT_FOR_LEASES, wait_for_leases
 
@@ -77,6 +77,14 @@ RACE = Table(
     "The lock is free: may this standby take it?",
     applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free),
     rules=(
+        Rule(
+            "race.unknown",
+            "The store does not know the cluster: no race",
+            when=(initialize_is_missing, ~paused),
+            then=nothing,
+            why="A race without its keys could not know whether a primary still runs; the table "
+            "`orphan` says what this standby waits for.",
+        ),
         Rule(
             "race.begin",
             "The lock has become free: remember when, and ask everybody at once",
