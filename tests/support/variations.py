@@ -355,6 +355,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "leader_timeline.value.asked_at": AGO,
     "leader_timeline.value.in_recovery": FLAG,
     "leader_timeline.value.same_wal": (None, True, False),
+    "leader_timeline.value.newer_wal_here": FLAG,
     "leader_timeline.value.system_identifier": ("", "7409999999999999999"),
     "leader_timeline.value.checkpointed": FLAG,
     "leader_timeline.value.timeline": (2, 3, 4, 5),
