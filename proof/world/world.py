@@ -340,9 +340,16 @@ class World:
             self._violated(found)
 
     def _is_paused_somewhere(self) -> bool:
-        """Whether a daemon is in maintenance mode, or left a server behind that it ended in."""
+        """Whether a daemon is in maintenance mode, or left a server behind that it ended in.
+
+        It is until it has carried out a decision after the end: only that arms the fence again.
+        """
         for host in self.hosts.values():
-            if host.daemon is not None and host.daemon.policy.pause:
+            daemon = host.daemon
+            if daemon is not None and daemon.policy.pause:
+                return True
+            done = None if daemon is None else daemon.carried_out
+            if done is not None and done.policy.pause:
                 return True
             if host.left_unguarded:
                 return True
