@@ -1,10 +1,12 @@
 """What a primary does: PostgreSQL runs as primary and answers."""
 
 from engine import candidates, views, watchdog
+from engine import synchronous as sync
 from engine.actions import (
     Action,
     CreateInitialize,
     CreateRoles,
+    DeleteSync,
     Hold,
     Remember,
     Report,
@@ -54,9 +56,11 @@ from engine.tables.steps import acquire_lock
 
 
 def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
-    here = views.server(s)
+    """Publish it; a `sync` key that is there is about the commits of a cluster before this one."""
+    here, promised = views.server(s), sync.revision(s)
     assert here is not None
     return (
+        *([DeleteSync(promised)] if promised else []),
         WriteInitialize(here.system_identifier),
         WriteConfig(s.policy.dcs_config),
         Remember({"bootstrapping": False, "roles_created": False}),
