@@ -90,6 +90,7 @@ class PeerAnswer:
     failover_priority: int = 1
     watchdog_failed: bool = False
     stale: bool = False  # its loop has not run for longer than its lease could last
+    paused: bool = False  # it is in maintenance mode, where nothing guards a primary
     looked_at: float | None = None  # from when its position is, at the earliest; None: when asked
 
 

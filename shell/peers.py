@@ -118,6 +118,7 @@ class Peers:
             failover_priority=tags.failover_priority,
             watchdog_failed=bool(document.get("watchdog_failed")),
             stale=isinstance(loop_age, int | float) and loop_age > self._ttl_seconds,
+            paused=document.get("pause") is True,
             looked_at=asked_at - age if isinstance(age, int | float) else None,
         )
 

@@ -89,13 +89,17 @@ def peers_were_asked(s: Snapshot) -> bool:
 
 @fact(_answers)
 def a_peer_is_writable(s: Snapshot) -> bool:
-    """A peer answered as primary.  Silence, and an answer from a hung loop, count as no."""
+    """A peer answered as primary.  Silence, and an answer from a hung loop, count as no.
+
+    A hung loop in maintenance mode does not: no fence has ended that primary.
+    """
     return any(_is_writable(a) for a in asking.answers(s))
 
 
 def _is_writable(a: PeerAnswer) -> bool:
     serves = a.state in {"running", "unknown"}  # unknown: its PostgreSQL gives no answer
-    return a.reachable and not a.stale and serves and a.role in {"primary", "master"}
+    is_ended = a.stale and not a.paused
+    return a.reachable and not is_ended and serves and a.role in {"primary", "master"}
 
 
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:

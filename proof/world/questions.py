@@ -98,6 +98,7 @@ class Questions:
             failover_priority=tags.failover_priority,
             watchdog_failed=watchdog.is_missing(s),
             stale=peer.now() - published_at > self._daemon.policy.ttl_seconds,
+            paused=s.policy.pause,
             looked_at=None if age is None else asked_at - age,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,3 +56,11 @@ def test_a_look_after_the_question_is_as_good_as_at_the_question() -> None:
         api.desk.on_wake = look
         answer = asked(api.port)
     assert answer.looked_at == answer.asked_at
+
+
+@pytest.mark.parametrize("pause", [False, True])
+def test_a_member_tells_that_it_is_in_maintenance_mode(pause: bool) -> None:
+    """Nothing guards a primary there, however long its loop hangs."""
+    s = snapshots.replica(now())
+    with running(replace(s, policy=replace(s.policy, pause=pause))) as api:
+        assert asked(api.port).paused is pause

@@ -129,6 +129,7 @@ _PEER_CHANGES: dict[str, tuple[Any, ...]] = {
     "failover_priority": (0, 1, 2),
     "watchdog_failed": FLAG,
     "stale": FLAG,
+    "paused": FLAG,
     "looked_at": (None, NOW - 0.5, NOW - 1.2, NOW - 30.0),
 }
 _MEMBER_CHANGES: dict[str, tuple[Any, ...]] = {
