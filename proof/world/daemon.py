@@ -172,6 +172,7 @@ class Daemon:
         self.world.cycles += 1
         self.cycles += 1
         snapshot = yield from self._look()
+        self.note_pause(snapshot, carried_out=False)
         decision = run(snapshot)
         self.decision = decision
         self.publication = (snapshot, snapshot.now)
@@ -181,6 +182,7 @@ class Daemon:
         self.world.decided(self.host.name, snapshot, decision)
         again, failed = yield from self._executor.run(decision.actions)
         self.carried_out = snapshot
+        self.note_pause(snapshot, carried_out=True)
         if self.memory is not self._kept:
             self._kept = self.memory
             self.host.disk.memory = after_restart(self.memory)
@@ -189,6 +191,20 @@ class Daemon:
             return moment if self._pace.may_go_on(moment) else moment + BREATH_SECONDS
         due = wake_at(snapshot, decision.actions)
         return min(due, self.now() + AFTER_FAILURE_SECONDS) if failed else due
+
+    def note_pause(self, s: Snapshot, *, carried_out: bool) -> None:
+        """In maintenance mode nothing guards the server, until a decision after it is carried out.
+
+        That arms the fence again, or stops the server, which takes a moment.  Only the store tells
+        a daemon that has just started whether that mode is over.
+        """
+        server = self.host.server
+        if server is None:
+            return
+        if s.policy.pause:
+            server.left_in_pause = True
+        elif carried_out and self.seen_cluster and server.phase != "stopping":
+            server.left_in_pause = False
 
     def _leave(self) -> Steps:
         exit_ = self._executor.exit

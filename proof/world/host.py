@@ -184,7 +184,6 @@ class Host:
 
     def daemon_left(self, order: Exit) -> None:
         """The daemon has ended by itself; after an error the init system tries again."""
-        self._leave_server()
         self.daemon = None
         self.world.told(self.name, f"daemon ends with {order.code}: {order.why}")
         self.failed = bool(order.code)
@@ -195,24 +194,15 @@ class Host:
     def kill_daemon(self) -> None:
         """SIGKILL to the daemon; PostgreSQL and the fence are left running."""
         if self.daemon is not None:
-            self._leave_server()
             self.daemon.die()
             self.daemon = None
             self._respawn()
 
-    def _leave_server(self) -> None:
-        """In maintenance mode there is no fence: nobody guards the server, see `left_unguarded`."""
-        if self.daemon is not None and self.server is not None:
-            self.server.left_in_pause = self.daemon.policy.pause or self.left_unguarded
-
     @property
-    def left_unguarded(self) -> bool:
-        """Whether a daemon left the server in maintenance mode, and none since has seen the store.
-
-        Only the store tells a daemon that has just started whether that mode is over.
-        """
-        knows = self.daemon is not None and self.daemon.seen_cluster
-        return self.server is not None and self.server.left_in_pause and not knows
+    def is_paused(self) -> bool:
+        """Whether its daemon is in maintenance mode, or its server was left unguarded in it."""
+        paused = self.daemon is not None and self.daemon.policy.pause
+        return paused or (self.server is not None and self.server.left_in_pause)
 
     @property
     def has_the_word(self) -> bool:

@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, host: Host, role: str) -> None:
         self.host = host
-        self.left_in_pause = False  # its daemon ended in maintenance mode
+        self.left_in_pause = False  # see Daemon.note_pause
         self.world = host.world
         self.life = Life()
         self.identity = Postmaster(host.world.new_pid(), 1)

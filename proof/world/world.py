@@ -332,28 +332,12 @@ class World:
 
     def _check(self, nodes: tuple[Node, ...], *, paused: bool = False) -> None:
         tolerated = frozenset(self.tolerated)
-        if self._is_paused_somewhere():
+        if any(host.is_paused for host in self.hosts.values()):
             tolerated |= {Toleration.PAUSED}
         owner = self.store.cluster.leader
         found = invariants.broken(invariants.World(nodes, owner, paused, tolerated))
         if found:
             self._violated(found)
-
-    def _is_paused_somewhere(self) -> bool:
-        """Whether a daemon is in maintenance mode, or left a server behind that it ended in.
-
-        It is until it has carried out a decision after the end: only that arms the fence again.
-        """
-        for host in self.hosts.values():
-            daemon = host.daemon
-            if daemon is not None and daemon.policy.pause:
-                return True
-            done = None if daemon is None else daemon.carried_out
-            if done is not None and done.policy.pause:
-                return True
-            if host.left_unguarded:
-                return True
-        return False
 
     def _violated(self, found: list[Violation]) -> None:
         self.violations += found
