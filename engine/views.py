@@ -10,6 +10,7 @@ from engine.state import (
     Cluster,
     FailoverRequest,
     HistoryLine,
+    JobKind,
     Known,
     LeaderTimeline,
     Lease,
@@ -328,8 +329,9 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
 
     Its member key may already tell of a later promotion; then it has to be asked again.  So it must
     if it was still to be promoted and our timeline is not known here, or we have WAL of one that is
-    newer than its own: it may have opened that one since.  What a server of another system says
-    tells nothing about our leader.
+    newer than its own: it may have opened that one since.  And so it must after a copy, which may
+    be one of a member that has parted from it.  What a server of another system says tells nothing
+    about our leader.
     """
     told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
     expected = REMOTE if outside else leader_name(s)
@@ -345,7 +347,10 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
         end = my_end(s)
         if end is None or told.value.newer_wal_here or end[0] > told.value.timeline:
             return None
-    return told.value if s.now - told.value.asked_at <= s.policy.loop_wait_seconds else None
+    last, asked_at = s.last_job, told.value.asked_at
+    if last is not None and last.kind is JobKind.CLONE and asked_at <= last.finished:
+        return None
+    return told.value if s.now - asked_at <= s.policy.loop_wait_seconds else None
 
 
 def is_foreign(s: Snapshot, told: LeaderTimeline) -> bool:

@@ -249,7 +249,7 @@ STANDBY = Table(
         Rule(
             "standby.follow",
             "Configured for another upstream: follow the right one",
-            when=(upstream_differs,),
+            when=(upstream_differs, ~has_diverged),
             then=follow,
             why="Everybody streams from the leader, or from the member that replicatefrom names.",
         ),

@@ -169,7 +169,7 @@ class World:
         branch.promised = max(branch.promised, lsn)
 
     def _forgive(self) -> None:
-        """Somebody takes the lock after an operator has turned synchronous mode off.
+        """Somebody takes the lock, and an operator answers for what it lacks.
 
         Nobody owes the commits from before that any more, seen by the last leader or not.
         """
@@ -250,7 +250,7 @@ class World:
 
     def _leader_changed(self, owner: str | None) -> None:
         self.told("store", f"the leader key is {owner or 'gone'}")
-        if owner is not None and (self.store.config or {}).get("synchronous_mode") == "off":
+        if owner is not None and self._operators_answer_for(self.hosts[owner]):
             self._forgive()
         if owner in self.hosts:
             self.hosts[owner].disk.never_led = False
@@ -261,6 +261,15 @@ class World:
             if host.server.promoting:
                 host.server.kept_the_lock = False
         self.note("lock free" if owner is None else "lock taken", owner or "")
+
+    def _operators_answer_for(self, leader: Host) -> bool:
+        """Whether an operator let that host lead without what was acknowledged before.
+
+        He has turned synchronous mode off, or has it lead in maintenance mode as the primary that
+        it is.
+        """
+        off = (self.store.config or {}).get("synchronous_mode") == "off"
+        return off or (leader.is_paused and bool(self.missing(leader)))
 
     def _network_changed(self) -> None:
         for host in self.hosts.values():

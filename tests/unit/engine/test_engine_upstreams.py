@@ -163,6 +163,25 @@ def test_what_the_leader_told_is_news_for_a_loop(changes: dict[str, Any], news: 
     assert (views.told_timeline(scene("old primary", changes)) is not None) is news
 
 
+@pytest.mark.parametrize(
+    ("kind", "finished", "news"),
+    [
+        ("clone", NOW - 0.1, False),
+        ("clone", NOW - 100, True),
+        ("start", NOW - 0.1, True),
+    ],
+)
+def test_what_the_leader_told_before_a_copy_is_no_news(
+    kind: str, finished: float, news: bool
+) -> None:
+    """The copy may be of a member that has parted from it; the answer was about other WAL."""
+    ended = {
+        "last_job": {"@": "JobResult", "kind": kind, "ok": True, "finished": finished, "why": ""}
+    }
+    told = {"leader_timeline": "n1", "leader_timeline.asked_at": NOW - 1}
+    assert (views.told_timeline(scene("replica", told | ended)) is not None) is news
+
+
 @pytest.mark.parametrize(("timeline", "news"), [(3, True), (4, True), (5, False), (None, False)])
 def test_a_leader_still_to_be_promoted_may_open_our_timeline(
     timeline: int | None, news: bool
