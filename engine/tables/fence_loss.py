@@ -4,7 +4,7 @@ To stop at once would turn a lost helper into an outage; to go on for ever would
 that `required` makes.  So it gets one ttl to come back, then a fit member takes over cleanly.
 """
 
-from engine import asking, candidates
+from engine import asking, candidates, views
 from engine.actions import Action, Remember, Report, StopPostgres
 from engine.facts.lease import (
     fence_is_missing,
@@ -28,7 +28,7 @@ def _hand_over(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _go_on(s: Snapshot) -> tuple[Action, ...]:
-    by_name = sorted(asking.answers(s), key=lambda a: a.name)
+    by_name = sorted(asking.answers(s), key=views.BY_NAME)
     why = "; ".join(filter(None, (candidates.refusal(s, a) for a in by_name))) or "no other member"
     return (
         Report(

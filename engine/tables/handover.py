@@ -34,7 +34,8 @@ def _begin_handover(s: Snapshot) -> tuple[Action, ...]:
 def _nobody_fits(s: Snapshot) -> str:
     request = views.failover_request(s)
     named = request.candidate if request else None
-    reasons = [candidates.refusal(s, a) for a in asking.answers(s) if named in {None, a.name}]
+    by_name = sorted(asking.answers(s), key=views.BY_NAME)
+    reasons = [candidates.refusal(s, a) for a in by_name if named in {None, a.name}]
     reasons = [reason for reason in reasons if reason]
     if named and not reasons:
         return f"the candidate {named} has no member key"
