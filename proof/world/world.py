@@ -269,7 +269,8 @@ class World:
         it is.
         """
         off = (self.store.config or {}).get("synchronous_mode") == "off"
-        return off or (leader.is_paused and bool(self.missing(leader)))
+        runs = leader.server is not None and leader.server.acknowledges
+        return off or (runs and leader.is_paused and bool(self.missing(leader)))
 
     def _network_changed(self) -> None:
         for host in self.hosts.values():
