@@ -401,7 +401,7 @@ class World:
     def _may_ever_lead(self, host: Host) -> bool:
         required = host.policy_of(self.store.config).watchdog_mode == "required"
         unguarded = required and host.device is None
-        return not (unguarded or host.tags.nofailover or host.tags.failover_priority <= 0)
+        return not (unguarded or host.tags.never_leads)
 
     def waits_for_operator(self, name: str) -> bool:
         """Whether the last decision there waits for a person, or its daemon ends with an error.
