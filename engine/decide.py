@@ -24,7 +24,7 @@ from engine.tables.primary import PRIMARY
 from engine.tables.race import RACE
 from engine.tables.remote import ADRIFT, REMOTE
 from engine.tables.requests import REQUEST
-from engine.tables.safety import FENCE, LEASE, WRITE
+from engine.tables.safety import FENCE, LEASE, TRUCE, WRITE
 from engine.tables.slots import ADVANCE, BUDGET, SLOTS
 from engine.tables.standby import STANDBY
 from engine.tables.sync import SYNC
@@ -34,6 +34,7 @@ from engine.trees import Tree, tree_of_all
 
 TABLES: tuple[Table, ...] = (
     LEASE,
+    TRUCE,
     WRITE,
     CONSENT,
     FAILSAFE,

@@ -75,7 +75,9 @@ def _note_failure(s: Snapshot) -> tuple[Action, ...]:
     last = s.last_job
     assert last is not None
     pause = RETRY_SECONDS[min(s.memory.failures, len(RETRY_SECONDS) - 1)]
-    failed = last.why or "no reason given" if s.memory.bootstrapping else ""
+    failed = s.memory.bootstrap_failed
+    if s.memory.bootstrapping and last.kind is not JobKind.STOP:
+        failed = last.why or "no reason given"  # a stop is no step of it
     return (
         Report("error", f"{last.kind.value} failed: {last.why}"),
         _took_note(

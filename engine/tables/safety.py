@@ -67,29 +67,45 @@ def arm_ahead(s: Snapshot) -> tuple[Action, ...]:
     return (replace(_armed(s), asked_ends_at=s.now + s.policy.ttl_seconds),)
 
 
+TRUCE = Table(
+    "truce",
+    "Maintenance mode: does the fence keep still?",
+    applies=(paused,),
+    rules=(
+        Rule(
+            "truce.disarm",
+            "Maintenance mode: no deadline",
+            when=(fence_is_armed,),
+            then=lambda _: (DisarmFence(),),
+            why="In pause nothing happens by itself, and the fence must not act either: not even "
+            "while a renewal waits for a slow store.",
+        ),
+        Rule(
+            "truce.kept",
+            "The fence has no deadline",
+            when=(),
+            then=nothing,
+            why="Whoever went before this daemon may have left one; nobody did.",
+        ),
+    ),
+)
+
 FENCE = Table(
     "fence",
     "Does the fence know when PostgreSQL must be gone?",
-    applies=(),
+    applies=(~paused,),
     rules=(
-        Rule(
-            "fence.paused",
-            "Maintenance mode: no deadline",
-            when=(paused, fence_is_armed),
-            then=lambda _: (DisarmFence(),),
-            why="In pause nothing happens by itself, and the fence must not act either.",
-        ),
         Rule(
             "fence.move",
             "The lease is renewed in this cycle: move the fence's deadline with it",
-            when=(~paused, may_accept_writes, i_own_the_lock, renewal_is_due, ~store_is_busy),
+            when=(may_accept_writes, i_own_the_lock, renewal_is_due, ~store_is_busy),
             then=arm,
             why="The deadline of the fence must follow every renewal, and only a renewal.",
         ),
         Rule(
             "fence.arm",
             "PostgreSQL may be writable: give the fence its process and the end of the lease",
-            when=(~paused, may_accept_writes, lease_is_known, fence_deadline_differs),
+            when=(may_accept_writes, lease_is_known, fence_deadline_differs),
             then=arm,
             why="If this daemon hangs or dies, the fence ends PostgreSQL before the lease ends.",
         ),

@@ -4,11 +4,11 @@ A file belongs to one table.  Each scenario is headed by the rule that it guards
 hold; then come the base and the changes laid over it (see `given`), a line of dashes, and every
 rule that acts, with its actions.  `make rewrite` records the part below the dashes again.
 
-    ## fence.paused: In maintenance mode the fence has no deadline.
+    ## truce.disarm: In maintenance mode the fence has no deadline.
     from primary
     policy.pause = true
     ----
-    fence.paused: disarm the fence
+    truce.disarm: disarm the fence
 """
 
 from __future__ import annotations
