@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from engine import views
 from engine.state import Snapshot
 
+# A slow disk or network may need that long for a renewal; asked for each of them, the members would
+# always keep a promise, and a hand-over would wait for its end for ever.
+ORDINARY_RENEWAL_SECONDS = 0.5
+
 
 def wanted_key(s: Snapshot) -> Mapping[str, str]:
     """What the `failsafe` key should hold: every member that can be asked, with its api_url."""
@@ -44,7 +48,7 @@ def proof_overdue_at(s: Snapshot) -> float | None:
     ends = views.lease_ends(s)
     if ends is None:
         return None
-    patience = 0.2 * views.stop_margin_seconds(s)
+    patience = max(ORDINARY_RENEWAL_SECONDS, 0.2 * views.stop_margin_seconds(s))
     return ends - s.lease.ttl_seconds + views.renew_every_seconds(s) + patience
 
 

@@ -114,6 +114,8 @@ class Memory:
     lease_void: float | None = (
         None  # the lease sent then: the store has shown since that it is over
     )
+    shortened_lease: float | None = None  # the lease sent then counts no longer than until this
+    shortened_until: float = 0.0  # moment: we have asked for a shorter one since
     race_barred_until: float = 0.0
     race_position: int = 0  # how far we had received when the old primary was last seen to send,
     race_moved_at: float = 0.0  # and when that was (primary_race_backoff)

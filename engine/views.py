@@ -68,6 +68,18 @@ def stop_margin_seconds(s: Snapshot) -> float:
     return min(5.0, max(1.0, s.policy.ttl_seconds * 0.2))
 
 
+def stored_until(lease: Lease, memory: Memory) -> float | None:
+    """When the store's word ends that the lease is ours; None if it has not given it.
+
+    A shorter lease counts from when it was asked for: it may be granted without an answer.
+    """
+    if lease.sent_at is None or lease.refused or memory.lease_void == lease.sent_at:
+        return None
+    ends = lease.sent_at + lease.ttl_seconds
+    shortened = memory.shortened_lease == lease.sent_at
+    return min(ends, memory.shortened_until) if shortened else ends
+
+
 def certain_until(lease: Lease, memory: Memory) -> float | None:
     """When the certainty ends that nobody else may lead; None if there is none.
 
@@ -75,9 +87,9 @@ def certain_until(lease: Lease, memory: Memory) -> float | None:
     theirs from before they were asked; that counts only together with the lease it prolonged.  A
     lease that the store has shown to be over is void for good, even if the store falls silent.
     """
-    if lease.sent_at is None or lease.refused or memory.lease_void == lease.sent_at:
+    ends = stored_until(lease, memory)
+    if ends is None:
         return None
-    ends = lease.sent_at + lease.ttl_seconds
     return max(ends, memory.failsafe_until) if memory.failsafe_lease == lease.sent_at else ends
 
 
@@ -330,8 +342,9 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     Its member key may already tell of a later promotion; then it has to be asked again.  So it must
     if it was still to be promoted and our timeline is not known here, or we have WAL of one that is
     newer than its own: it may have opened that one since.  And so it must after a copy, which may
-    be one of a member that has parted from it.  What a server of another system says tells nothing
-    about our leader.
+    be one of a member that has parted from it, or once our WAL is on another timeline than the one
+    that was compared: another server may have opened that.  What a server of another system says
+    tells nothing about our leader.
     """
     told, leader, outside = s.leader_timeline, leader_member(s), compares_with_remote(s)
     expected = REMOTE if outside else leader_name(s)
@@ -343,10 +356,12 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
         promoted = told.value.in_recovery and leader.role in {"primary", "master"}
         if promoted or (leader.timeline and leader.timeline != told.value.timeline):
             return None
-    if told.value.in_recovery and s.policy.standby_cluster is None:
-        end = my_end(s)
-        if end is None or told.value.newer_wal_here or end[0] > told.value.timeline:
-            return None
+    end = my_end(s)
+    if end is not None and told.value.asked_on not in {None, end[0]}:
+        return None
+    unclear = end is None or told.value.newer_wal_here or end[0] > told.value.timeline
+    if told.value.in_recovery and s.policy.standby_cluster is None and unclear:
+        return None
     last, asked_at = s.last_job, told.value.asked_at
     if last is not None and last.kind is JobKind.CLONE and asked_at <= last.finished:
         return None

@@ -133,7 +133,8 @@ class LeaderTimeline:
 
     `same_wal` says whether the last WAL that we have is, byte by byte, what the leader has on the
     timeline of that number; None where it could not be compared.  `newer_wal_here`: we have WAL of
-    a timeline with a higher number than its own, replayed or not.
+    a timeline with a higher number than its own, replayed or not.  `asked_on` is the timeline on
+    which our WAL ended when it was asked; None where that was not known.
     """
 
     leader: str
@@ -145,6 +146,7 @@ class LeaderTimeline:
     system_identifier: str = ""
     same_wal: bool | None = None
     newer_wal_here: bool = False
+    asked_on: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

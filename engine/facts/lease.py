@@ -129,6 +129,13 @@ def renewal_is_due(s: Snapshot) -> bool:
     return sent is None or s.now - sent >= views.DUE * views.renew_every_seconds(s)
 
 
+@fact(lambda s: f"{_left(s)}, ttl {s.policy.ttl_seconds:g}s")
+def lease_outlasts_ttl(s: Snapshot) -> bool:
+    """The store's word for our lease goes further than one that is asked for now by `ttl`."""
+    ends = views.stored_until(s.lease, s.memory)
+    return ends is not None and ends > s.now + s.policy.ttl_seconds
+
+
 # --- the fence ------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from engine.facts.keys import cluster_is_noted
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
+    lease_outlasts_ttl,
     renewal_is_due,
     store_answers,
     store_is_busy,
@@ -356,6 +357,21 @@ LOCK = Table(
             when=(daemon_is_stopping, ~store_answers),
             then=nothing,
             why="A request that fails would hold up the stop of PostgreSQL and the end.",
+        ),
+        Rule(
+            "lock.shorten",
+            "`ttl` was lowered: count on no more than that before the lease is renewed by it",
+            when=(i_own_the_lock, renewal_is_due, lease_outlasts_ttl),
+            then=lambda s: (
+                Remember(
+                    {
+                        "shortened_lease": s.lease.sent_at,
+                        "shortened_until": s.now + s.policy.ttl_seconds,
+                    }
+                ),
+            ),
+            why="The store may shorten the lease and the answer be lost, or this daemon die; what "
+            "was longer before must not keep the server, or its fence, waiting then.",
         ),
         Rule(
             "lock.renew",

@@ -59,12 +59,16 @@ def arm_ahead(s: Snapshot) -> tuple[Action, ...]:
     """What comes before a request for a lease where a server may be writable and nothing guards it.
 
     The answer may be lost, or find a daemon that hangs: the server must not outlive the lease then.
-    A deadline that stands is left alone; an earlier request may have been granted.
+    A deadline that stands is only made earlier, where the former one counts on a longer `ttl`: an
+    earlier request may have been granted.
     """
-    unguarded = may_accept_writes.holds(s) and not views.fence_guards_the_server(s)
-    if s.policy.pause or not s.fence.ready or not unguarded:
+    if s.policy.pause or not s.fence.ready or not may_accept_writes.holds(s):
         return ()
-    return (replace(_armed(s), asked_ends_at=s.now + s.policy.ttl_seconds),)
+    armed, ends = _armed(s), s.now + s.policy.ttl_seconds
+    kill_at = s.fence.kill_at if views.fence_guards_the_server(s) else None
+    if kill_at is not None and kill_at <= ends - armed.before_end_seconds:
+        return ()
+    return (replace(armed, asked_ends_at=ends),)
 
 
 TRUCE = Table(

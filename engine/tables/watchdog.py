@@ -69,6 +69,19 @@ WATCHDOG = Table(
             why="It began with what was left of the lease, which one late renewal would outlast.",
         ),
         Rule(
+            "watchdog.retime_renewed",
+            "The lease is renewed in this cycle, and the timeout is not the wanted one: set both",
+            when=(
+                watchdog_is_active,
+                watchdog_timeout_differs,
+                i_own_the_lock,
+                renewal_is_due,
+                ~store_is_busy,
+            ),
+            then=_activate,
+            why="Right after a renewal the lease is at its longest; a later cycle may find less.",
+        ),
+        Rule(
             "watchdog.renew",
             "The lease is renewed in this cycle: feed the device with it",
             when=(watchdog_is_active, i_own_the_lock, renewal_is_due, ~store_is_busy),

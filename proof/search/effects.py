@@ -101,7 +101,7 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory", _left(x.asked_ends_at)),
     a.DisarmFence: lambda _: ("disarm",),
     a.AskPeers: lambda x: ("ask", tuple(index(name) for name in x.members)),
-    a.AskLeader: lambda x: ("ask leader", index(x.leader.name)),
+    a.AskLeader: lambda x: ("ask leader", index(x.leader.name), x.ours and x.ours[0]),
     a.StartPostgres: lambda x: ("start", x.role, _upstream(x.upstream), _left(x.begin_before)),
     a.StopPostgres: lambda x: ("stop", x.mode),
     a.Promote: lambda _: ("promote",),

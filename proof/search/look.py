@@ -231,6 +231,7 @@ def _told(told: Told) -> Known[LeaderTimeline]:
         told.checkpointed,
         _lines(told.forks),
         same_wal=told.same_wal,
+        asked_on=told.asked_on,
     )
     return Known(value, asked_at)
 

@@ -57,6 +57,7 @@ class Told(NamedTuple):
     checkpointed: bool
     forks: tuple[int, ...]
     same_wal: bool | None
+    asked_on: int | None
 
 
 class Flight(NamedTuple):

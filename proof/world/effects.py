@@ -345,7 +345,9 @@ class Executor:
             since = former.since if isinstance(former, Unknown) else asked_at
             daemon.leader_timeline = Unknown(since, str(error))
             raise
-        daemon.leader_timeline = Known(replace(told, asked_at=asked_at), asked_at)
+        asked_on = None if action.ours is None else action.ours[0]
+        told = replace(told, asked_at=asked_at, asked_on=asked_on)
+        daemon.leader_timeline = Known(told, asked_at)
 
     # --- at once ----------------------------------------------------------------------------------
 

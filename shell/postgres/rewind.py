@@ -155,6 +155,7 @@ def leader_timeline(
         system_identifier=identifier,
         same_wal=same,
         newer_wal_here=any(number > timeline for number in timelines_here(data_dir)),
+        asked_on=None if ours is None else ours[0],
     )
 
 

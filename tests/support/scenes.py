@@ -81,6 +81,7 @@ TOLD_SLOTS = LeaderSlots("n1", NOW - 1, (CDC_SLOT,), 700, LSN - 4096)
 LEASES: dict[str, Lease] = {
     "none": Lease(),
     "fresh": Lease(sent_at=NOW - 2),
+    "not due yet": Lease(sent_at=NOW - 7),
     "due": Lease(sent_at=NOW - 9.5),
     "overdue": Lease(sent_at=NOW - 12),
     "short": Lease(sent_at=NOW - 21),
