@@ -47,17 +47,23 @@ def _answer(s: Snapshot) -> str:
     return f"{_remote(s)}, on timeline {told.timeline} of system {told.system_identifier}"
 
 
-@fact(_answer)
 def remote_is_silent(s: Snapshot) -> bool:
     """The remote primary was asked for its timeline and gave no answer."""
     return views.compares_with_remote(s) and isinstance(s.leader_timeline, Unknown)
+
+
+@fact(_answer)
+def remote_is_unasked(s: Snapshot) -> bool:
+    """There is a remote primary, and it was not asked for its timeline a moment ago."""
+    to_be_asked = views.compares_with_remote(s) and not remote_is_silent(s)
+    return to_be_asked and views.told_timeline(s) is None
 
 
 @fact(lambda s: f"{_answer(s)}, diverged_from={s.memory.diverged_from or 'nobody'}")
 def may_start_unasked(s: Snapshot) -> bool:
     """The remote primary is silent, and nothing was found against our WAL."""
     clean = not s.memory.rewinding and not s.memory.diverged_from
-    return remote_is_silent.holds(s) and clean
+    return remote_is_silent(s) and clean
 
 
 @fact(_answer)

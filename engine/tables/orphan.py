@@ -16,7 +16,7 @@ from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import acquire_lock, wait_for_keys
+from engine.tables.steps import wait_for_keys
 
 
 def _identifier(s: Snapshot) -> str:
@@ -29,7 +29,6 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     return (
         WriteInitialize(_identifier(s)),
         WriteConfig(s.policy.dcs_config),
-        acquire_lock(s, _identifier(s)),
         Remember({"bootstrapping": False, "bootstrap_copied": False}),
     )
 
@@ -45,10 +44,11 @@ ORPHAN = Table(
     rules=(
         Rule(
             "orphan.finish_bootstrap",
-            "The copy of the remote primary runs: publish its identity, take the lock",
+            "The copy of the remote primary runs: publish its identity",
             when=(bootstrapping, bootstrap_is_a_copy),
             then=_finish_bootstrap,
-            why="From here on the others may clone it.",
+            why="From here on it is a standby cluster like any other: this standby asks for the "
+            "lock, and the others clone it once it leads.",
             ends=True,
         ),
         Rule(

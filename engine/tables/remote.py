@@ -3,7 +3,6 @@
 from engine import candidates, views
 from engine.actions import (
     Action,
-    Follow,
     Hold,
     ReleaseLock,
     Report,
@@ -13,20 +12,21 @@ from engine.actions import (
 from engine.facts.lease import lock_is_free, store_answers
 from engine.facts.postgres import a_job_runs, initialize_is_set, runs_as_standby, waits_to_retry
 from engine.facts.promotion import promotion_is_under_way
-from engine.facts.race import has_diverged, leader_told_its_timeline, upstream_differs
+from engine.facts.race import has_diverged, upstream_differs
 from engine.facts.standby_cluster import (
     in_standby_cluster,
     leads_a_standby_cluster,
     lock_was_free_for_a_loop,
     remote_is_foreign,
     remote_is_silent,
+    remote_is_unasked,
     remote_stream_is_down,
 )
 from engine.facts.work import daemon_is_stopping, handover_is_due, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 from engine.tables.handover import request_rules
-from engine.tables.steps import ask_leader, report_diverged, report_foreign, stop_diverged
+from engine.tables.steps import ask_leader, follow, report_diverged, report_foreign, stop_diverged
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
@@ -44,13 +44,18 @@ def _complain(s: Snapshot) -> tuple[Action, ...]:
     source = views.streams_from(s)
     assert source is not None
     slot = f"the slot {source.slot} there, " if source.slot else ""
-    if remote_is_silent.holds(s):
+    if remote_is_silent(s):
         why = views.leader_silent_why(s)
     else:
         why = f"it answers; check {slot}its pg_hba.conf, and PostgreSQL's log here"
     text = f"the standby leader does not stream from {source.host}:{source.port}: {why}"
     return (Report("warning", text), Hold("the remote primary", s.now + views.ASK_AGAIN_SECONDS))
 
+
+_WHY_ASK = (
+    "PostgreSQL connects by numbers alone; where both clusters opened the timeline of that number, "
+    "only the WAL itself tells."
+)
 
 REMOTE = Table(
     "remote",
@@ -80,16 +85,24 @@ REMOTE = Table(
             why="Nobody writes here, so there is nothing to stop and nothing to lose.",
         ),
         Rule(
+            "remote.ask_before_following",
+            "Configured for another upstream than the remote primary: ask that one first",
+            when=(upstream_differs, remote_is_unasked),
+            then=ask_leader,
+            why=_WHY_ASK,
+        ),
+        Rule(
             "remote.follow",
             "Configured for another upstream than the remote primary: follow that one",
-            when=(upstream_differs,),
-            then=lambda s: (Follow(views.streams_from(s)),),
-            why="The leader streams from the remote primary, and the others from the leader.",
+            when=(upstream_differs, ~has_diverged),
+            then=follow,
+            why="The leader streams from the remote primary, and the others from the leader.  A "
+            "silent one may let us stream, and nothing more.",
         ),
         Rule(
             "remote.ask_remote",
             "Nothing comes from the remote primary: ask it for its history",
-            when=(remote_stream_is_down, ~leader_told_its_timeline, ~remote_is_silent),
+            when=(remote_stream_is_down, remote_is_unasked),
             then=ask_leader,
             why="Only the history tells whether our WAL is a part of the remote primary's.",
         ),
@@ -144,10 +157,17 @@ ADRIFT = Table(
     ),
     rules=(
         Rule(
+            "adrift.ask_before_following",
+            "Nobody has led for a loop: ask the remote primary before it is followed",
+            when=(lock_was_free_for_a_loop, upstream_differs, remote_is_unasked),
+            then=ask_leader,
+            why=_WHY_ASK,
+        ),
+        Rule(
             "adrift.follow",
             "Nobody has led for a loop: follow the remote primary",
-            when=(lock_was_free_for_a_loop, upstream_differs),
-            then=lambda s: (Follow(views.streams_from(s)),),
+            when=(lock_was_free_for_a_loop, upstream_differs, ~has_diverged),
+            then=follow,
             why="The WAL comes in also while nobody can lead.",
         ),
         Rule(
