@@ -102,6 +102,7 @@ class Server:
     write_lsn: int | None = None  # primary: current write position
     receive_lsn: int | None = None  # standby
     replay_lsn: int | None = None  # standby
+    unread_wal: bool = False  # standby: there may be WAL here that it has not come to yet
     replay_paused: bool = False
     replayed_epoch: float | None = None
     replication_state: str | None = None  # "streaming", "in archive recovery"

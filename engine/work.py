@@ -92,6 +92,7 @@ class PeerAnswer:
     stale: bool = False  # its loop has not run for longer than its lease could last
     paused: bool = False  # it is in maintenance mode, where nothing guards a primary
     looked_at: float | None = None  # from when its position is, at the earliest; None: when asked
+    unread_wal: bool = False  # it may have more WAL than it has come to
 
 
 @dataclass(frozen=True, slots=True)

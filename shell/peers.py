@@ -106,13 +106,15 @@ class Peers:
         own = document.get("hae")
         told: Mapping[str, Any] = own if isinstance(own, dict) else {}
         loop_age, age = told.get("loop_age"), told.get("observed_age")
+        xlog = document.get("xlog", document.get("wal"))
         return PeerAnswer(
             name=name,
             asked_at=asked_at,
             reachable=True,
             role=layout.text_or_empty(document.get("role")),
             state=layout.text_or_empty(document.get("state")),
-            lsn=_position(document.get("xlog", document.get("wal"))),
+            lsn=_position(xlog),
+            unread_wal=isinstance(xlog, dict) and xlog.get("unread") is True,
             timeline=layout.integer(document.get("timeline")),
             nofailover=tags.nofailover,
             failover_priority=tags.failover_priority,

@@ -148,11 +148,12 @@ def votes(s: Snapshot) -> int:
 def _is_not_ahead(s: Snapshot, a: PeerAnswer) -> bool:
     """Whether that member told that it has no more than we; a timeline that is unknown: no.
 
-    What it saw before the lock became free tells nothing: it may have confirmed commits since.
+    A standby that was started again and still reads what is there may have confirmed more than it
+    tells.  So may one that has not looked since the lock became free.
     """
     here, since = views.server(s), s.memory.lock_free_since
     known = here is not None and here.timeline is not None and a.timeline is not None
-    told = a.reachable and not a.stale and a.lsn is not None
+    told = a.reachable and not a.stale and a.lsn is not None and not a.unread_wal
     if since is not None and asking.told_of(a) < since:
         return False
     return known and told and candidates.compare(here, a) <= 0

@@ -425,6 +425,7 @@ def describe(server: running.Server) -> Server:
         write_lsn=None if server.in_recovery else disk.end,
         receive_lsn=disk.end if server.in_recovery and server.receiving else None,
         replay_lsn=server.replayed if server.in_recovery else None,
+        unread_wal=server.in_recovery and not server.receiving and server.replayed < disk.end,
         replication_state="streaming" if streams and server.in_recovery else None,
         upstream=host.address_of(disk.upstream) if server.in_recovery else None,
         checkpoint_timeline=disk.checkpoint_timeline,

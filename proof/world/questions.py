@@ -93,6 +93,7 @@ class Questions:
             role=role,
             state=state,
             lsn=views.position(server),
+            unread_wal=server is not None and server.unread_wal,
             timeline=server.timeline if server else None,
             nofailover=tags.nofailover,
             failover_priority=tags.failover_priority,

@@ -59,6 +59,8 @@ def _server_fields(server: Server) -> dict[str, Any]:
             "replayed_timestamp": timestamp_text(server.replayed_epoch),
             "paused": server.replay_paused,
         }
+        if server.unread_wal:
+            fields["xlog"]["unread"] = True
     else:
         fields["xlog"] = {"location": server.write_lsn}
     if server.timeline is not None:

@@ -40,11 +40,14 @@ SELECT r.recovering,
    FROM pg_settings g WHERE pending_restart) p),
  (SELECT json_object_agg(name, current_setting(name)) FROM unnest(%s) AS name),
  current_setting('synchronous_standby_names'),
- (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer')
+ (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'),
+ (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')
 FROM (SELECT pg_is_in_recovery() AS recovering) r, pg_control_checkpoint() c
 """
 
 LISTENING = frozenset({"CheckpointerMain", "CheckpointWriteDelay"})
+# Where the startup process waits for more WAL: it has replayed all that is here.
+READ_EVERYTHING = frozenset({"RecoveryWalStream", "RecoveryRetrieveRetryInterval"})
 
 
 def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
@@ -75,6 +78,7 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         running,
         sync_names,
         checkpointer_waits,
+        startup_waits,
     ) = row
     receiver = receiver or {}
     server = Server(
@@ -85,6 +89,8 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         write_lsn=parse_lsn(write),
         receive_lsn=parse_lsn(receive) if recovering else None,
         replay_lsn=parse_lsn(replay) if recovering else None,
+        # A receiver starts where replay has come to the end; from then on the position tells.
+        unread_wal=recovering and receive is None and startup_waits not in READ_EVERYTHING,
         replay_paused=paused,
         replayed_epoch=replayed,
         replication_state=_replication_state(recovering, receiver, restore_command),

@@ -105,6 +105,23 @@ def test_standby_never_has_less_than_its_primary_had(newest: Cluster) -> None:
     assert [one.name for one in server(second).pending] == ["max_connections"]
 
 
+def test_restarted_standby_says_whether_it_has_come_to_the_end_of_its_wal(newest: Cluster) -> None:
+    """Without a receiver only the startup process knows; a delayed standby is not done."""
+    newest.primary("a")
+    late = newest.standby("b", "a", parameters={"recovery_min_apply_delay": "1h"})
+    prompt = newest.standby("c", "a")
+    target = int(newest.sql("a", "SELECT pg_current_wal_lsn() - '0/0'")[0][0])
+    newest.sql("a", "CREATE TABLE public.t AS SELECT 1")
+    for node in (late, prompt):
+        wait_for(lambda: (server(node).receive_lsn or 0) > target, 10, "the WAL to arrive")  # noqa: B023
+        assert not server(node).unread_wal
+        node.stop("fast")
+        assert node.start("standby", None, 30)
+    wait_for(lambda: not server(prompt).unread_wal, 10, "the end of the replay")
+    assert server(late).unread_wal
+    assert (server(late).replay_lsn or 0) < (server(prompt).replay_lsn or 0)
+
+
 def test_slots_are_created_advanced_and_dropped(newest: Cluster) -> None:
     """Slots are made on both sides, moved forward on the standby, and dropped while inactive."""
     first = newest.primary("a")
