@@ -197,4 +197,6 @@ def _upstream(down: Server) -> Server | None:
         return None
     if up.host.disk.system_identifier != host.disk.system_identifier:
         return None
+    if host.disk.upstream_slot is not None and host.disk.upstream_slot not in up.host.disk.slots:
+        return None  # "replication slot does not exist"
     return None if refusal(up.host.disk, host.disk) else up
