@@ -12,7 +12,7 @@ from engine.actions import Action
 from engine.decide import RULES, TABLES, Decision, Step
 from engine.rule import Fact, Rule, Table, nothing
 from engine.state import Snapshot
-from engine.views import lsn_text
+from engine.timelines import lsn_text
 
 MAX_CHANGES = 8
 MAX_CHANGES_OF_A_TABLE = 4
@@ -33,7 +33,10 @@ _ROUTINE = (
 
 
 def _source(upstream: a.Upstream | None) -> str:
-    return f"{upstream.name} ({upstream.host}:{upstream.port})" if upstream else "nobody"
+    if upstream is None:
+        return "nobody"
+    at = f"{upstream.host}:{upstream.port}"
+    return at if upstream.name == at else f"{upstream.name} ({at})"
 
 
 def _plain(value: Any) -> str:

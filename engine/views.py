@@ -9,7 +9,6 @@ from engine.actions import Upstream
 from engine.state import (
     Cluster,
     FailoverRequest,
-    HistoryLine,
     JobKind,
     Known,
     LeaderTimeline,
@@ -20,6 +19,7 @@ from engine.state import (
     Snapshot,
     Unknown,
 )
+from engine.timelines import parted_by_number
 
 # A renewal is due a little before a whole loop has passed, so that a loop that wakes a few
 # milliseconds early does not skip it.
@@ -173,14 +173,6 @@ def lag_bytes(s: Snapshot) -> int | None:
     if view is None or view.optime is None or here is None:
         return None
     return max(0, view.optime - here)
-
-
-def fork_point(history: tuple[HistoryLine, ...], timeline: int) -> int | None:
-    """Where `timeline` ended according to a history; None if the history does not name it."""
-    for line in history:
-        if line.timeline == timeline:
-            return line.lsn
-    return None
 
 
 # --- peers ----------------------------------------------------------------------------------------
@@ -427,29 +419,8 @@ def opened_twice(s: Snapshot) -> bool:
 
 
 def divergence(s: Snapshot) -> str:
-    """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known.
-
-    A shutdown checkpoint record that begins before the fork point ends at or before it, since the
-    leader had received it whole; one that begins at or after it is ours alone.
-    """
+    """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known."""
     told, end = told_timeline(s), my_end(s)
     if told is not None and opened_twice(s):
         return f"a timeline up to the leader's {told.timeline} was opened twice, ours is the other"
-    if told is None or end is None:
-        return ""
-    timeline, lsn, record_start = end
-    if timeline == told.timeline:
-        return ""
-    if timeline > told.timeline:
-        return f"we are on timeline {timeline}, the leader is on {told.timeline}"
-    fork = fork_point(told.history, timeline)
-    if fork is None:
-        return f"the leader's history does not name our timeline {timeline}"
-    if lsn > fork or (record_start and lsn >= fork):
-        return f"timeline {timeline} was left at {lsn_text(fork)}, our WAL ends at {lsn_text(lsn)}"
-    return ""
-
-
-def lsn_text(lsn: int | None) -> str:
-    """An LSN as PostgreSQL writes it: 0/3000060."""
-    return "unknown" if lsn is None else f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+    return parted_by_number(told, end) if told is not None and end is not None else ""

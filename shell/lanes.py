@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ Work = Callable[[threading.Event], None]
 NOTICE_SECONDS = 0.2
 SIDE_THREADS = 3
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0)
+QUESTION_SECONDS = (0.5,)  # a server that gives no answer may be asked every second
 
 
 class StoreLane:
@@ -176,21 +177,29 @@ class SideLane:
         """Whether work of that name is under way."""
         return name in self._running
 
-    def start(self, name: str, work: Callable[[], None], about: object = None) -> None:
+    def start(
+        self,
+        name: str,
+        work: Callable[[], None],
+        about: object = None,
+        rests: Sequence[float] = BACKOFF_SECONDS,
+    ) -> None:
         """Begin the work, unless the same is under way or failed a moment ago.
 
         `about` tells one piece of work of that name from another: a failure about something else
-        does not make it wait.
+        does not make it wait.  `rests`: how long the first, the second, ... failure makes it wait.
         """
         with self._lock:
             failed = self._failures.get(name)
-            rests = failed is not None and failed.about == about and now() < failed.rests_until
-            if name in self._running or rests:
+            waits = failed is not None and failed.about == about and now() < failed.rests_until
+            if name in self._running or waits:
                 return
             self._running.add(name)
-        self._pool.submit(self._run, name, work, about)
+        self._pool.submit(self._run, name, work, about, rests)
 
-    def _run(self, name: str, work: Callable[[], None], about: object) -> None:
+    def _run(
+        self, name: str, work: Callable[[], None], about: object, rests: Sequence[float]
+    ) -> None:
         why = ""
         try:
             work()
@@ -200,16 +209,16 @@ class SideLane:
         with self._lock:
             self._running.discard(name)
             if why:
-                self._note_failure(name, why, about)
+                self._note_failure(name, why, about, rests)
             else:
                 self._failures.pop(name, None)
         if not why:
             self._wake(f"done: {name}")
 
-    def _note_failure(self, name: str, why: str, about: object) -> None:
+    def _note_failure(self, name: str, why: str, about: object, rests: Sequence[float]) -> None:
         former = self._failures.get(name)
         count = former.count + 1 if former is not None and former.about == about else 1
-        rest = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
+        rest = rests[min(count, len(rests)) - 1]
         self._failures[name] = _Failure(count, now() + rest, why, about)
         if former is None or former.why != why:
             _log.warning("%s: %s", name, why)

@@ -3,6 +3,7 @@
 from engine import asking, candidates, views
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
+from engine.timelines import lsn_text
 
 
 def _tags(s: Snapshot) -> str:
@@ -70,14 +71,14 @@ def timeline_is_checked(s: Snapshot) -> bool:
 
 def _answers(s: Snapshot) -> str:
     said = [_said(a) for a in asking.answers(s)]
-    mine = views.lsn_text(views.position(views.server(s)))
+    mine = lsn_text(views.position(views.server(s)))
     return f"mine {mine}; {', '.join(said) or 'nobody was asked'}"
 
 
 def _said(a: PeerAnswer) -> str:
     if not a.reachable:
         return f"{a.name} silent"
-    return f"{a.name} {a.role} {views.lsn_text(a.lsn)} timeline {a.timeline}"
+    return f"{a.name} {a.role} {lsn_text(a.lsn)} timeline {a.timeline}"
 
 
 @fact(_answers)
@@ -160,8 +161,8 @@ def lock_was_free_before(s: Snapshot) -> bool:
 def _flow(s: Snapshot) -> str:
     here, limit = views.server(s), s.policy.primary_race_backoff_seconds
     return (
-        f"{here.replication_state if here else None} at {views.lsn_text(views.position(here))}, "
-        f"before {views.lsn_text(s.memory.race_position)}, primary_race_backoff={limit:g}s"
+        f"{here.replication_state if here else None} at {lsn_text(views.position(here))}, "
+        f"before {lsn_text(s.memory.race_position)}, primary_race_backoff={limit:g}s"
     )
 
 

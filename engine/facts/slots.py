@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from engine import slots, views
 from engine.rule import fact
 from engine.state import Snapshot, Unknown
+from engine.timelines import lsn_text
 
 
 def _names(names: Iterable[str]) -> str:
@@ -86,7 +87,7 @@ def _told(s: Snapshot) -> str:
         why = s.leader_slots.why if isinstance(s.leader_slots, Unknown) else "not asked of late"
         return f"the leader's logical slots are unknown: {why}"
     have = _names(slot.name for slot in answer.slots)
-    oldest = views.lsn_text(answer.oldest_lsn_here)
+    oldest = lsn_text(answer.oldest_lsn_here)
     return f"the leader has: {have}, keeps rows from {answer.feedback_xmin}; WAL here from {oldest}"
 
 

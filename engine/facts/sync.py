@@ -5,6 +5,7 @@ from engine import synchronous as sync
 from engine.facts.work import restart_is_due
 from engine.rule import fact
 from engine.state import PeerAnswer, Snapshot
+from engine.timelines import lsn_text
 
 
 def _key(s: Snapshot) -> str:
@@ -180,7 +181,7 @@ def _watch(s: Snapshot) -> str:
     return (
         f"{_names(s)}, seen in force: {memory.sync_names!r} "
         f"for {s.now - memory.sync_names_since:.1f}s, position "
-        f"{views.lsn_text(memory.sync_names_lsn)}, checkpointer listens: {listens}"
+        f"{lsn_text(memory.sync_names_lsn)}, checkpointer listens: {listens}"
     )
 
 

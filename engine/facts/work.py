@@ -4,6 +4,7 @@ from engine import asking, candidates, views
 from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
+from engine.timelines import lsn_text
 
 
 @fact(lambda s: f"pause={s.policy.pause}")
@@ -310,8 +311,8 @@ def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
 
 def _shutdown(s: Snapshot) -> str:
     control = s.postgres.directory.control
-    at = views.lsn_text(control.checkpoint_lsn if control else None)
-    have = ", ".join(f"{a.name} has {views.lsn_text(a.lsn)}" for a in asking.answers(s))
+    at = lsn_text(control.checkpoint_lsn if control else None)
+    have = ", ".join(f"{a.name} has {lsn_text(a.lsn)}" for a in asking.answers(s))
     return f"shutdown checkpoint at {at}; {have or 'nobody was asked'}"
 
 

@@ -15,6 +15,7 @@ from engine.actions import (
     StopPostgres,
     WithdrawMember,
 )
+from engine.facts.former import blind_for_long
 from engine.facts.lease import another_owns_the_lock, i_own_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
@@ -48,6 +49,7 @@ from engine.facts.work import (
 )
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot, Unknown
+from engine.tables.cut_off import cut_off_rules
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
     NO_BOOTSTRAP,
@@ -231,6 +233,13 @@ JOB = Table(
         *_turn(
             "job", "A standby is being started", (start_runs, still_starting), _wait_for_the_job
         ),
+        *cut_off_rules(
+            "job",
+            "A standby is being started",
+            (~i_own_the_lock, start_runs, still_starting, directory_was_standby),
+            (blind_for_long,),
+            _wait_for_the_job,
+        ),
         Rule(
             "job.runs",
             "Wait for the job",
@@ -279,6 +288,12 @@ SILENT = Table(
             ends=True,
         ),
         *_turn("silent", "A standby gives no answer", (~look_is_outdated,)),
+        *cut_off_rules(
+            "silent",
+            "A standby gives no answer",
+            (~i_own_the_lock, ~look_is_outdated, directory_was_standby),
+            (blind_for_long,),
+        ),
         Rule(
             "silent.starting",
             "PostgreSQL is starting up",

@@ -3,6 +3,7 @@
 from engine import views
 from engine.actions import Action, ReleaseLock, Remember, RenewLock, Report
 from engine.facts.failsafe import consented
+from engine.facts.former import former_upstream_is_over
 from engine.facts.keys import cluster_is_noted
 from engine.facts.lease import (
     another_owns_the_lock,
@@ -293,6 +294,14 @@ NOTE = Table(
             when=(standing_down, another_owns_the_lock),
             then=lambda _: (Remember({"standing_down_since": None}),),
             why="From here on this node is a replica like any other.",
+            ends=True,
+        ),
+        Rule(
+            "note.upstream_found",
+            "The store answers, and we follow somebody by what it says: forget whom we did before",
+            when=(former_upstream_is_over,),
+            then=lambda _: (Remember({"former_upstream": ""}),),
+            why="It was asked only because nobody could tell who leads.",
             ends=True,
         ),
         Rule(

@@ -20,6 +20,7 @@ from engine.facts.lease import (
 )
 from engine.facts.postgres import (
     a_job_runs,
+    receives_wal,
     runs_as_standby,
     waits_to_retry,
 )
@@ -54,6 +55,7 @@ from engine.facts.work import (
 from engine.quorum import Promise
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.tables.cut_off import cut_off_rules
 from engine.tables.safety import arm
 from engine.tables.steps import ask_leader, follow, report_diverged, stop_diverged
 from engine.tables.sync import write_key
@@ -188,6 +190,7 @@ STANDBY = Table(
             then=_promote,
             why="The owner of the lock is the only one that may be writable.",
         ),
+        *cut_off_rules("standby", "Nothing comes from our upstream", (~receives_wal,)),
         Rule(
             "standby.store_silent",
             "The store does not answer: go on as we are",

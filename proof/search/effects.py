@@ -18,7 +18,7 @@ from engine.memory import after_restart
 from engine.state import Memory, Snapshot
 from engine.views import position, server
 from proof.search import moments, synchronous, word
-from proof.search.look import NOW, UNKEPT, UNTIL, index, packed
+from proof.search.look import NOW, UNKEPT, UNTIL, index, number_at, packed
 from proof.search.model import NAMES, Flight, Node, Op, Pg, Shared, Word, World, extended
 
 _UNSEEN = frozenset({"remember", "checkpoint", "follow", "names"})
@@ -60,6 +60,8 @@ def _remember(x: Any) -> Op | None:
             kept.append((name, tuple(sorted(NAMES.index(member) for member in value))))
         elif name == "consented_to":
             kept.append((name, NAMES.index(value)))
+        elif name == "former_upstream":
+            kept.append((name, number_at(value) if value else ""))
         elif name == "sync_names":
             kept.append((name, None if value is None else synchronous.read(value)))
         elif name not in UNKEPT:
@@ -69,7 +71,11 @@ def _remember(x: Any) -> Op | None:
 
 
 def _upstream(x: a.Upstream | None) -> int | None:
-    return None if x is None else index(x.name)
+    return None if x is None else number_at(f"{x.host}:{x.port}")
+
+
+def _ask_leader(x: a.AskLeader) -> Op:
+    return ("ask leader", _upstream(x.leader), x.ours and x.ours[0], x.leader.name in NAMES)
 
 
 def _sync(x: a.WriteSync) -> Op:
@@ -101,7 +107,7 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.ArmFence: lambda x: ("arm", "process" if x.pid else "directory", _left(x.asked_ends_at)),
     a.DisarmFence: lambda _: ("disarm",),
     a.AskPeers: lambda x: ("ask", tuple(index(name) for name in x.members)),
-    a.AskLeader: lambda x: ("ask leader", index(x.leader.name), x.ours and x.ours[0]),
+    a.AskLeader: _ask_leader,
     a.StartPostgres: lambda x: ("start", x.role, _upstream(x.upstream), _left(x.begin_before)),
     a.StopPostgres: lambda x: ("stop", x.mode),
     a.Promote: lambda _: ("promote",),

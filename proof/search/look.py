@@ -69,6 +69,16 @@ def index(name: str | None) -> int | None:
     return None if name is None else NAMES.index(name)
 
 
+def server_at(n: int) -> str:
+    """host:port of that node's PostgreSQL."""
+    return f"{address(n)}:5432"
+
+
+def number_at(server: str) -> int:
+    """The number of the node whose PostgreSQL that is."""
+    return next(n for n in range(len(NAMES)) if server_at(n) == server)
+
+
 def _name(n: int | None) -> str | None:
     return None if n is None else NAMES[n]
 
@@ -191,7 +201,7 @@ def _directory(node: Node) -> DataDirectory:
 
 
 def _postgres(node: Node) -> Postgres:
-    upstream = None if node.upstream is None else f"{address(node.upstream)}:5432"
+    upstream = None if node.upstream is None else server_at(node.upstream)
     written, being_set = None, False
     if node.sync is not None:
         names = node.sync.written
@@ -224,7 +234,7 @@ def _peer(n: int, peer: Peer) -> PeerAnswer:
 def _told(told: Told) -> Known[LeaderTimeline]:
     asked_at = NOW - told.age + HAIR / 4
     value = LeaderTimeline(
-        NAMES[told.leader],
+        NAMES[told.leader] if told.by_name else server_at(told.leader),
         asked_at,
         told.timeline,
         told.in_recovery,
@@ -268,6 +278,8 @@ def memory(node: Node) -> Memory:
         fields["failsafe_members"] = _urls(fields["failsafe_members"])
     if "consented_to" in fields:
         fields["consented_to"] = NAMES[fields["consented_to"]]
+    if "former_upstream" in fields:
+        fields["former_upstream"] = server_at(fields["former_upstream"])
     noted = node.last is None or node.last[2]
     return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
 

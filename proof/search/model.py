@@ -48,7 +48,10 @@ class Peer(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the leader's server said about its timeline, `age` seconds ago."""
+    """What the leader's server said about its timeline, `age` seconds ago.
+
+    Without `by_name` it was asked as the server at its address, whoever leads.
+    """
 
     leader: int
     age: float
@@ -58,6 +61,7 @@ class Told(NamedTuple):
     forks: tuple[int, ...]
     same_wal: bool | None
     asked_on: int | None
+    by_name: bool = True
 
 
 class Flight(NamedTuple):

@@ -45,7 +45,17 @@ def renamed_node(node: Node, order: tuple[int, ...]) -> Node:
         told=None if told is None else told._replace(leader=place[told.leader]),
         old_view=None if old is None else (renamed_view(old[0], order), old[1]),
         upstream=place[node.upstream],
+        memory=_renamed_upstream(node.memory, place),
+        kept=_renamed_upstream(node.kept, place),
     )
+
+
+def _renamed_upstream(
+    memory: tuple[tuple[str, Any], ...], place: dict[Any, Any]
+) -> tuple[tuple[str, Any], ...]:
+    if not any(name == "former_upstream" for name, _ in memory):
+        return memory
+    return tuple((k, place[v] if k == "former_upstream" and v != "" else v) for k, v in memory)
 
 
 def _renamed_word(node: Node, said: Word, order: tuple[int, ...]) -> Node:
@@ -78,7 +88,8 @@ def _op(op: Op, place: dict[Any, Any]) -> Op:
     if op[0] == "names":
         return op if op[1] is None else ("names", synchronous.renamed_names(op[1], place))
     if op[0] == "remember":
-        return ("remember", word.renamed_memory(synchronous.renamed_memory(op[1], place), place))
+        changes = word.renamed_memory(synchronous.renamed_memory(op[1], place), place)
+        return ("remember", _renamed_upstream(changes, place))
     at = _NAMING.get(op[0])
     if at is None or len(op) <= at:
         return op

@@ -174,6 +174,6 @@ def _asked_leader(node: Node, faces: Sequence[Face]) -> tuple[str, Node]:
             source.checkpointed,
             forks(source.wal),
             same_bytes(node.wal, source.wal),
-            op[2],
+            *op[2:],
         )
     return "the leader is asked", effects.after(node._replace(told=told), op, True)

@@ -23,6 +23,7 @@ from proof.world.watchdog import WatchdogError
 from shell import layout
 from shell.effects.executor import CHANGES_THE_WORLD, STORE_PATIENCE_SECONDS
 from shell.effects.side import ASK_LEADER_SECONDS
+from shell.lanes import BACKOFF_SECONDS, QUESTION_SECONDS
 
 if TYPE_CHECKING:
     from proof.world.daemon import Daemon
@@ -303,7 +304,8 @@ class Executor:
 
     def _start_side(self, action: SideAction) -> bool:
         work = self._side_work(action)
-        self._daemon.side.start(type(action).__name__, lambda: work, about=action)
+        rests = QUESTION_SECONDS if isinstance(action, a.AskLeader) else BACKOFF_SECONDS
+        self._daemon.side.start(type(action).__name__, lambda: work, action, rests)
         return True
 
     def _side_work(self, action: SideAction) -> Steps:

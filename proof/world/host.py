@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from engine import views
-from engine.actions import Exit
+from engine.actions import Exit, Upstream
 from engine.policy import Policy
 from engine.state import (
     DataDirectory,
@@ -123,6 +123,13 @@ class Host:
     def address_of(self, name: str | None) -> str | None:
         """host:port of a member."""
         return None if name is None else self.world.hosts[name].address
+
+    def member_at(self, upstream: Upstream | None) -> str | None:
+        """The member whose server that is; a standby without the store knows its address alone."""
+        if upstream is None:
+            return None
+        hosts, at = self.world.hosts, f"{upstream.host}:{upstream.port}"
+        return next((name for name in hosts if hosts[name].address == at), upstream.name)
 
     def member_record(self, document: Mapping[str, Any]) -> Member:
         """The member as others read it from the store."""

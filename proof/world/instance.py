@@ -179,7 +179,7 @@ class Instance:
     def _write(self, role: str, upstream: Upstream | None, *, running: bool = False) -> None:
         disk = self.host.disk
         disk.recovery_written = role == "standby"
-        disk.upstream = upstream.name if upstream is not None and role == "standby" else None
+        disk.upstream = self.host.member_at(upstream) if role == "standby" else None
         disk.upstream_slot = upstream.slot if disk.upstream and upstream else None
         disk.parameters = self.host.wanted_parameters()
         if not running:
@@ -352,7 +352,7 @@ class Instance:
     def leader_timeline(self, leader: Upstream, seconds: float) -> Steps:
         """Ask another server for its timeline and history."""
         asked_at = self.host.now()
-        network, name = self.world.network, leader.name
+        network, name = self.world.network, self.host.member_at(leader) or leader.name
         up = self._reachable(name)
         if up is None:
             silent = not network.both_ways(self.host.name, name) or self.world.is_silent(name)
@@ -364,7 +364,7 @@ class Instance:
         disk = up.host.disk
         timeline = disk.branch.timeline
         return LeaderTimeline(
-            leader=name,
+            leader=leader.name,
             asked_at=asked_at,
             timeline=timeline,
             in_recovery=up.in_recovery,

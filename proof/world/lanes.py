@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.state import Job, JobKind, JobResult
@@ -107,7 +107,7 @@ class SideLane:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._running: set[str] = set()
-        self._queue: list[tuple[str, Steps, object]] = []
+        self._queue: list[tuple[str, Steps, object, Sequence[float]]] = []
         self._busy = 0
         self._failures: dict[str, tuple[int, float, object]] = {}
 
@@ -115,14 +115,20 @@ class SideLane:
         """Whether work of that name is under way."""
         return name in self._running
 
-    def start(self, name: str, work: Callable[[], Steps], about: object = None) -> None:
+    def start(
+        self,
+        name: str,
+        work: Callable[[], Steps],
+        about: object = None,
+        rests: Sequence[float] = BACKOFF_SECONDS,
+    ) -> None:
         """Begin the work, unless the same is under way or failed a moment ago."""
         count, until, subject = self._failures.get(name, (0, 0.0, None))
-        rests = count and subject == about and self._daemon.now() < until
-        if name in self._running or rests:
+        waits = count and subject == about and self._daemon.now() < until
+        if name in self._running or waits:
             return
         self._running.add(name)
-        self._queue.append((name, work(), about))
+        self._queue.append((name, work(), about, rests))
         self._next()
 
     def _next(self) -> None:
@@ -130,7 +136,7 @@ class SideLane:
             self._busy += 1
             self._daemon.task(self._run(*self._queue.pop(0)))
 
-    def _run(self, name: str, work: Steps, about: object) -> Steps:
+    def _run(self, name: str, work: Steps, about: object, rests: Sequence[float]) -> Steps:
         task = self._daemon.task(work)
         if not task.over:
             yield Wait(task.ended)
@@ -142,6 +148,6 @@ class SideLane:
         else:
             count, _, subject = self._failures.get(name, (0, 0.0, None))
             count = count + 1 if subject == about else 1
-            rest = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
+            rest = rests[min(count, len(rests)) - 1]
             self._failures[name] = (count, self._daemon.now() + rest, about)
         self._next()

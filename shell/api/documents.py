@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from engine import views, watchdog
+from engine import watchdog
 from engine.state import Cluster, Known, PendingParameter, ReplicationRow, Server, Snapshot
+from engine.timelines import lsn_text
 from shell import layout
 from shell.api.facts import Facts
 from shell.api.options import ApiOptions
@@ -225,7 +226,7 @@ def _position(lsn_name: str, lag_name: str, cluster: Cluster, lsn: int | None) -
         return {lsn_name: "unknown", lag_name: "unknown"}
     leading = _leading_lsn(cluster)
     lag: int | str = "unknown" if leading is None else max(0, leading - lsn)
-    return {lsn_name: views.lsn_text(lsn), lag_name: lag}
+    return {lsn_name: lsn_text(lsn), lag_name: lag}
 
 
 def _leading_lsn(cluster: Cluster) -> int | None:

@@ -21,6 +21,7 @@ from engine.actions import (
     SideAction,
 )
 from engine.state import Known, Unknown
+from shell.lanes import BACKOFF_SECONDS, QUESTION_SECONDS
 from shell.postgres.errors import PostgresError
 from shell.processes import now
 from shell.world import World
@@ -36,7 +37,8 @@ class SideEffects:
 
     def start(self, action: SideAction) -> None:
         """Begin the work, unless the same is under way or has just failed."""
-        self._world.side.start(type(action).__name__, self._work_of(action), about=action)
+        rests = QUESTION_SECONDS if isinstance(action, AskLeader) else BACKOFF_SECONDS
+        self._world.side.start(type(action).__name__, self._work_of(action), action, rests)
 
     def _work_of(self, action: SideAction) -> Callable[[], None]:
         instance = self._world.instance

@@ -15,6 +15,7 @@ from shell.stores.base import Store
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.prober import Prober
 from tests.e2e.support.stories import QUICK, healthy, loops_pass, prepared, sees_the_store
+from tests.support.wire import Wire
 
 
 def test_a_primary_stops_before_its_lease_ends_when_the_store_is_gone(tmp_path: Path) -> None:
@@ -56,6 +57,37 @@ def test_a_short_outage_of_the_store_changes_nothing(tmp_path: Path) -> None:
         cluster.wait_for(lambda: all(sees_the_store(n) for n in cluster.nodes), 40, "the return")
         assert cluster.wait_healthy() is leader
         assert [node.postmaster_pid() for node in cluster.nodes] == before
+
+
+def test_a_replica_without_the_store_streams_again_from_the_same_primary(tmp_path: Path) -> None:
+    """Only the replica is cut off; its primary crashes and is back: asked first, it is followed."""
+    with prepared(tmp_path, store="etcd3", nodes=2) as cluster:
+        assert cluster.store is not None
+        with Wire(cluster.store.port) as wire:
+            primary, replica = cluster.nodes
+            through = {"etcd3": {"hosts": wire.host, "use_proxies": True}}
+            cluster.write_node_file(replica, through)
+            primary.start_daemon()
+            cluster.wait_for(primary.is_writable, 60, "the primary")
+            replica.start_daemon()
+            cluster.wait_healthy()
+            wire.cut()
+            cluster.wait_for(lambda: not sees_the_store(replica), 40, "the loss of the store")
+            loops_pass(cluster, 3)
+            assert replica.is_streaming(), "what streams goes on without the store"
+            assert "standby.cut_off" not in replica.log_text(60_000)
+            primary.kill_postmaster()
+            cluster.wait_for(primary.is_writable, 60, "the primary again")
+            cluster.wait_for(replica.is_streaming, 20, "the replica to stream again")
+            text = replica.log_text(60_000)
+            assert text.index("standby.cut_off") < text.index("standby.cut_off_follow")
+            primary.sql("create table written (n int)")
+            cluster.wait_for(
+                lambda: replica.try_sql("select * from written") == [], 20, "what was written"
+            )
+            assert not sees_the_store(replica)
+            wire.mend()
+            assert cluster.wait_healthy() is primary
 
 
 @pytest.mark.parametrize("store", ["etcd3", "embedded"])

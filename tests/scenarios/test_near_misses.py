@@ -11,6 +11,7 @@ from tests.support.near_misses import NearMiss, outcome, recorded
 # whom the lock is owned, or what was asked, should not have to be worked out from the others.
 IMPLIED: dict[str, tuple[str, ...]] = {
     "not i_own_the_lock": ("write.refused",),
+    "not store_answers": ("job.cut_off", "silent.cut_off"),
     "lease_is_known": ("fence.arm",),
     "restarting": ("request.restart_done", "request.restart_failed", "request.restart_slow"),
     "restart_is_requested": ("request.restart_skipped",),

@@ -289,6 +289,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.promotions_begun": (0, 1, 2),
     "memory.promoting": FLAG,
     "memory.opened_twice": FLAG,
+    "memory.former_upstream": ("", "10.0.0.1:5432"),
     "memory.wrote_on": (None, 2, 3),
     "memory.rewinding": FLAG,
     "memory.knows_cluster": FLAG,
@@ -346,6 +347,12 @@ PLACES: dict[str, tuple[Any, ...]] = {
         Known(scenes.TOLD_BY_N2, NOW),
         Known(replace(scenes.TOLD_BY_N2, leader="n1"), NOW),
         *(scenes.TELLS[name] for name in ("remote", "remote, forked", "foreign remote")),
+        *(
+            Known(
+                replace(scenes.TOLD, leader="10.0.0.1:5432", asked_at=NOW - 0.2, same_wal=same), NOW
+            )
+            for same in FLAG
+        ),
     ),
     "leader_slots": (None, *scenes.SLOTS_TOLD.values()),
     "leader_slots.value.asked_at": AGO,

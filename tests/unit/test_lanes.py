@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from engine.state import JobKind
-from shell.lanes import JobLane, SideLane, StoreLane
+from shell.lanes import BACKOFF_SECONDS, JobLane, SideLane, StoreLane
 from tests.support.wait import wait_for
 
 
@@ -77,6 +77,22 @@ def test_one_job_at_a_time(bell: Bell) -> None:
     wait_for(lambda: lane.job is None, 10, "the stop to end")
     assert lane.last is not None
     assert lane.last.kind is JobKind.STOP
+
+
+def test_work_may_rest_for_less(bell: Bell) -> None:
+    """A question is asked again as soon as its own rest is over."""
+    lane, calls = SideLane(bell), []
+
+    def fail() -> None:
+        calls.append("failed")
+        raise OSError("refused")
+
+    def ask() -> bool:
+        lane.start("AskLeader", fail, "n1", rests=(0.01,))
+        return len(calls) > 3
+
+    wait_for(ask, BACKOFF_SECONDS[0] + BACKOFF_SECONDS[1], "four questions")
+    lane.close()
 
 
 def test_failed_work_rests_before_the_next_try(bell: Bell) -> None:

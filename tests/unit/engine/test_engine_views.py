@@ -15,6 +15,7 @@ from engine.facts.race import a_peer_is_writable
 from engine.facts.sync import votes
 from engine.facts.upkeep import merged_history
 from engine.state import HistoryLine, Known, Lease, Snapshot, SyncState, Tags, Unknown
+from engine.timelines import lsn_text
 from shell.recorder.codec import encode
 from tests.support import scenes, servers
 from tests.support.scenes import scene, with_member
@@ -98,7 +99,7 @@ def test_slot_names_follow_the_contract(member: str, slot: str) -> None:
 )
 def test_positions_read_as_postgresql_writes_them(lsn: int | None, text: str) -> None:
     """High and low half in hexadecimal."""
-    assert views.lsn_text(lsn) == text
+    assert lsn_text(lsn) == text
 
 
 # --- whom to follow -------------------------------------------------------------------------------
