@@ -25,11 +25,12 @@ class JobKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work in progress."""
+    """Work in progress; `kill_at`: when an immediate stop sends SIGKILL."""
 
     kind: JobKind
     since: float
     detail: str = ""
+    kill_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from engine.actions import (
     Remember,
     RenewLock,
     StartPostgres,
+    StopPostgres,
 )
 from engine.state import Known, Snapshot
 from proof import checker
@@ -87,3 +88,16 @@ def the_watchdog_is_closed_only_when_nothing_can_write(
     """Outside pause, a device that counts is closed only without a server that may be writable."""
     if checker.of(CloseWatchdog, actions) and not s.policy.pause:
         assert s.policy.watchdog_mode == "off" or not checker.may_be_writable(s)
+
+
+@about(StopPostgres)
+def an_immediate_stop_is_over_before_the_lease(s: Snapshot, actions: Sequence[Action]) -> None:
+    """SIGKILL comes when the fence's would, and soon where another member may lead already."""
+    grace, lease_left = 0.35 * checker.stop_margin(s), checker.lease_left(s)
+    lost = lease_left <= 0 or s.lease.refused or checker.another_leads(s)
+    for stop in checker.of(StopPostgres, actions):
+        if stop.mode != "immediate" or not checker.may_be_writable(s):
+            continue
+        assert stop.kill_at is not None
+        left = stop.kill_at - s.now
+        assert 0 <= left <= (grace if lost else max(0.0, lease_left - grace)) + 1e-6

@@ -38,6 +38,7 @@ from proof.about import ABOUT, Promise, about
 from proof.promised_guards import (
     a_lease_that_is_over_is_remembered_as_void,
     a_required_watchdog_counts_before_anything_becomes_writable,
+    an_immediate_stop_is_over_before_the_lease,
     the_fence_is_armed_before_a_running_primary_asks_for_a_lease,
     the_fence_is_armed_before_anything_becomes_writable,
     the_watchdog_is_closed_only_when_nothing_can_write,
@@ -348,6 +349,7 @@ PROMISES: tuple[Promise, ...] = (
     the_fence_is_armed_before_anything_becomes_writable,
     the_fence_is_armed_before_a_running_primary_asks_for_a_lease,
     a_required_watchdog_counts_before_anything_becomes_writable,
+    an_immediate_stop_is_over_before_the_lease,
     the_watchdog_is_closed_only_when_nothing_can_write,
     in_pause_nothing_happens_by_itself,
     a_data_directory_is_removed_only_with_permission,

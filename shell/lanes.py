@@ -100,7 +100,7 @@ class JobLane:
             self._begin(kind, detail, work)
             return True
 
-    def replace(self, kind: JobKind, detail: str, work: Work) -> bool:
+    def replace(self, kind: JobKind, detail: str, work: Work, kill_at: float | None = None) -> bool:
         """Cancel the job under way and begin this one at once, without waiting for its end.
 
         A stop for safety has no time to wait.  But it counts as running until what it cancelled
@@ -118,7 +118,7 @@ class JobLane:
                     while not cancel.is_set() and any(x.is_alive() for x in alive):
                         cancel.wait(NOTICE_SECONDS)
 
-            self._begin(kind, detail, beside_the_former)
+            self._begin(kind, detail, beside_the_former, kill_at)
             return True
 
     def cancel(self, wait_seconds: float) -> None:
@@ -128,9 +128,9 @@ class JobLane:
         if thread is not None:
             thread.join(wait_seconds)
 
-    def _begin(self, kind: JobKind, detail: str, work: Work) -> None:
+    def _begin(self, kind: JobKind, detail: str, work: Work, kill_at: float | None = None) -> None:
         self._cancel = cancel = threading.Event()
-        self._job = job = Job(kind, now(), detail)
+        self._job = job = Job(kind, now(), detail, kill_at)
         self._thread = threading.Thread(
             target=self._run, args=(job, work, cancel), name=f"job {kind.value}", daemon=True
         )

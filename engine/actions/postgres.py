@@ -55,7 +55,8 @@ class StartPostgres:
 class StopPostgres:
     """Stop; `checkpoint_first` while clients still work shortens a fast stop.
 
-    `immediate` is for safety: it cancels whatever job runs, and ends with SIGKILL if it must.
+    `immediate` is for safety: it cancels whatever job runs, and from `kill_at` (CLOCK_BOOTTIME) on
+    it ends what is left by SIGKILL; after five seconds at the latest, also where that is None.
     `archive_last`: where archiving is on, the segment with the shutdown checkpoint too.
     """
 
@@ -63,6 +64,7 @@ class StopPostgres:
     why: str
     checkpoint_first: bool = False
     archive_last: bool = False
+    kill_at: float | None = None
     kind: ClassVar[JobKind] = JobKind.STOP
 
 

@@ -49,6 +49,7 @@ from engine.facts.work import (
 )
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot, Unknown
+from engine.stopping import stop_at_once
 from engine.tables.cut_off import cut_off_rules
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
@@ -119,7 +120,7 @@ STOP = Table(
             "stop.cancel",
             "PostgreSQL is being started or promoted: cut that short",
             when=(a_job_runs,),
-            then=lambda _: (StopPostgres("immediate", "the daemon was told to end"),),
+            then=lambda s: stop_at_once(s, "the daemon was told to end"),
             why="The lock may not be released while a server is about to become writable.",
         ),
         Rule(
@@ -262,7 +263,7 @@ def _give_the_start_up(s: Snapshot) -> tuple[Action, ...]:
         since = seen.since
     return (
         Remember({"primary_down_since": since}),
-        StopPostgres("immediate", "the primary did not start within primary_start_timeout"),
+        *stop_at_once(s, "the primary did not start within primary_start_timeout"),
     )
 
 
@@ -387,7 +388,7 @@ IDENTITY = Table(
             "identity.beaten_runs",
             "What we were founding is another cluster than the one that there is: stop it",
             when=(was_only_founded, postmaster_runs),
-            then=lambda _: (StopPostgres("immediate", "another cluster has been named"),),
+            then=lambda s: stop_at_once(s, "another cluster has been named"),
             why="Nobody has led with it, and nobody ever will.",
             ends=True,
         ),

@@ -49,6 +49,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
+from engine.stopping import stop_at_once
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
 from engine.tables.safety import arm_ahead
@@ -103,7 +104,7 @@ PRIMARY = Table(
             "primary.bootstrap_failed",
             "A step of the bootstrap failed: stop, then set the directory aside",
             when=(bootstrap_step_failed,),
-            then=lambda _: (StopPostgres("immediate", "the bootstrap failed"),),
+            then=lambda s: stop_at_once(s, "the bootstrap failed"),
             why="A cluster without its roles can't be used.",
         ),
         Rule(
@@ -154,7 +155,7 @@ PRIMARY = Table(
             "primary.behind",
             "The lock is free, but the cluster has moved on to a newer timeline: stop at once",
             when=(lock_is_free, timeline_is_behind, ~paused),
-            then=lambda _: (StopPostgres("immediate", "the cluster is on a newer timeline"),),
+            then=lambda s: stop_at_once(s, "the cluster is on a newer timeline"),
             why="Another primary has written since; leading again would lose its commits.",
             ends=True,
         ),
@@ -162,7 +163,7 @@ PRIMARY = Table(
             "primary.not_synchronous",
             "The lock is free, but another member has led in synchronous mode since: stop at once",
             when=(lock_is_free, another_led_synchronously, ~paused),
-            then=lambda _: (StopPostgres("immediate", "`sync` names another leader"),),
+            then=lambda s: stop_at_once(s, "`sync` names another leader"),
             why="Commits that the other one acknowledged would be lost.",
             ends=True,
         ),
@@ -178,7 +179,7 @@ PRIMARY = Table(
             "primary.no_watchdog",
             "The watchdog that the configuration requires can't be used: stop at once",
             when=(watchdog_is_missing, ~paused),
-            then=lambda s: (StopPostgres("immediate", f"no watchdog: {watchdog.trouble(s)}"),),
+            then=lambda s: stop_at_once(s, f"no watchdog: {watchdog.trouble(s)}"),
             why="Without it a machine that hangs as a whole could leave two primaries behind.",
             ends=True,
         ),

@@ -38,6 +38,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
+from engine.stopping import stop_at_once
 from engine.tables.steps import (
     FALLBACK_START_SECONDS,
     LEAVES_SYNC_FIRST,
@@ -91,7 +92,7 @@ def _reinitialize(s: Snapshot) -> tuple[Action, ...]:
         {"reinitialize": True, "reinit_from_leader": request.from_leader, "bring_back": True}
     )
     started = Answer(request.id, 200, "reinitialize started")
-    return (wish, started, StopPostgres("immediate", "reinitialize asked for by an operator"))
+    return (wish, started, *stop_at_once(s, "reinitialize asked for by an operator"))
 
 
 def _restarted(status: int, text: str) -> Then:

@@ -41,6 +41,7 @@ from engine.facts.sync import stop_takes_too_long
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
+from engine.stopping import stop_at_once, stop_kills_too_late
 
 
 def arm(s: Snapshot) -> tuple[Action, ...]:
@@ -172,10 +173,6 @@ LEASE = Table(
 )
 
 
-def _stop_now(why: str) -> tuple[Action, ...]:
-    return (StopPostgres("immediate", why),)
-
-
 def _let_it_stop(s: Snapshot) -> tuple[Action, ...]:
     left = sync.stop_seconds_left(s)
     return () if left is None else (Hold("PostgreSQL to stop", s.now + max(left, 0.1)),)
@@ -186,6 +183,14 @@ WRITE = Table(
     "May PostgreSQL stay writable?",
     applies=(may_accept_writes, ~paused),
     rules=(
+        Rule(
+            "write.stopping_too_slowly",
+            "An immediate stop is under way, and less time is left than when it began: hurry",
+            when=(stop_kills_too_late,),
+            then=lambda s: stop_at_once(s, "less time is left than when it began"),
+            why="Processes that SIGQUIT does not end may acknowledge writes until SIGKILL.",
+            ends=True,
+        ),
         Rule(
             "write.stopping_at_once",
             "An immediate stop is under way",
@@ -198,7 +203,7 @@ WRITE = Table(
             "write.refused",
             "The store says that the lock is no longer ours: stop at once",
             when=(renewal_was_refused, ~i_own_the_lock),
-            then=lambda _: _stop_now("the renewal of the leader lock was refused"),
+            then=lambda s: stop_at_once(s, "the renewal of the leader lock was refused"),
             why="Another node may be promoted already; every further commit here would be lost.",
             ends=True,
         ),
@@ -206,7 +211,7 @@ WRITE = Table(
             "write.lock_taken",
             "Another member owns the lock: stop at once",
             when=(another_owns_the_lock,),
-            then=lambda s: _stop_now(f"{views.leader_name(s)} owns the leader lock"),
+            then=lambda s: stop_at_once(s, f"{views.leader_name(s)} owns the leader lock"),
             why="Two primaries would diverge; the one without the lock gives way.",
             ends=True,
         ),
@@ -214,7 +219,7 @@ WRITE = Table(
             "write.lease_void",
             "The store has shown that our lease is over, and is silent since: stop at once",
             when=(lease_is_void, ~store_answers),
-            then=lambda _: _stop_now("the leader lock was gone when the store answered last"),
+            then=lambda s: stop_at_once(s, "the leader lock was gone when the store answered last"),
             why="Another member may own the lock by now.",
             ends=True,
         ),
@@ -222,7 +227,7 @@ WRITE = Table(
             "write.promotion_unowned",
             "A promotion is under way, and nobody owns the lock: stop at once",
             when=(promotion_is_under_way, lock_is_free),
-            then=lambda _: _stop_now("a promotion is under way, and the leader lock is free"),
+            then=lambda s: stop_at_once(s, "a promotion is under way, and the leader lock is free"),
             why="It ends at some moment, whoever leads by then.",
             ends=True,
         ),
@@ -230,7 +235,7 @@ WRITE = Table(
             "write.member_leads",
             "Asked to let us go on without the store, a member said that it leads: stop at once",
             when=(a_member_leads_itself,),
-            then=lambda _: _stop_now("another member is primary, or leader, by its own word"),
+            then=lambda s: stop_at_once(s, "another member is primary, or leader, by its own word"),
             why="Two primaries would diverge, and the one without the store knows less.",
             ends=True,
         ),
@@ -238,7 +243,7 @@ WRITE = Table(
             "write.promised",
             "This server may be writable although we agreed that another goes on: stop at once",
             when=(consented,),
-            then=lambda s: _stop_now(f"promised to {s.memory.consented_to} not to lead"),
+            then=lambda s: stop_at_once(s, f"promised to {s.memory.consented_to} not to lead"),
             why="That primary, which has lost the store, counts on our word.",
             ends=True,
         ),
@@ -246,7 +251,7 @@ WRITE = Table(
             "write.no_time_left",
             "No time left on the lease: stop at once",
             when=(no_time_left,),
-            then=lambda _: _stop_now("the lease is about to end"),
+            then=lambda s: stop_at_once(s, "the lease is about to end"),
             why="When the lease ends another node may promote; we must be down before that.",
             ends=True,
         ),
@@ -254,7 +259,7 @@ WRITE = Table(
             "write.stop_takes_too_long",
             "Synchronous mode is on and a stop exceeds primary_stop_timeout: stop at once",
             when=(stop_takes_too_long,),
-            then=lambda _: _stop_now("the stop exceeded primary_stop_timeout"),
+            then=lambda s: stop_at_once(s, "the stop exceeded primary_stop_timeout"),
             why="A synchronous standby has every acknowledged commit, so nothing is lost, and the "
             "lock is free sooner; it is released only when PostgreSQL is down.",
             ends=True,
@@ -278,7 +283,7 @@ WRITE = Table(
             "write.frozen",
             "The postmaster is frozen by a signal: end it, then restart or fail over",
             when=(frozen_too_long,),
-            then=lambda _: _stop_now("the postmaster is frozen"),
+            then=lambda s: stop_at_once(s, "the postmaster is frozen"),
             why="No client can connect to a frozen postmaster, while its lease keeps others out.",
             ends=True,
         ),

@@ -24,6 +24,7 @@ from engine.facts.keys import leases_over_at
 from engine.facts.lease import another_owns_the_lock
 from engine.facts.sync import i_am_synchronous, leaving_takes_too_long
 from engine.state import Snapshot
+from engine.stopping import stop_at_once
 from engine.tables.safety import arm
 from engine.tables.watchdog import activate_if_wanted
 
@@ -177,8 +178,9 @@ def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
     found: dict[str, object] = {"diverged_from": told.timeline if told else 0}
     if views.opened_twice(s):
         found["opened_twice"] = True
+    why = f"diverged from {whom}"
     return (
         Report("warning", f"diverged: {why_diverged(s)}"),
         Remember(found),
-        StopPostgres("immediate" if s.postgres.starting else "fast", f"diverged from {whom}"),
+        *(stop_at_once(s, why) if s.postgres.starting else (StopPostgres("fast", why),)),
     )

@@ -268,7 +268,7 @@ class Executor:
         detail = action.mode if isinstance(action, a.StopPostgres) else ""
         daemon.world.job_begins(daemon.host.name, action)
         if isinstance(action, a.StopPostgres):
-            return daemon.jobs.replace(action.kind, detail, self._job_work(action))
+            return daemon.jobs.replace(action.kind, detail, self._job_work(action), action.kill_at)
         return daemon.jobs.start(action.kind, detail, self._job_work(action))
 
     def _job_work(self, action: JobAction) -> Steps:
@@ -286,7 +286,8 @@ class Executor:
                     action.role, action.upstream, action.timeout_seconds, action.begin_before
                 )
             case a.StopPostgres():
-                return instance.stop(action.mode, checkpoint_first=action.checkpoint_first)
+                kill_at = action.kill_at or 0.0  # each immediate one has its moment
+                return instance.stop(action.mode, kill_at, action.checkpoint_first)
             case a.Promote():
                 return instance.promote(action.timeout_seconds)
             case a.RecoverFromCrash():

@@ -88,6 +88,10 @@ class Host:
         """When this machine's clock shows that."""
         return self._booted_at + (local - self._boot_local) / self.rate
 
+    def seconds_until(self, local: float) -> float:
+        """How long until its clock shows that; none if it did already."""
+        return max(self.true_moment(local) - self.world.clock.now, 0.0)
+
     def true_seconds(self, local_seconds: float) -> float:
         """How long that many of its seconds are."""
         return local_seconds / self.rate

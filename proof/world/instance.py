@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from proof.world.host import Host
 
 PG_CTL_TIMEOUT_SECONDS = 60.0
-IMMEDIATE_SECONDS = 5.0
 ATTEMPT_PAUSE_SECONDS = 5.0
 POLL_SECONDS = 0.01
 SERVER_VERSION = 160004
@@ -124,8 +123,8 @@ class Instance:
         if server.phase == "up":
             self.loaded = True
 
-    def stop(self, mode: str, *, checkpoint_first: bool) -> Steps:
-        """Stop; an immediate one ends with SIGKILL if it must."""
+    def stop(self, mode: str, kill_at: float, checkpoint_first: bool) -> Steps:
+        """Stop; an immediate one sends SIGKILL at `kill_at`."""
         server = self.host.server
         if server is None:
             return
@@ -143,7 +142,7 @@ class Instance:
         else:
             if not server.frozen:
                 server.stop_immediately()
-                yield Wait(server.gone, IMMEDIATE_SECONDS)
+                yield Wait(server.gone, self.host.seconds_until(kill_at))
             server.end()
 
     def promote(self, seconds: float) -> Steps:

@@ -65,12 +65,12 @@ class JobLane:
         self._begin(kind, detail, work)
         return True
 
-    def replace(self, kind: JobKind, detail: str, work: Steps) -> bool:
+    def replace(self, kind: JobKind, detail: str, work: Steps, kill_at: float | None) -> bool:
         """Cancel the job under way and begin this one at once, without waiting for its end."""
         self.cancel()
         former = [x for x in (*self._former, self._task) if x is not None and not x.over]
         self._former = former
-        self._begin(kind, detail, self._beside(work, former))
+        self._begin(kind, detail, self._beside(work, former), kill_at)
         return True
 
     def cancel(self) -> None:
@@ -86,8 +86,8 @@ class JobLane:
         while not all(task.over for task in former):
             yield NOTICE_SECONDS
 
-    def _begin(self, kind: JobKind, detail: str, work: Steps) -> None:
-        self.job = job = Job(kind, self._daemon.now(), detail)
+    def _begin(self, kind: JobKind, detail: str, work: Steps, kill_at: float | None = None) -> None:
+        self.job = job = Job(kind, self._daemon.now(), detail, kill_at)
         self._task = task = self._daemon.task(work)
         self._daemon.task(self._finish(job, task))
 

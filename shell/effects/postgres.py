@@ -36,7 +36,7 @@ class PostgresEffects:
         work = self._work_of(action)
         if isinstance(action, StopPostgres):
             _log.info("stopping PostgreSQL (%s): %s", action.mode, action.why)
-            return self._world.jobs.replace(action.kind, action.mode, work)
+            return self._world.jobs.replace(action.kind, action.mode, work, kill_at=action.kill_at)
         return self._world.jobs.start(action.kind, "", work)
 
     def _work_of(self, action: JobAction) -> Work:
@@ -58,6 +58,7 @@ class PostgresEffects:
                     cancel,
                     checkpoint_first=action.checkpoint_first,
                     archive_last=action.archive_last,
+                    kill_at=action.kill_at,
                 )
             case Promote():
                 return lambda cancel: instance.promote(action.timeout_seconds, cancel)

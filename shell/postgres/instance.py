@@ -172,6 +172,7 @@ class Instance:
         checkpoint_first: bool = False,
         archive_last: bool = False,
         timeout_seconds: float | None = None,
+        kill_at: float | None = None,
     ) -> None:
         """Stop; an immediate one ends with SIGKILL if it must.  Nothing running is fine.
 
@@ -182,7 +183,8 @@ class Instance:
             run_before_stop(self._settings.postgresql.before_stop, cancel)
             if checkpoint_first:
                 self._checkpoint_if_possible(seconds, cancel)
-        stopping.stop(self.data_dir, mode, seconds, cancel, child=self._child.identity())
+        child = self._child.identity()
+        stopping.stop(self.data_dir, mode, seconds, cancel, child=child, kill_at=kill_at)
         self._child.reap()
         if archive_last:
             self._archive_last(cancel)

@@ -38,8 +38,11 @@ def stop(
     cancel: threading.Event,
     *,
     child: ProcessId | None = None,
+    kill_at: float | None = None,
 ) -> None:
     """Stop the server of that directory; returns at once when none runs.
+
+    An immediate stop sends SIGKILL to what is left after five seconds, or at `kill_at` before that.
 
     `child` is a postmaster that was just started and may have left no trace in the directory yet.
 
@@ -53,7 +56,9 @@ def stop(
     if mode == "fast":
         _stop_fast(data_dir, postmaster, timeout_seconds, cancel)
     else:
-        _stop_immediately(data_dir, postmaster, min(timeout_seconds, IMMEDIATE_SECONDS), cancel)
+        deadline = now() + min(timeout_seconds, IMMEDIATE_SECONDS)
+        deadline = deadline if kill_at is None else min(deadline, kill_at)
+        _stop_immediately(data_dir, postmaster, deadline, cancel)
 
 
 def _stop_fast(
@@ -71,11 +76,11 @@ def _stop_fast(
 
 
 def _stop_immediately(
-    data_dir: Path, postmaster: ProcessId, timeout_seconds: float, cancel: threading.Event
+    data_dir: Path, postmaster: ProcessId, deadline: float, cancel: threading.Event
 ) -> None:
     if not is_stopped(postmaster):
         send_signal(postmaster, signal.SIGQUIT)
-        wait_for_end(postmaster, now() + timeout_seconds, cancel)
+        wait_for_end(postmaster, deadline, cancel)
     _end_everything(data_dir)
 
 

@@ -9,7 +9,7 @@ import time
 
 from engine.state import DirectoryKind, Known, Postgres, Unknown
 from shell.postgres.session import SqlError
-from shell.processes import processes_of, read_postmaster, send_signal
+from shell.processes import now, processes_of, read_postmaster, send_signal
 from tests.postgres.cluster import Cluster, server
 from tests.support.freezing import freeze
 from tests.support.wait import wait_for
@@ -82,6 +82,21 @@ def test_killed_postmaster_with_busy_backends_restarts_at_once(cluster: Cluster)
     print(f"restart after SIGKILL took {time.monotonic() - began:.2f} s")
     thread.join(10)
     assert not server(node).in_recovery
+
+
+def test_an_immediate_stop_ends_what_resists_it_at_its_moment(cluster: Cluster) -> None:
+    """A frozen child keeps the postmaster waiting after SIGQUIT; SIGKILL comes at `kill_at`."""
+    node = cluster.primary("a")
+    postmaster = read_postmaster(node.data_dir)
+    assert postmaster is not None
+    (row,) = cluster.sql("a", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+    freeze(int(row[0] or 0))
+    began = now()
+    node.stop("immediate", kill_at=began + 0.5)
+    took = now() - began
+    assert read_postmaster(node.data_dir) is None
+    assert processes_of(node.data_dir) == []
+    assert 0.5 <= took < 4.5  # the postmaster itself waits for five seconds
 
 
 def test_frozen_postmaster_is_unknown_and_can_be_stopped(cluster: Cluster) -> None:

@@ -173,7 +173,7 @@ def test_a_pause_that_only_copies_of_the_configuration_know_ends_too() -> None:
 def test_a_stop_that_does_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A primary that goes on after its lease, in a world without a fence, meets another writer."""
 
-    def nothing(_self: Instance, _mode: str, *, checkpoint_first: bool) -> Steps:
+    def nothing(_self: Instance, *_: object) -> Steps:
         yield 0.1
 
     monkeypatch.setattr(Instance, "stop", nothing)

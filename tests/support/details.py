@@ -31,6 +31,7 @@ UNTOLD: dict[type, tuple[str, ...]] = {
     a.ClearFailover: ("revision",),
     a.Clone: ("from_leader", "remote"),
     a.StartPostgres: ("begin_before",),
+    a.StopPostgres: ("kill_at",),
     a.ArmFence: ("start_ticks", "grace_seconds", "required"),
     a.ActivateWatchdog: ("required",),
     a.AskPeers: ("timeout_seconds",),
@@ -38,7 +39,7 @@ UNTOLD: dict[type, tuple[str, ...]] = {
     a.AskSlots: ("feedback",),
     a.Hold: ("until",),
 }
-MOMENTS = frozenset({"until", "begin_before"})
+MOMENTS = frozenset({"until", "begin_before", "kill_at"})
 
 
 def _fields(action: object, s: Snapshot) -> Iterator[str]:

@@ -51,10 +51,11 @@ def applied(s: Snapshot, actions: list[Action]) -> Snapshot:
 
 
 def _begun(s: Snapshot, action: Any) -> Snapshot:
-    mode = action.mode if isinstance(action, a.StopPostgres) else ""
+    stops = isinstance(action, a.StopPostgres)
+    mode, kill_at = (action.mode, action.kill_at) if stops else ("", None)
     if s.job is not None and mode != "immediate":
         return s
-    return replace(s, job=Job(action.kind, s.now, mode))
+    return replace(s, job=Job(action.kind, s.now, mode, kill_at))
 
 
 def _in_store(change: Callable[[Snapshot, Cluster, Any], Cluster]) -> Callable[..., Snapshot]:

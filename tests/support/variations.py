@@ -327,6 +327,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
         None,
         *(Job(kind, NOW - 1) for kind in JobKind if kind is not JobKind.STOP),
         *(Job(JobKind.STOP, NOW - 1, mode) for mode in ("fast", "immediate")),
+        Job(JobKind.STOP, NOW - 1, "immediate", NOW + 5),
     ),
     "last_job": (
         None,

@@ -13,6 +13,7 @@ from engine.actions import Action, Upstream
 from engine.state import JobKind, Memory
 from shell.effects.executor import Executor
 from shell.postgres.errors import PostgresError
+from shell.postgres.waiting import NEVER
 from shell.processes import now
 from shell.stores.base import StoreUnavailable
 
@@ -177,10 +178,13 @@ def test_a_stop_replaces_the_job_under_way(world: Any) -> None:
     """A stop is never refused because other work is under way."""
     executor = Executor(world, reconfigure=lambda: None)
 
-    executor.run([a.StopPostgres("immediate", "a test")])
+    executor.run([a.StopPostgres("immediate", "a test", kill_at=1007.5)])
 
-    kind, detail = world.jobs.replace.call_args.args[:2]
+    kind, detail, work = world.jobs.replace.call_args.args
     assert (kind, detail) == (JobKind.STOP, "immediate")
+    assert world.jobs.replace.call_args.kwargs == {"kill_at": 1007.5}
+    work(NEVER)
+    assert world.instance.stop.call_args.kwargs["kill_at"] == 1007.5
 
 
 def test_the_memory_changes_only_by_remember(world: Any) -> None:

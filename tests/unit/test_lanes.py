@@ -71,9 +71,18 @@ def test_one_job_at_a_time(bell: Bell) -> None:
     assert not lane.start(JobKind.START, "", until_cancelled)
 
     ran_after = threading.Event()
-    lane.replace(JobKind.STOP, "immediate", lambda _: ran_after.set())
+    go_on = threading.Event()
+
+    def stop(_: threading.Event) -> None:
+        ran_after.set()
+        go_on.wait(10)
+
+    lane.replace(JobKind.STOP, "immediate", stop, kill_at=1007.5)
 
     assert ran_after.wait(10)
+    assert lane.job is not None
+    assert lane.job.kill_at == 1007.5
+    go_on.set()
     wait_for(lambda: lane.job is None, 10, "the stop to end")
     assert lane.last is not None
     assert lane.last.kind is JobKind.STOP

@@ -215,7 +215,9 @@ def test_a_diverged_standby_remembers_from_what() -> None:
     _, unknown, _ = steps.stop_diverged(scene("old primary", {"leader_timeline": None}), "n2")
     assert unknown == Remember({"diverged_from": 0})
     starting = scene("replica", {"postgres": "starting"})
-    assert steps.stop_diverged(starting, "n1")[-1] == StopPostgres("immediate", "diverged from n1")
+    assert steps.stop_diverged(starting, "n1")[-1] == StopPostgres(
+        "immediate", "diverged from n1", kill_at=NOW + 1.75
+    )
 
 
 @pytest.mark.parametrize(
