@@ -18,7 +18,7 @@ from tests.support.variations import PLACES, Variation, vary
 # The changes that turn a decision most; every pair of them is laid over every scenario.
 TURNS: tuple[Variation, ...] = (
     *(("cluster", view) for view in scenes.STORES.values()),
-    *(("lease", lease) for lease in scenes.LEASES.values()),
+    *(("lease", lease) for lease in guards.LEASES.values()),
     *(("postgres", postgres) for postgres in scenes.POSTGRES.values()),
     *(("fence", fence) for fence in scenes.FENCES.values()),
     *(("job", job) for job in PLACES["job"] if job is not None),

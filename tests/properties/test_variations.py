@@ -42,7 +42,7 @@ NOT_DECIDED_ON = {
     *(
         f"postgres.server.value.{name}"
         for name in (
-            *("replay_paused", "replayed_epoch"),
+            *("replay_paused", "replayed_epoch", "unread_wal"),
             *("upstream", "upstream_lsn"),
         )
     ),

@@ -1,10 +1,10 @@
-"""Pieces of scenes about what guards a primary: the members' word, and the watchdog."""
+"""Pieces of scenes about what guards a primary: its lease, the members' word, the watchdog."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from engine.state import FailsafeAnswer, Watchdog
+from engine.state import FailsafeAnswer, Lease, Watchdog
 from tests.support.snapshots import NOW
 
 URLS = {f"n{n}": f"http://10.0.0.{n}:8008/patroni" for n in (1, 2, 3)}
@@ -21,6 +21,18 @@ def declines(name: str, why: str = "timed out", **fields: Any) -> FailsafeAnswer
     return agrees(name, agreed=False, why=why, **fields)
 
 
+# As this daemon knows it.
+LEASES: dict[str, Lease] = {
+    "none": Lease(),
+    "fresh": Lease(sent_at=NOW - 2),
+    "not due yet": Lease(sent_at=NOW - 7),
+    "due": Lease(sent_at=NOW - 9.5),
+    "overdue": Lease(sent_at=NOW - 12),
+    "short": Lease(sent_at=NOW - 21),
+    "ending": Lease(sent_at=NOW - 25.5),
+    "over": Lease(sent_at=NOW - 31),
+    "refused": Lease(sent_at=NOW - 2, refused=True),
+}
 AGREEMENTS: dict[str, tuple[FailsafeAnswer, ...]] = {
     "nobody": (),
     "all": (agrees("n2"), agrees("n3", 0.7)),

@@ -21,7 +21,6 @@ from engine.state import (
     Known,
     LeaderSlots,
     LeaderTimeline,
-    Lease,
     Member,
     Memory,
     PeerAnswer,
@@ -36,7 +35,7 @@ from engine.state import (
 )
 from engine.views import REMOTE
 from shell.recorder.codec import decode, encode
-from tests.support.guards import AGREEMENTS, URLS, WATCHDOGS
+from tests.support.guards import AGREEMENTS, LEASES, URLS, WATCHDOGS
 from tests.support.paths import set_at
 from tests.support.servers import control, directory, down, running, streams
 from tests.support.snapshots import (
@@ -75,20 +74,6 @@ CDC_SLOT = Slot(
     database="app",
 )
 TOLD_SLOTS = LeaderSlots("n1", NOW - 1, (CDC_SLOT,), 700, LSN - 4096)
-
-# --- a lease, as this daemon knows it -------------------------------------------------------------
-
-LEASES: dict[str, Lease] = {
-    "none": Lease(),
-    "fresh": Lease(sent_at=NOW - 2),
-    "not due yet": Lease(sent_at=NOW - 7),
-    "due": Lease(sent_at=NOW - 9.5),
-    "overdue": Lease(sent_at=NOW - 12),
-    "short": Lease(sent_at=NOW - 21),
-    "ending": Lease(sent_at=NOW - 25.5),
-    "over": Lease(sent_at=NOW - 31),
-    "refused": Lease(sent_at=NOW - 2, refused=True),
-}
 
 # --- a PostgreSQL ---------------------------------------------------------------------------------
 
