@@ -106,6 +106,7 @@ class Cluster:
     """The store's view of the cluster; members are sorted by name."""
 
     initialize: str | None = None
+    initialize_revision: int = 0
     founder: str | None = None  # the only one of us that may create `initialize`
     founder_revision: int = 0
     leader: str | None = None

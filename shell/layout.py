@@ -63,9 +63,11 @@ def member_key(name: str) -> str:
 def parse_cluster(entries: Mapping[str, StoredValue]) -> Cluster:
     """The engine's view of all keys below the base path; never raises, whatever they hold."""
     leader, founder = entries.get(LEADER), entries.get(FOUNDER)
+    initialize = entries.get(INITIALIZE)
     optime, slots, retain_slots = _parse_status(entries)
     return Cluster(
         initialize=_stored_text(entries, INITIALIZE),
+        initialize_revision=initialize.revision if initialize is not None else 0,
         founder=_stored_text(entries, FOUNDER) or None,
         founder_revision=founder.revision if founder is not None else 0,
         leader=_stored_text(entries, LEADER) or None,

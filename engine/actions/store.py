@@ -80,7 +80,9 @@ class WriteInitialize:
 
 @dataclass(frozen=True, slots=True)
 class DeleteInitialize:
-    """Give up the bootstrap: others may try."""
+    """Give up the bootstrap: delete `initialize`, only at that revision, so that others may try."""
+
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

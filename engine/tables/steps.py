@@ -115,7 +115,7 @@ def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     if view is None:
         return (Hold("the store to answer"),)
     ours = view.initialize == "" and view.founder in {None, s.me.name}
-    others_may_try = (DeleteInitialize(),) if ours else ()
+    others_may_try = (DeleteInitialize(view.initialize_revision),) if ours else ()
     return (
         WithdrawMember(),
         MoveDataDirectory(),

@@ -87,6 +87,7 @@ def _revisions(cluster: Cluster) -> list[int]:
         cluster.leader_revision,
         cluster.failsafe_revision,
         cluster.founder_revision,
+        cluster.initialize_revision,
         cluster.sync.revision if cluster.sync else 0,
         cluster.failover.revision if cluster.failover else 0,
     ]

@@ -40,6 +40,7 @@ class Executor:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.exit: a.Exit | None = None
+        self._perhaps_ours: str | None = ""  # what a call of ours may have put into `initialize`
 
     def run(self, actions: Iterable[Action]) -> Steps:
         """Carry the actions out; whether to look again at once, and whether all were done."""
@@ -74,7 +75,7 @@ class Executor:
         return bool(done)
 
     def _store_work(self, action: StoreAction) -> Steps:
-        store, name = self._daemon.world.store, self._daemon.host.name
+        store = self._daemon.world.store
         match action:
             case a.AcquireLock():
                 return self._acquire(action)
@@ -87,8 +88,7 @@ class Executor:
             case a.WithdrawMember():
                 return self._withdraw()
             case a.ClaimFounding():
-                held = lambda: store.cluster.founder  # noqa: E731
-                return self._create(lambda: store.create_founder(name), held, name)
+                return self._claim()
             case a.DropFounder():
                 return self._delete(lambda: store.drop_founder(action.revision))
             case a.CreateInitialize():
@@ -96,7 +96,7 @@ class Executor:
             case a.WriteInitialize():
                 return self._write_initialize(action.system_identifier)
             case a.DeleteInitialize():
-                return self._put(initialize=None)
+                return self._delete_initialize(action.revision)
             case a.WriteConfig():
                 return self._write_config()
             case a.WriteStatus():
@@ -190,34 +190,49 @@ class Executor:
         return created
 
     def _delete(self, delete: Callable[[], bool]) -> Steps:
-        gone = yield from self._change(lambda after_loss: delete() or after_loss)
-        return gone
+        return (yield from self._change(lambda after_loss: delete() or after_loss))
+
+    def _claim(self) -> Steps:
+        store, name = self._daemon.world.store, self._daemon.host.name
+        create, held = lambda: store.create_founder(name), lambda: store.cluster.founder
+        claimed = yield from self._create(create, held, name)
+        self._perhaps_ours = None if claimed else self._perhaps_ours
+        return claimed
 
     def _create_initialize(self, identifier: str) -> Steps:
+        store, asked_before = self._daemon.world.store, self._perhaps_ours == identifier
+        self._perhaps_ours = identifier
+        if (yield from self._first_initialize(identifier)):
+            return True
+        cluster = self._daemon.known_cluster
+        if asked_before:
+            cluster = yield from self._change(lambda _: store.cluster)
+            if cluster.initialize in {None, identifier}:
+                raise StoreUnavailable("there by an earlier call of ours, or by somebody else")
+        self._perhaps_ours = None
+        if cluster.founder == self._daemon.host.name:
+            yield from self._delete(lambda: store.drop_founder(cluster.founder_revision))
+        return False
+
+    def _first_initialize(self, identifier: str) -> Steps:
         store = self._daemon.world.store
-        created = yield from self._create(
-            lambda: store.create_initialize(identifier),
-            lambda: store.cluster.initialize,
-            identifier,
-        )
-        if not created:
-            yield from self._delete(lambda: store.drop_founder(None))
-        return created
+        create, held = lambda: store.create_initialize(identifier), lambda: store.cluster.initialize
+        return self._create(create, held, identifier)
+
+    def _delete_initialize(self, revision: int) -> Steps:
+        gone = yield from self._delete(lambda: self._daemon.world.store.drop_initialize(revision))
+        self._perhaps_ours = None if gone else self._perhaps_ours
+        return gone
 
     def _write_initialize(self, identifier: str) -> Steps:
-        store, held = self._daemon.world.store, self._daemon.known_cluster.initialize
-        if held is None:
-            created = yield from self._create(
-                lambda: store.create_initialize(identifier),
-                lambda: store.cluster.initialize,
-                identifier,
-            )
-            return created
-        if held:
-            return held == identifier
+        store, known = self._daemon.world.store, self._daemon.known_cluster
+        if known.initialize is None:
+            return (yield from self._first_initialize(identifier))
+        if known.initialize:
+            return known.initialize == identifier
         filled = yield from self._change(
             lambda after_loss: (
-                store.fill_initialize(identifier)
+                store.fill_initialize(identifier, known.initialize_revision)
                 or (after_loss and store.cluster.initialize == identifier)
             )
         )
@@ -237,8 +252,7 @@ class Executor:
             return held is not None and replace(held, revision=0) == wanted
 
         if not action.revision:
-            done = yield from self._create(lambda: store.write_sync(wanted, 0), is_ours, True)
-            return done
+            return (yield from self._create(lambda: store.write_sync(wanted, 0), is_ours, True))
         done = yield from self._change(
             lambda lost: store.write_sync(wanted, action.revision) or (lost and is_ours())
         )

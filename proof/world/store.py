@@ -165,9 +165,9 @@ class Store:
         self.write(founder=name, founder_revision=self.version + 1)
         return True
 
-    def drop_founder(self, revision: int | None) -> bool:
-        """Delete `hae/founder`, only at that revision if one is given."""
-        if self.cluster.founder is None or revision not in {None, self.cluster.founder_revision}:
+    def drop_founder(self, revision: int) -> bool:
+        """Delete `hae/founder`, only at that revision."""
+        if self.cluster.founder is None or self.cluster.founder_revision != revision:
             return False
         self.write(founder=None, founder_revision=0)
         return True
@@ -176,14 +176,21 @@ class Store:
         """Create `initialize`, only if absent."""
         if self.cluster.initialize is not None:
             return False
-        self.write(initialize=value)
+        self.write(initialize=value, initialize_revision=self.version + 1)
         return True
 
-    def fill_initialize(self, value: str) -> bool:
-        """Write `initialize` where it is empty."""
-        if self.cluster.initialize != "":
+    def fill_initialize(self, value: str, revision: int) -> bool:
+        """Write `initialize` over that revision."""
+        if self.cluster.initialize is None or self.cluster.initialize_revision != revision:
             return False
-        self.write(initialize=value)
+        self.write(initialize=value, initialize_revision=self.version + 1)
+        return True
+
+    def drop_initialize(self, revision: int) -> bool:
+        """Delete `initialize`, only at that revision."""
+        if self.cluster.initialize is None or self.cluster.initialize_revision != revision:
+            return False
+        self.write(initialize=None, initialize_revision=0)
         return True
 
     def configure(self, config: Mapping[str, Any]) -> None:

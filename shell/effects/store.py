@@ -31,7 +31,7 @@ from engine.actions import (
 from engine.state import HistoryLine, Lease
 from shell import layout
 from shell.processes import now
-from shell.stores.base import NEVER
+from shell.stores.base import NEVER, StoreUnavailable
 from shell.world import World
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,9 @@ class StoreEffects:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        # What an earlier call, or process, wrote to `initialize`, or may have written.  The loop
+        # need not know: it waits for no answer for long, and decides on what it looked at before.
+        self._perhaps_ours: str | None = ""
 
     def work_of(self, action: StoreAction) -> Callable[[], bool]:
         """What to run in the store's lane for that action."""
@@ -57,7 +60,7 @@ class StoreEffects:
             case WithdrawMember():
                 return self._withdraw
             case ClaimFounding():
-                return lambda: self._create(layout.FOUNDER, self._name())
+                return self._claim
             case DropFounder():
                 return lambda: self._drop(layout.FOUNDER, action.revision)
             case CreateInitialize():
@@ -65,7 +68,7 @@ class StoreEffects:
             case WriteInitialize():
                 return lambda: self._write_initialize(action.system_identifier)
             case DeleteInitialize():
-                return lambda: self._world.store.delete("initialize", self._world.deadline())
+                return lambda: self._delete_initialize(action.revision)
             case WriteConfig():
                 return lambda: self._write_config(action)
             case WriteStatus():
@@ -196,11 +199,40 @@ class StoreEffects:
         return store.replace(key, text, action.revision, self._world.deadline())
 
     def _create_initialize(self, system_identifier: str) -> bool:
-        """Refused for certain, it is another's: our claim must not say otherwise."""
-        created = self._create("initialize", system_identifier)
-        if not created:
-            self._world.store.delete(layout.FOUNDER, self._world.deadline())
-        return created
+        """Refused for certain, it is another's: our claim must not say otherwise.
+
+        It is not for certain where an earlier call of ours may have written what is there.
+        """
+        asked_before = self._perhaps_ours == system_identifier
+        self._perhaps_ours = system_identifier
+        if self._create(layout.INITIALIZE, system_identifier):
+            return True
+        entries = self._world.entries
+        if asked_before:
+            entries = self._world.store.read(self._world.deadline()).entries
+            held = entries.get(layout.INITIALIZE)
+            if held is None or held.value == system_identifier:
+                raise StoreUnavailable(
+                    "`initialize` is there by an earlier call of ours, or by somebody else"
+                )
+        self._perhaps_ours = None
+        claim = entries.get(layout.FOUNDER)
+        if claim is not None and claim.value == self._name():
+            self._drop(layout.FOUNDER, claim.revision)
+        return False
+
+    def _delete_initialize(self, revision: int) -> bool:
+        gone = self._drop(layout.INITIALIZE, revision)
+        if gone:
+            self._perhaps_ours = None
+        return gone
+
+    def _claim(self) -> bool:
+        """A claim that was not there before: nothing was asked for by it yet."""
+        claimed = self._create(layout.FOUNDER, self._name())
+        if claimed:
+            self._perhaps_ours = None
+        return claimed
 
     def _write_sync(self, action: WriteSync) -> bool:
         text = layout.sync_text(action.leader, action.standbys, action.quorum)

@@ -29,12 +29,12 @@ from proof.world.session import Session, StoreUnavailable
 from proof.world.store import Store
 from shell import layout
 from shell.effects.store import StoreEffects
-from shell.stores.base import Entry
+from shell.stores.base import Entry, View
 from shell.world import World as ShellWorld
 
 # Which parts of the record are made of which key; members have a key each.
 PARTS = {
-    layout.INITIALIZE: ("initialize",),
+    layout.INITIALIZE: ("initialize", "initialize_revision"),
     layout.FOUNDER: ("founder", "founder_revision"),
     layout.LEADER: ("leader", "leader_revision"),
     layout.CONFIG: ("config_present",),
@@ -63,9 +63,14 @@ def hangs_on_a_lease(key: str) -> bool:
 class Recorder:
     """Stands for a store of the shell: notes what is written, and gives always the same answer."""
 
-    def __init__(self, written: Written, *, answer: bool) -> None:
+    def __init__(self, written: Written, entries: Mapping[str, Entry], *, answer: bool) -> None:
         self._written = written
+        self._entries = entries
         self._answer = answer
+
+    def read(self, *_: object) -> View:
+        """What is there, and an `initialize` that nobody of us wrote."""
+        return View({**self._entries, layout.INITIALIZE: Entry("another's", 0)}, 0.0)
 
     def acquire_leader(self, name: str, *_: object, **_conditions: object) -> bool:
         """Note the owner."""
@@ -127,7 +132,7 @@ class Keys:
         )
         for answer in (True, False):
             shell = SimpleNamespace(
-                store=Recorder(self.written, answer=answer),
+                store=Recorder(self.written, self.entries, answer=answer),
                 entries=dict(self.entries),
                 configured=SimpleNamespace(settings=settings),
                 deadline=daemon.deadline,

@@ -386,6 +386,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "keys_lost": (None, *scenes.KEYS_LOST.values()),
     "consented_until": (0.0, NOW - 1, NOW + 20),
     "cluster.value.founder_revision": (0, 7),
+    "cluster.value.initialize_revision": (0, 7),
     "postgres.applied_config": ("", "new"),
     "postgres.server.value.in_recovery": FLAG,
     "postgres.server.value.server_version": (150004, 170000),

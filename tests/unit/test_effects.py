@@ -54,6 +54,7 @@ def world() -> Any:
     made.jobs.start.return_value = made.jobs.replace.return_value = True
     made.store_lane.run.side_effect = lambda work, _: True
     made.known_cluster.return_value = None
+    made.entries = {}
     made.lease = SimpleNamespace(sent_at=1.0, ttl_seconds=30.0, refused=False)
     return made
 

@@ -13,6 +13,7 @@ from engine.actions import (
     Answer,
     ArmFence,
     AskLeader,
+    DeleteInitialize,
     Exit,
     Hold,
     Remember,
@@ -234,10 +235,15 @@ def test_a_bootstrap_that_failed_takes_back_only_its_own_claim(
     initialize: str | None, founder: str | None, deleted: bool
 ) -> None:
     """Another founder's, and a cluster's identity, stay; without the store it waits."""
-    s = scene("new cluster", {"cluster.initialize": initialize, "cluster.founder": founder})
-    names = [type(x).__name__ for x in steps.leave_bootstrap(s)]
-    assert ("DeleteInitialize" in names) is deleted
-    assert names[-1] == Exit.__name__
+    keys = {
+        "cluster.initialize": initialize,
+        "cluster.initialize_revision": 7,
+        "cluster.founder": founder,
+    }
+    actions = steps.leave_bootstrap(scene("new cluster", keys))
+    deletes = [x for x in actions if isinstance(x, DeleteInitialize)]
+    assert deletes == ([DeleteInitialize(7)] if deleted else [])
+    assert isinstance(actions[-1], Exit)
     waits = steps.leave_bootstrap(scene("new cluster", {"cluster": "silent"}))
     assert waits == (Hold("the store to answer"),)
 
