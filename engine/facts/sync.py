@@ -172,6 +172,31 @@ def too_few_votes(s: Snapshot) -> bool:
     return votes(s) < now.quorum
 
 
+@fact(lambda s: f"{_key(s)}; failover: {views.failover_request(s)}")
+def named_candidate_gets_votes(s: Snapshot) -> bool:
+    """As far as we see, the candidate that `failover` names is ahead of as many voters as it needs.
+
+    Where the mode is not `quorum`, it needs none.
+    """
+    now, request = sync.key(s), views.failover_request(s)
+    candidate = asking.answer_of(s, request.candidate) if request else None
+    if s.policy.synchronous_mode != "quorum" or now is None or candidate is None:
+        return True
+    here, who, voters = views.server(s), candidate.name.lower(), sync.named(s)
+    behind = {s.me.name.lower()} if candidates.compare(here, candidate) >= 0 else set()
+    behind |= {a.name.lower() for a in asking.answers(s) if _is_behind(a, candidate)}
+    votes_for_it = len((behind & voters) - {who}) - (0 if who in voters else 1)
+    return now.leader == candidate.name or votes_for_it >= now.quorum
+
+
+def _is_behind(a: PeerAnswer, candidate: PeerAnswer) -> bool:
+    """Whether a member told that it has no more than that candidate; unknown: no."""
+    known = a.reachable and not a.stale and not a.unread_wal
+    if not known or a.lsn is None or candidate.lsn is None:
+        return False
+    return (a.timeline or 0, a.lsn) <= (candidate.timeline or 0, candidate.lsn)
+
+
 # --- the names in force, and since when -----------------------------------------------------------
 
 

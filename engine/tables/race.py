@@ -34,6 +34,7 @@ from engine.facts.race import (
 )
 from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.sync import (
+    named_candidate_gets_votes,
     promotion_names_are_in_force,
     synchronous_mode_is_on,
     too_few_votes,
@@ -226,7 +227,12 @@ RACE = Table(
         Rule(
             "race.give_way_to_named",
             "A failover by hand names another member that can lead: give way",
-            when=(handover_is_to_another, handover_is_due, the_named_candidate_can_lead),
+            when=(
+                handover_is_to_another,
+                handover_is_due,
+                the_named_candidate_can_lead,
+                named_candidate_gets_votes,
+            ),
             then=lambda s: _soon(s, "the named candidate to take the lock"),
             why="The operator chose that member.",
         ),

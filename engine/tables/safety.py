@@ -74,23 +74,31 @@ def arm_ahead(s: Snapshot) -> tuple[Action, ...]:
 
 TRUCE = Table(
     "truce",
-    "Maintenance mode: does the fence keep still?",
-    applies=(paused,),
+    "Does the fence keep still in maintenance mode, and count right after it?",
+    applies=(),
     rules=(
         Rule(
             "truce.disarm",
             "Maintenance mode: no deadline",
-            when=(fence_is_armed,),
+            when=(paused, fence_is_armed),
             then=lambda _: (DisarmFence(),),
             why="In pause nothing happens by itself, and the fence must not act either: not even "
             "while a renewal waits for a slow store.",
         ),
         Rule(
+            "truce.over",
+            "PostgreSQL may be writable, and the fence has no deadline: give it one first of all",
+            when=(~paused, may_accept_writes, ~fence_is_armed, fence_deadline_differs),
+            then=arm,
+            why="Until then nothing ends PostgreSQL if this daemon hangs or dies, and what has to "
+            "be remembered, or renewed, may take its time.",
+        ),
+        Rule(
             "truce.kept",
-            "The fence has no deadline",
+            "The fence is as it should be, or is moved below",
             when=(),
             then=nothing,
-            why="Whoever went before this daemon may have left one; nobody did.",
+            why="Only what it must not do, or must do before all else, is done here.",
         ),
     ),
 )
@@ -109,8 +117,8 @@ FENCE = Table(
         ),
         Rule(
             "fence.arm",
-            "PostgreSQL may be writable: give the fence its process and the end of the lease",
-            when=(may_accept_writes, lease_is_known, fence_deadline_differs),
+            "The fence counts for another process, or to another end of the lease: arm it",
+            when=(fence_is_armed, may_accept_writes, lease_is_known, fence_deadline_differs),
             then=arm,
             why="If this daemon hangs or dies, the fence ends PostgreSQL before the lease ends.",
         ),

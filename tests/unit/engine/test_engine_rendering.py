@@ -77,7 +77,7 @@ def test_one_line_leaves_out_what_is_as_ever() -> None:
     """A log line names the rules that act; rules that leave everything alone are not in it."""
     assert render_short(run(scene("replica", {}))) == "standby.follows: wait for a change"
     line = render_short(run(scene("primary", {"fence": "idle"})))
-    assert line == "fence.arm: arm the fence for process 4711, 3.5s before the lease ends"
+    assert line == "truce.over: arm the fence for process 4711, 3.5s before the lease ends"
     waits = Decision((RenewLock(), Hold("a change"), Hold("the store to answer")), ())
     assert render_short(waits) == "nothing: renew the leader lock; wait for the store to answer"
 
