@@ -29,13 +29,15 @@ def keys_lost(
 ) -> KeysLost | None:
     """Since when the store does not hold the cluster, where `known` was true of `before`.
 
-    They were lost again, unseen, if our own key has gone once more.
+    They were lost again, unseen, if our own key has gone once more, or an empty `initialize`: what
+    was being founded may have been finished, and lost, while we did not look.
     """
     if now.initialize or now.leader is not None:
         return None
     if before is None:
         return KeysLost(moment, seen=False)
     ours_went = before.member(me) is not None and now.member(me) is None
-    if known is None or ours_went:
+    founding_went = before.initialize is not None and now.initialize is None
+    if known is None or ours_went or founding_went:
         return KeysLost(moment, seen=True)
     return known

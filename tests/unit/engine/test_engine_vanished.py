@@ -58,6 +58,14 @@ def test_keys_are_lost_again_where_ours_has_gone_once_more() -> None:
     assert again == KeysLost(9.0, seen=True)
 
 
+def test_an_empty_initialize_that_has_gone_counts_as_lost_keys() -> None:
+    """What was being founded may have been finished, and lost, between two looks."""
+    found = KeysLost(5.0, seen=False)
+    founding = Cluster(initialize="", members=(N2,))
+    again = vanished.keys_lost(found, founding, Cluster(members=(N2,)), "n2", 9.0)
+    assert again == KeysLost(9.0, seen=True)
+
+
 def test_what_was_lost_stays_lost_while_nothing_comes_back() -> None:
     """Our own key may still be there, or never have been; an identity ends the matter."""
     before = of("n1", "n2")
