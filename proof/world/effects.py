@@ -150,13 +150,12 @@ class Executor:
         daemon.lease = Lease(None, daemon.policy.ttl_seconds)
         if action.final_lsn is not None:
             yield from self._put(optime=action.final_lsn)
-        name, store = daemon.host.name, daemon.world.store
+        name, store, lost = daemon.host.name, daemon.world.store, True
         held_on = store.leader_session
         try:
-            yield from self._change(lambda _: store.release(name, held_on))
-        except StoreUnavailable:
-            daemon.session.lease = object()  # carried out late, it must not meet a renewal
-            raise
+            lost = yield from self._change(lambda x: [store.release(name, held_on), x][1])
+        finally:  # what is carried out late must not meet a key on the same lease
+            daemon.session.lease = object() if lost else daemon.session.lease
         return True
 
     def _publish(self, document: Mapping[str, Any]) -> Steps:

@@ -149,8 +149,8 @@ class Etcd3Store:
     def release_leader(self, name: str, deadline: float) -> bool:
         """Delete the leader key if its value is our name, on the lease that it has now.
 
-        A request without an answer may be carried out much later. The lease is given up then: a
-        renewal puts the key on another one, which that request does not touch.
+        A request without an answer may be carried out much later, also when it was repeated with
+        success. The lease is given up then: who leads again does so on another one.
         """
         with self._ttl_keys(deadline):
             lease = self._lease.id or NO_LEASE
@@ -323,11 +323,14 @@ class Etcd3Store:
         leader = self._base + "leader"
         ours = [value_is(leader, name), lease_is(leader, lease)]
         body = transaction(ours, [_delete(leader)], [_get(leader)])
+        lost = True
         try:
-            return self._write("kv/txn", body, deadline)
-        except StoreUnavailable:
-            self._lease.forget()
-            raise
+            reply = self._write("kv/txn", body, deadline)
+            lost = reply.after_loss
+        finally:
+            if lost:
+                self._lease.forget()
+        return reply
 
     def _is_published(self, name: str, value: str, lease: str, deadline: float) -> bool:
         if self._published != (name, value, lease):

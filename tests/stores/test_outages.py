@@ -240,6 +240,31 @@ def test_a_release_that_comes_late_does_not_touch_a_renewed_key(
     assert store.read(soon()).entries == {}
 
 
+def test_a_release_that_was_repeated_does_not_end_the_next_leadership(
+    client: Client, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first try had no answer, and may come to the store after this member leads again."""
+    store: Any = client.open(proxy.host, use_proxies=True)
+    assert store.acquire_leader("n1", 30, soon())
+    transport, sent = store._transport, []
+    call = type(transport).call
+
+    def keep(self: Any, *request: Any) -> Any:
+        if request[0] == "DELETE" or "request_delete_range" in str(request):
+            sent.append(request[:-1])
+        return call(self, *request)
+
+    monkeypatch.setattr(type(transport), "call", keep)
+    proxy.lose("leader")
+    assert store.release_leader("n1", soon())
+    monkeypatch.undo()
+    assert proxy.lost == 1
+    assert store.acquire_leader("n1", 30, soon())
+    with contextlib.suppress(StoreError):
+        transport.call(*sent[0], soon())
+    assert store.read(soon()).entries["leader"].value == "n1"
+
+
 def test_an_answer_that_is_not_etcds_is_an_error(client: Client, proxy: LossyProxy) -> None:
     """A web server under the store's address is named as such, and nothing else breaks."""
     store = client.open(proxy.host, use_proxies=True)
