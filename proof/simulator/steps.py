@@ -158,7 +158,9 @@ def _kill_fence(world: World, name: str) -> None:
         host.guard.life.end()
         host.guard = None
         daemon = host.daemon
-        if daemon is None or daemon.life.frozen or daemon.loop.frozen:
+        acts = daemon is not None and not (daemon.life.frozen or daemon.loop.frozen)
+        # One that was started anew counts on the fence until it has its lease back.
+        if daemon is None or not acts or daemon.lease.sent_at is None:
             world.tolerated.add(Toleration.GUARDS_KILLED)
 
 
