@@ -49,8 +49,8 @@ from engine.facts.work import (
 )
 from engine.rule import Fact, Rule, Table
 from engine.state import Snapshot, Unknown
-from engine.stopping import stop_at_once
 from engine.tables.cut_off import cut_off_rules
+from engine.tables.safety import stop_at_once
 from engine.tables.steps import (
     LEAVES_SYNC_FIRST,
     NO_BOOTSTRAP,

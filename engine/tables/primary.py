@@ -49,10 +49,9 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.stopping import stop_at_once
 from engine.tables import fence_loss
 from engine.tables.handover import request_rules
-from engine.tables.safety import arm_ahead
+from engine.tables.safety import arm_ahead, stop_at_once
 from engine.tables.steps import acquire_lock
 
 

@@ -38,7 +38,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
-from engine.stopping import stop_at_once
+from engine.tables.safety import stop_at_once
 from engine.tables.steps import (
     FALLBACK_START_SECONDS,
     LEAVES_SYNC_FIRST,

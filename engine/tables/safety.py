@@ -37,11 +37,11 @@ from engine.facts.postgres import (
     stopping_at_once,
 )
 from engine.facts.promotion import promotion_is_under_way
+from engine.facts.stopping import kills_at, stop_kills_too_late
 from engine.facts.sync import stop_takes_too_long
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
-from engine.stopping import stop_at_once, stop_kills_too_late
 
 
 def arm(s: Snapshot) -> tuple[Action, ...]:
@@ -179,6 +179,11 @@ LEASE = Table(
         ),
     ),
 )
+
+
+def stop_at_once(s: Snapshot, why: str) -> tuple[Action, ...]:
+    """An immediate stop that ends in time."""
+    return (StopPostgres("immediate", why, kill_at=kills_at(s)),)
 
 
 def _let_it_stop(s: Snapshot) -> tuple[Action, ...]:

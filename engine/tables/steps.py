@@ -24,8 +24,7 @@ from engine.facts.keys import leases_over_at
 from engine.facts.lease import another_owns_the_lock
 from engine.facts.sync import i_am_synchronous, leaving_takes_too_long
 from engine.state import Snapshot
-from engine.stopping import stop_at_once
-from engine.tables.safety import arm
+from engine.tables.safety import arm, stop_at_once
 from engine.tables.watchdog import activate_if_wanted
 
 FALLBACK_START_SECONDS = 300.0

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine import stopping
 from engine.actions import StopPostgres
+from engine.facts import stopping
 from engine.state import Job, JobKind
+from engine.tables import safety
 from tests.support.scenes import scene
 from tests.support.snapshots import NOW
 
@@ -80,6 +81,6 @@ def test_a_stop_under_way_may_be_too_slow(kill_at: float | None, late: bool) -> 
 def test_the_stop_carries_its_moment() -> None:
     """And the reason."""
     s = scene("primary", {"lease": "refused"})
-    assert stopping.stop_at_once(s, "a test") == (
+    assert safety.stop_at_once(s, "a test") == (
         StopPostgres("immediate", "a test", kill_at=NOW + 1.75),
     )

@@ -5,7 +5,6 @@ Not here: whether to stop.  That this is never too late for the lease is a promi
 """
 
 from engine import views
-from engine.actions import Action, StopPostgres
 from engine.facts.lease import i_own_the_lock
 from engine.facts.postgres import may_accept_writes
 from engine.rule import fact
@@ -44,8 +43,3 @@ def stop_kills_too_late(s: Snapshot) -> bool:
     """The immediate stop under way leaves more time until SIGKILL than one that begins now."""
     job = s.job
     return job is not None and job.kill_at is not None and job.kill_at > kills_at(s) + 0.05
-
-
-def stop_at_once(s: Snapshot, why: str) -> tuple[Action, ...]:
-    """An immediate stop that ends in time."""
-    return (StopPostgres("immediate", why, kill_at=kills_at(s)),)
