@@ -35,7 +35,7 @@ _ROUTINE = (
 def _source(upstream: a.Upstream | None) -> str:
     if upstream is None:
         return "nobody"
-    at = f"{upstream.host}:{upstream.port}"
+    at = upstream.address
     return at if upstream.name == at else f"{upstream.name} ({at})"
 
 

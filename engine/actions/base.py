@@ -12,6 +12,11 @@ class Upstream:
     port: int
     slot: str | None = None
 
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"{self.host}:{self.port}"
+
 
 def is_too_late(action: object, now: float) -> bool:
     """Whether an action that must not be begun after `begin_before` would be.

@@ -191,7 +191,7 @@ def the_old_primary_sent_a_moment_ago(s: Snapshot) -> bool:
 
 def _upstream(s: Snapshot) -> str:
     wanted = views.wanted_upstream(s)
-    at = f"{wanted.host}:{wanted.port} slot {wanted.slot}" if wanted else None
+    at = f"{wanted.address} slot {wanted.slot}" if wanted else None
     how = ", WAL from the archive only" if views.follows_archive(s) else ""
     found = f"{s.postgres.configured_upstream} slot {s.postgres.configured_slot}"
     return f"wanted upstream {at}{how}, configured {found}"
@@ -217,17 +217,15 @@ def upstream_differs(s: Snapshot) -> bool:
         return False
     if wanted is None or s.me.tags.nostream:
         return s.postgres.configured_upstream is not None
-    at = f"{wanted.host}:{wanted.port}"
-    return (s.postgres.configured_upstream, s.postgres.configured_slot) != (at, wanted.slot)
+    found = (s.postgres.configured_upstream, s.postgres.configured_slot)
+    return found != (wanted.address, wanted.slot)
 
 
 @fact(_upstream)
 def upstream_is_another(s: Snapshot) -> bool:
     """The standby is configured for a server, and should not stream from that address."""
     configured, wanted = s.postgres.configured_upstream, views.streams_from(s)
-    return configured is not None and (
-        wanted is None or configured != f"{wanted.host}:{wanted.port}"
-    )
+    return configured is not None and (wanted is None or configured != wanted.address)
 
 
 def _told(s: Snapshot) -> str:

@@ -48,7 +48,7 @@ def _complain(s: Snapshot) -> tuple[Action, ...]:
         why = views.leader_silent_why(s)
     else:
         why = f"it answers; check {slot}its pg_hba.conf, and PostgreSQL's log here"
-    text = f"the standby leader does not stream from {source.host}:{source.port}: {why}"
+    text = f"the standby leader does not stream from {source.address}: {why}"
     return (Report("warning", text), Hold("the remote primary", s.now + views.ASK_AGAIN_SECONDS))
 
 

@@ -147,7 +147,7 @@ def report_foreign(s: Snapshot) -> tuple[Action, ...]:
     assert source is not None
     assert told is not None
     text = (
-        f"standby_cluster: {source.host}:{source.port} has system identifier "
+        f"standby_cluster: {source.address} has system identifier "
         f"{told.system_identifier}, this cluster has another one: check host and port"
     )
     return (Report("error", text), Hold("the operator: standby_cluster names another system"))

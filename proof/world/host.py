@@ -132,7 +132,7 @@ class Host:
         """The member whose server that is; a standby without the store knows its address alone."""
         if upstream is None:
             return None
-        hosts, at = self.world.hosts, f"{upstream.host}:{upstream.port}"
+        hosts, at = self.world.hosts, upstream.address
         return next((name for name in hosts if hosts[name].address == at), upstream.name)
 
     def member_record(self, document: Mapping[str, Any]) -> Member:

@@ -116,7 +116,7 @@ def _basebackup(
         options.append(("checkpoint", "fast"))
     words = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options]
     program = binaries.path("pg_basebackup")
-    what = f"pg_basebackup from {source.host}:{source.port}"
+    what = f"pg_basebackup from {source.address}"
     with pgpass.for_tool(target, plans.replication_entries(settings, source), user.sslpassword) as (
         connection,
         environment,

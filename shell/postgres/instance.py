@@ -109,7 +109,7 @@ class Instance:
             starting=seen.starting,
             wanted_config=wanted,
             applied_config=applied,
-            configured_upstream=f"{upstream.host}:{upstream.port}" if upstream else None,
+            configured_upstream=upstream.address if upstream else None,
             configured_slot=upstream.slot if upstream else None,
             written_sync_names=names,
         )

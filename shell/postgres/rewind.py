@@ -101,15 +101,13 @@ def rewind(
                     f"--source-server={connection}",
                     *words,
                 ],
-                f"pg_rewind from {source.host}:{source.port}",
+                f"pg_rewind from {source.address}",
                 cancel=cancel,
                 environment={**environment, "PGOPTIONS": "-c statement_timeout=0"},
                 on_start=lambda pid: mark(plan.data_dir, "rewind", pid),
             )
         if done.code != 0:
-            raise PostgresError(
-                f"pg_rewind from {source.host}:{source.port} failed: {explain(done)}"
-            )
+            raise PostgresError(f"pg_rewind from {source.address} failed: {explain(done)}")
     finally:
         unmark(plan.data_dir)
         # Until it is started again this directory must not look like a primary's.

@@ -144,7 +144,7 @@ def fetch(
     found = {str(name): bytes(state) for name, state in rows}
     for name in wanted:
         if not found.get(name) or not _NAME.fullmatch(name):
-            raise PostgresError(f"{source.host}:{source.port} has no logical slot {name}")
+            raise PostgresError(f"{source.address} has no logical slot {name}")
     return found
 
 
