@@ -25,6 +25,7 @@ from engine.actions import (
     Report,
     WriteStatus,
 )
+from engine.tables.steps import FALLBACK_START_SECONDS
 from proof.invariants import Violation, unfinished
 from proof.simulator.draw import Plan
 from proof.simulator.steps import Step, heal, perform
@@ -122,7 +123,9 @@ def _come_back(world: World, plan: Plan) -> float | None:
     config = {**plan.setup.config, **(world.store.config or {})}
     loop = float(config.get("loop_wait_seconds", 10.0))
     ttl = float(config.get("ttl_seconds", 30.0))
-    patience = max(float(config.get("primary_start_timeout_seconds", 300.0)), SLOWEST_SECONDS)
+    # A start that is under way goes by the timeout of when it began; without one it has the usual.
+    starts = [c.get("primary_start_timeout_seconds") for c in (plan.setup.config, config)]
+    patience = max(SLOWEST_SECONDS, *(float(x or FALLBACK_START_SECONDS) for x in starts))
     began = world.clock.now
     until = began + HEALING_LOOPS * loop + 2 * ttl + patience
     while world.clock.now < until and not world.violations:
