@@ -59,15 +59,20 @@ class Questions:
         if peer is None or not peer.replies:
             return nothing
         arrived_at = peer.now()
-        yield from peer.questions.look_freshly(arrived_at)
+        yield from peer.questions.look_freshly(arrived_at, timeout_seconds - seconds)
         yield seconds / 2
         if not network.both_ways(me, name) or not peer.replies:
             return nothing
         return self._read_answer(name, asked_at, peer, arrived_at)
 
-    def look_freshly(self, arrived_at: float) -> Steps:
-        """Before its position is told: look again, unless it leads or has looked since."""
-        while self._daemon.now() - arrived_at < FRESH_WAIT_SECONDS:
+    def look_freshly(self, arrived_at: float, patience_seconds: float) -> Steps:
+        """Before its position is told: look again, unless it leads or has looked since.
+
+        Who asks has a clock of its own: a machine that crashes here begins its clock anew.
+        """
+        clock = self._world.clock
+        until = clock.now + patience_seconds
+        while self._daemon.now() - arrived_at < FRESH_WAIT_SECONDS and clock.now < until:
             assert self._daemon.publication is not None
             facts = facts_of(Publication(0, *self._daemon.publication, settings=None))
             looked_at = facts.published_at if facts.observed_at is None else facts.observed_at

@@ -1,0 +1,34 @@
+"""What a daemon of the model asks others: an answer, or none, within the patience of who asks."""
+
+from __future__ import annotations
+
+from engine.state import Tags
+from proof.world.setup import Setup
+from proof.world.world import World
+
+TIMEOUT_SECONDS = 2.0
+
+
+def test_a_machine_that_crashes_keeps_nobody_waiting() -> None:
+    """The asked machine crashes while its daemon looks for its position, and boots again.
+
+    Found by seed 132384942: its clock began anew, and who had asked waited for ever.
+    """
+    tags = (Tags(), Tags(nofailover=True))
+    world = World(Setup(nodes=2, tags=tags))
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(30.0, ())
+    asker, asked = world.hosts["n1"].daemon, world.hosts["n2"]
+    assert asker is not None
+    assert asked.daemon is not None
+    asked.daemon.loop.freeze()
+    answer = asker.task(asker.questions._ask_peer("n2", TIMEOUT_SECONDS))
+    world.clock.run(30.5, ())
+    assert not answer.over
+    asked.crash()
+    asked.boot()
+    world.clock.run(30.0 + TIMEOUT_SECONDS + 0.2, ())
+    assert answer.over
+    assert not answer.ended.value.reachable
+    world.clock.end()
