@@ -1,6 +1,6 @@
 """Facts about synchronous replication: the key, the names, and which of them may change next."""
 
-from engine import asking, candidates, quorum, views
+from engine import asking, quorum, views
 from engine import synchronous as sync
 from engine.facts.work import restart_is_due
 from engine.rule import fact
@@ -137,27 +137,40 @@ def _votes(s: Snapshot) -> str:
 
 
 def votes(s: Snapshot) -> int:
-    """How many voters, or the former leader, answered that they are not ahead of us.
+    """How many voters, or the former leader, answered that they are not ahead of us."""
+    return _votes_for(s, s.me.name, _my_end(s))
 
-    Who is no voter itself starts at -1.
+
+def _votes_for(s: Snapshot, name: str, end: tuple[int, int] | None) -> int:
+    """How many of the others that `sync` names have, as far as we see, no more WAL than `end`.
+
+    That is (timeline, LSN), of the member of that name; who is not named itself starts at -1.
     """
-    named, me = sync.named(s), s.me.name.lower()
-    seen = {a.name.lower() for a in asking.answers(s) if _is_not_ahead(s, a)}
-    return len((seen & named) - {me}) - (0 if me in named else 1)
+    told = {a.name.lower(): _end_told(s, a) for a in asking.answers(s)}
+    told[s.me.name.lower()] = _my_end(s)
+    named, who = sync.named(s), name.lower()
+    others = [told.get(other) for other in named if other != who]
+    seen = sum(its is not None and end is not None and its <= end for its in others)
+    return seen - (0 if who in named else 1)
 
 
-def _is_not_ahead(s: Snapshot, a: PeerAnswer) -> bool:
-    """Whether that member told that it has no more than we; a timeline that is unknown: no.
+def _my_end(s: Snapshot) -> tuple[int, int] | None:
+    here = views.server(s)
+    at = views.position(here)
+    return None if here is None or here.timeline is None or at is None else (here.timeline, at)
+
+
+def _end_told(s: Snapshot, a: PeerAnswer) -> tuple[int, int] | None:
+    """(timeline, LSN) that the member told; None where it may have more.
 
     A standby that was started again and still reads what is there may have confirmed more than it
     tells.  So may one that has not looked since the lock became free.
     """
-    here, since = views.server(s), s.memory.lock_free_since
-    known = here is not None and here.timeline is not None and a.timeline is not None
-    told = a.reachable and not a.stale and a.lsn is not None and not a.unread_wal
-    if since is not None and asking.told_of(a) < since:
-        return False
-    return known and told and candidates.compare(here, a) <= 0
+    since = s.memory.lock_free_since
+    if not a.reachable or a.stale or a.unread_wal or a.timeline is None or a.lsn is None:
+        return None
+    is_old = since is not None and asking.told_of(a) < since
+    return None if is_old else (a.timeline, a.lsn)
 
 
 @fact(_votes)
@@ -174,7 +187,7 @@ def too_few_votes(s: Snapshot) -> bool:
 
 @fact(lambda s: f"{_key(s)}; failover: {views.failover_request(s)}")
 def named_candidate_gets_votes(s: Snapshot) -> bool:
-    """As far as we see, the candidate that `failover` names is ahead of as many voters as it needs.
+    """As far as we see, the candidate that `failover` names gets as many votes as it needs.
 
     Where the mode is not `quorum`, it needs none.
     """
@@ -182,19 +195,8 @@ def named_candidate_gets_votes(s: Snapshot) -> bool:
     candidate = asking.answer_of(s, request.candidate) if request else None
     if s.policy.synchronous_mode != "quorum" or now is None or candidate is None:
         return True
-    here, who, voters = views.server(s), candidate.name.lower(), sync.named(s)
-    behind = {s.me.name.lower()} if candidates.compare(here, candidate) >= 0 else set()
-    behind |= {a.name.lower() for a in asking.answers(s) if _is_behind(a, candidate)}
-    votes_for_it = len((behind & voters) - {who}) - (0 if who in voters else 1)
-    return now.leader == candidate.name or votes_for_it >= now.quorum
-
-
-def _is_behind(a: PeerAnswer, candidate: PeerAnswer) -> bool:
-    """Whether a member told that it has no more than that candidate; unknown: no."""
-    known = a.reachable and not a.stale and not a.unread_wal
-    if not known or a.lsn is None or candidate.lsn is None:
-        return False
-    return (a.timeline or 0, a.lsn) <= (candidate.timeline or 0, candidate.lsn)
+    end = _end_told(s, candidate)
+    return now.leader == candidate.name or _votes_for(s, candidate.name, end) >= now.quorum
 
 
 # --- the names in force, and since when -----------------------------------------------------------
