@@ -107,6 +107,7 @@ class Server:
     replayed_epoch: float | None = None
     replication_state: str | None = None  # "streaming", "in archive recovery"
     upstream: str | None = None  # "host:port" the WAL receiver is set to
+    receiver: int | None = None  # pid of the WAL receiver: each one connects once
     upstream_lsn: int | None = None  # latest_end_lsn that the upstream reported
     checkpoint_timeline: int | None = None  # of the last checkpoint in pg_control
     started_epoch: float = 0.0

@@ -124,6 +124,7 @@ class Memory:
     wrote_on: int | None = None  # the timeline that we wrote last,
     promotions_begun: int = 0  # since then, and perhaps more; for all we know each wrote one
     promoting: bool = False  # the server that runs was told to become primary, or is about to be
+    proven: tuple[int, int] | None = None  # (WAL receiver, timeline) whose upstream has our WAL
     former_upstream: str = ""  # host:port of whom we followed when the store fell silent
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewound_from: tuple[int, int] | None = None  # where our WAL ended (timeline, LSN) before it

@@ -403,6 +403,18 @@ def end_of_wal(s: Snapshot) -> tuple[int, int] | None:
     return None if end is None else end[:2]
 
 
+def receiver(s: Snapshot) -> int | None:
+    """The WAL receiver by which we stream; None when we do not, or when that is unknown."""
+    here = server(s)
+    return here.receiver if here is not None and here.replication_state == "streaming" else None
+
+
+def connection(s: Snapshot) -> tuple[int, int] | None:
+    """(WAL receiver, timeline) by which we stream; None when we do not, or that is unknown."""
+    here, by = server(s), receiver(s)
+    return (by, here.timeline) if here and here.timeline and by is not None else None
+
+
 def opened_twice(s: Snapshot) -> bool:
     """Whether our WAL and the leader's part on a timeline that has the same number in both.
 

@@ -136,7 +136,8 @@ class LeaderTimeline:
     `same_wal` says whether the last WAL that we have is, byte by byte, what the leader has on the
     timeline of that number; None where it could not be compared.  `newer_wal_here`: we have WAL of
     a timeline with a higher number than its own, replayed or not.  `asked_on` is the timeline on
-    which our WAL ended when it was asked; None where that was not known.
+    which our WAL ended when it was asked; None where that was not known.  `receiver` is the WAL
+    receiver that we streamed by then.
     """
 
     leader: str
@@ -149,6 +150,7 @@ class LeaderTimeline:
     same_wal: bool | None = None
     newer_wal_here: bool = False
     asked_on: int | None = None
+    receiver: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Toleration(StrEnum):
     LOST_WHILE_FOUNDED = "the store lost all keys before the new cluster was founded to the end"
     LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
     NOBODY_MAY_LEAD = "whoever has the cluster's data, or may found it, is tagged not to lead"
+    UNWATCHED = "a standby's daemon was frozen or gone, and its upstream replaced by another server"
     OPERATOR_FAILED_OVER = "an operator named a candidate that may lack commits"
 
 
@@ -165,7 +166,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "diverged_never_streams",
         "A diverged node never streams without a rewind or a new copy.",
         _diverged_streams,
-        frozenset(),
+        frozenset({Toleration.UNWATCHED}),
     ),
     Invariant(
         "half_made_never_starts",
@@ -213,7 +214,7 @@ def unfinished(e: Ending) -> list[Violation]:
     still = [
         node.name
         for node in e.nodes
-        if node.name not in {*leaders, *e.expected_down} and not node.streams
+        if node.name not in {*leaders, *e.expected_down} and (not node.streams or node.diverged)
     ]
     found = []
     if still:

@@ -79,11 +79,13 @@ class AskFailsafe:
 class AskLeader:
     """Ask the leader for its timeline and its history, and whether it has the WAL that we have.
 
-    `ours` is the timeline and LSN where our WAL ends, as far as that is known.
+    `ours` is the timeline and LSN where our WAL ends, as far as that is known; `receiver` is the
+    WAL receiver by which we stream while we ask.
     """
 
     leader: Upstream
     ours: tuple[int, int] | None = None
+    receiver: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from engine.facts.race import (
     writing_is_noted,
 )
 from engine.facts.standby_cluster import in_standby_cluster, runs_as_leader
+from engine.facts.stream import connection_is_proven_now
 from engine.facts.sync import leaving_is_over
 from engine.facts.work import (
     bootstrapping,
@@ -336,6 +337,13 @@ NOTE = Table(
             when=(to_be_brought_back, postmaster_runs, ~server_is_silent, ~a_job_runs),
             then=lambda _: (Remember({"bring_back": False}),),
             why="From here on a stop is what somebody else did.",
+        ),
+        Rule(
+            "note.connection",
+            "Since we are connected, whom our WAL must be a part of has shown it: remember that",
+            when=(connection_is_proven_now,),
+            then=lambda s: (Remember({"proven": views.connection(s)}),),
+            why="One answer is enough for each connection, and each timeline that comes by it.",
         ),
         Rule(
             "note.nothing",

@@ -40,6 +40,7 @@ from engine.facts.race import (
     upstream_is_known,
 )
 from engine.facts.standby_cluster import leads_a_standby_cluster
+from engine.facts.stream import connection_is_unproven, stream_is_missing
 from engine.facts.sync import (
     promotion_names_are_in_force,
     sync_key_is_as_raced_on,
@@ -234,6 +235,22 @@ STANDBY = Table(
             then=ask_leader,
             why="PostgreSQL connects by numbers alone; where a lost leader opened the timeline of "
             "that number too, only the WAL itself tells.",
+        ),
+        Rule(
+            "standby.ask_without_stream",
+            "The leader leads, and nothing comes from whom we follow: ask the leader",
+            when=(stream_is_missing, ~leader_told_its_timeline),
+            then=ask_leader,
+            why="It may have other WAL than ours under the same numbers, since its server was lost "
+            "and replaced; PostgreSQL would try again and again.",
+        ),
+        Rule(
+            "standby.ask_new_connection",
+            "We stream by a connection that the leader was not asked about: ask it, once",
+            when=(connection_is_unproven,),
+            then=ask_leader,
+            why="While this daemon did not look, the upstream may have been replaced by another "
+            "server, under its address, with other WAL on a timeline of our number.",
         ),
         Rule(
             "standby.diverged_paused",

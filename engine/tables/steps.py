@@ -69,7 +69,7 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
         return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
     who = views.REMOTE if leader.name == views.REMOTE else "the leader"
     return (
-        AskLeader(leader, views.end_of_wal(s)),
+        AskLeader(leader, views.end_of_wal(s), views.receiver(s)),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
 

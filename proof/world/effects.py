@@ -362,7 +362,7 @@ class Executor:
             daemon.leader_timeline = Unknown(since, str(error))
             raise
         asked_on = None if action.ours is None else action.ours[0]
-        told = replace(told, asked_at=asked_at, asked_on=asked_on)
+        told = replace(told, asked_at=asked_at, asked_on=asked_on, receiver=action.receiver)
         daemon.leader_timeline = Known(told, asked_at)
 
     # --- at once ----------------------------------------------------------------------------------

@@ -24,11 +24,12 @@ class Cancelled(Failure):
 class Life:
     """An owner of moments: a process or a machine.  Frozen, its moments pass when it thaws."""
 
-    __slots__ = ("alive", "frozen", "held")
+    __slots__ = ("alive", "frozen", "held", "thaws")
 
     def __init__(self) -> None:
         self.alive = True
         self.frozen = 0
+        self.thaws = 0
         self.held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     def end(self) -> None:
@@ -46,6 +47,7 @@ class Life:
             return
         self.frozen -= 1
         if not self.frozen:
+            self.thaws += 1
             held, self.held = self.held, []
             for happen, given in held:
                 if self.alive:

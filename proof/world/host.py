@@ -21,6 +21,7 @@ from engine.state import (
     Unknown,
 )
 from engine.state import Server as Answers
+from proof.world.attendance import Attendance
 from proof.world.daemon import Daemon
 from proof.world.disk import Disk
 from proof.world.fence import Guard
@@ -51,6 +52,7 @@ class Host:
         self.guard: Guard | None = None
         self.device = Device(self) if self.name in world.setup.watchdogs else None
         self.daemon: Daemon | None = None
+        self.attendance = Attendance(self)
         self.wanted_running = True  # an operator wants the daemon to run,
         self.start_again = False  # or to run again once it has ended
         self.failed = False  # its last daemon ended with an error

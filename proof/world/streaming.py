@@ -26,7 +26,7 @@ class Link:
         self.up = up
         self.down = down
         self.flushed = 0
-        self.pid = up.world.new_pid()
+        self.pid = up.world.new_pid()  # of the walsender, and of the WAL receiver too
         self.broken = Signal()
         up.links.append(self)
         down.upstream = self

@@ -220,6 +220,7 @@ class World:
         """A node has decided: the output checker looks at it."""
         self._fired[decision.fired] += 1
         self._note_waiting(name, decision)
+        self.hosts[name].attendance.decided(s)
         found = invariants.broken_by_decision(s, decision)
         if found:
             self._violated(found)
@@ -344,6 +345,9 @@ class World:
         tolerated = frozenset(self.tolerated)
         if any(host.is_paused for host in self.hosts.values()):
             tolerated |= {Toleration.PAUSED}
+        strays = [self.hosts[node.name] for node in nodes if node.streams and node.diverged]
+        if strays and all(host.attendance.is_wanting for host in strays):
+            tolerated |= {Toleration.UNWATCHED}
         owner = self.store.cluster.leader
         found = invariants.broken(invariants.World(nodes, owner, paused, tolerated))
         if found:

@@ -103,4 +103,5 @@ class SideEffects:
             since = former.since if isinstance(former, Unknown) else asked_at
             self._world.leader_timeline = Unknown(since, str(error))
             raise
-        self._world.leader_timeline = Known(replace(told, asked_at=asked_at), asked_at)
+        told = replace(told, asked_at=asked_at, receiver=action.receiver)
+        self._world.leader_timeline = Known(told, asked_at)

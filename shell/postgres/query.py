@@ -95,6 +95,7 @@ def parse(row: Row, wanted: Mapping[str, str]) -> tuple[Server, str]:
         replayed_epoch=replayed,
         replication_state=_replication_state(recovering, receiver, restore_command),
         upstream=_upstream(recovering, receiver, conninfo),
+        receiver=receiver.get("pid"),
         upstream_lsn=parse_lsn(receiver.get("latest_end_lsn")),
         checkpoint_timeline=checkpoint_timeline,
         started_epoch=started,

@@ -61,6 +61,7 @@ def test_each_invariant_catches_its_own_world_unless_that_is_tolerated(
         (Ending((REPLICA,), None), ["a_leader_comes"]),
         (Ending((LEADER, REPLICA), "n2"), ["a_leader_comes"]),
         (Ending((LEADER, Node("n2")), "n1"), ["everybody_streams"]),
+        (Ending((LEADER, replace(REPLICA, diverged=True)), "n1"), ["everybody_streams"]),
         (Ending((LEADER, REPLICA), "n1", stirring=("n2: Follow",)), ["decisions_settle"]),
         (Ending((LEADER, Node("n2")), "n1", expected_down=frozenset({"n2"})), []),
         (Ending((), None, tolerated=frozenset({Toleration.PAUSED})), []),

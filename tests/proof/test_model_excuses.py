@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.state import DirectoryKind, Lease, Member, SyncState, Tags
-from proof.invariants import Toleration
+from proof.invariants import Node, Toleration
 from proof.simulator.draw import Plan
 from proof.simulator.run import run
 from proof.simulator.steps import Step, heal
@@ -175,3 +175,43 @@ def test_a_frozen_daemon_that_is_to_end_ends_when_faults_do(world: World) -> Non
     heal(world)
     world.clock.run(20.0, ())
     assert host.daemon not in {None, daemon}
+
+
+def test_a_diverged_standby_is_excused_until_its_daemon_could_find_out() -> None:
+    """From when it is frozen, or gone, until it has acted for three loops and five seconds."""
+    world = World(Setup(nodes=2, config={"loop_wait_seconds": 2.0}))
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(60.0, ())
+    standby = next(host for name, host in world.hosts.items() if name != world.store.cluster.leader)
+    daemon, stray = standby.daemon, Node(standby.name, streams=True, diverged=True)
+    assert daemon is not None
+    assert not standby.attendance.is_wanting
+    daemon.freeze()
+    world.clock.run(70.0, ())
+    world._check((stray,))
+    daemon.thaw()
+    world.clock.run(80.0, ())
+    world._check((stray,))
+    assert not world.violations
+    world.clock.run(82.0, ())
+    world._check((stray,))
+    assert [violation.invariant for violation in world.violations] == ["diverged_never_streams"]
+    standby.kill_daemon()
+    assert standby.attendance.is_wanting
+    world.clock.run(95.0, ())
+    assert standby.daemon is not None
+    assert standby.attendance.is_wanting
+    world.clock.run(110.0, ())
+    assert not standby.attendance.is_wanting
+    world.clock.end()
+
+
+def test_nobody_is_excused_for_a_server_that_its_daemon_starts() -> None:
+    """Nothing ran unwatched before."""
+    world = World(Setup(nodes=1))
+    host = world.hosts["n1"]
+    host.start_daemon()
+    world.clock.run(0.1, ())
+    assert not host.attendance.is_wanting
+    world.clock.end()
