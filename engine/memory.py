@@ -34,6 +34,7 @@ def after_restart(memory: Memory) -> Memory:
         promotions_begun=memory.promotions_begun,
         promoting=memory.promoting,
         raced_on=memory.raced_on,
+        proven=memory.proven,
         former_upstream=memory.former_upstream,
         rewinding=memory.rewinding,
         rewound_from=memory.rewound_from,

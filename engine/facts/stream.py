@@ -35,13 +35,16 @@ def connection_is_proven_now(s: Snapshot) -> bool:
 def _stream(s: Snapshot) -> str:
     here, leader = views.server(s), views.leader_member(s)
     state = here.replication_state if here is not None else None
-    return f"replication state {state}, the leader published {leader.state if leader else None}"
+    published = leader.state if leader is not None else None
+    return f"replication state {state}, proven {s.memory.proven}, the leader published {published}"
 
 
 @fact(_stream)
 def stream_is_missing(s: Snapshot) -> bool:
-    """We should stream, the leader says that it leads, and nothing comes; unknown counts as no."""
+    """We have streamed, the leader says that it leads, and nothing comes; unknown counts as no."""
     here, leader = views.server(s), views.leader_member(s)
-    if here is None or leader is None or views.streams_from(s) is None:
+    if s.memory.proven is None or here is None or leader is None:
+        return False
+    if views.streams_from(s) is None:
         return False
     return views.leads(leader) and here.replication_state != "streaming"

@@ -427,7 +427,7 @@ def describe(server: running.Server) -> Server:
         unread_wal=server.in_recovery and not server.receiving and server.replayed < disk.end,
         replication_state="streaming" if streams and server.in_recovery else None,
         upstream=host.address_of(disk.upstream) if server.in_recovery else None,
-        receiver=server.upstream.pid if server.upstream and server.in_recovery else None,
+        receiver=server.upstream.pid if server.upstream else None,
         checkpoint_timeline=disk.checkpoint_timeline,
         started_epoch=server.started_wall,
         slots=disk.slot_rows(active_slots(server)),

@@ -13,6 +13,7 @@ from engine.facts.stream import (
 )
 from tests.support.scenes import scene
 
+LOST = {"postgres.server.replication_state": None, "memory.proven": [4801, 3]}
 STREAMS = {"postgres.server.receiver": 4801}
 SHOWN = {"leader_timeline": "n1, same WAL", "leader_timeline.receiver": 4801}
 
@@ -47,13 +48,14 @@ def test_a_connection_is_proven_by_a_question_that_came_after_it(
     ("changes", "missing"),
     [
         ({}, False),
-        ({"postgres.server.replication_state": None}, True),
-        ({"postgres.server.replication_state": "in archive recovery"}, True),
-        ({"postgres": "silent standby"}, False),
-        ({"postgres.server.replication_state": None, "cluster": "free, n1 gone"}, False),
-        ({"postgres.server.replication_state": None, "me.tags.nostream": True}, False),
+        ({**LOST}, True),
+        ({**LOST, "postgres.server.replication_state": "in archive recovery"}, True),
+        ({**LOST, "memory.proven": None}, False),
+        ({"postgres": "silent standby", "memory.proven": [4801, 3]}, False),
+        ({**LOST, "cluster": "free, n1 gone"}, False),
+        ({**LOST, "me.tags.nostream": True}, False),
         (
-            {"postgres.server.replication_state": None, "cluster.members.n1.state": "stopped"},
+            {**LOST, "cluster.members.n1.state": "stopped"},
             False,
         ),
     ],
