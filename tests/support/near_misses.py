@@ -9,10 +9,11 @@ in a file, so that a fact that is lost from a rule is noticed.  `make rewrite` f
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from engine.decide import TABLES
@@ -67,23 +68,13 @@ def _text(place: str, value: Any) -> str:
     return f"{place} = {json.dumps(encode(value), sort_keys=True, separators=(',', ':'))}"
 
 
-def neighbours(table: Table, rule: Rule) -> Iterator[tuple[str, str, Snapshot]]:
-    """The rule's scenarios, then the table's, each with one change."""
-    named = starts()
-    own = [name for name in named if name.split(" ")[0] == rule.name]
-    others = [name for name in named if name.startswith(f"{table.name}.") and name not in own]
-    for name in (*own, *others):
-        for text, variation in changes().items():
-            yield name, text, vary(named[name], variation)
-
-
-def missed(table: Table, rule: Rule, s: Snapshot) -> str | None:
-    """The one fact but for which `rule` would decide here; None if there is no such fact."""
-    failing = [fact for fact in rule.when if not fact.holds(s)]
-    if len(failing) != 1 or not _all(table.applies, s):
+def missed(table: Table, rule: Rule, holds: Callable[[Fact], bool]) -> str | None:
+    """The one fact but for which `rule` would decide; None if there is no such fact."""
+    failing = list(itertools.islice((f for f in rule.when if not holds(f)), 2))
+    if len(failing) != 1 or not all(map(holds, table.applies)):
         return None
     above = table.rules[: table.rules.index(rule)]
-    return None if any(_all(other.when, s) for other in above) else failing[0].name
+    return None if any(all(map(holds, other.when)) for other in above) else failing[0].name
 
 
 def _all(facts: tuple[Fact, ...], s: Snapshot) -> bool:
@@ -100,25 +91,38 @@ def decides(table: Table, s: Snapshot) -> str:
 def find() -> Iterator[NearMiss]:
     """A near miss for every fact that has one, in the order of the tables."""
     for table in TABLES:
-        for rule in table.rules:
-            yield from _find(table, rule)
+        yield from _find(table)
 
 
-def _find(table: Table, rule: Rule) -> Iterator[NearMiss]:
-    found: dict[str, NearMiss] = {}
-    wanted = {fact.name for fact in rule.when}
-    for start, change, s in neighbours(table, rule):
-        if not wanted:
-            break
-        fact = missed(table, rule, s)
-        if fact is None or fact not in wanted:
-            continue
-        miss = NearMiss(rule.name, fact, start, change, decides(table, s))
-        if fact not in found or len(miss.line) < len(found[fact].line):
-            found[fact] = miss
-        if len(found[fact].line) <= LONG:
-            wanted.discard(fact)
-    yield from (found[fact.name] for fact in rule.when if fact.name in found)
+def _find(table: Table) -> Iterator[NearMiss]:
+    """Each rule's own scenarios come first, then the table's, each with one change."""
+    found: dict[tuple[str, str], NearMiss] = {}
+    wanted = {rule.name: {fact.name for fact in rule.when} for rule in table.rules}
+    names = [name for name in starts() if name.startswith(f"{table.name}.")]
+    for own, name in itertools.product((True, False), names):
+        rules = [r for r in table.rules if wanted[r.name] and (name.split(" ")[0] == r.name) is own]
+        for text, variation in changes().items() if rules else ():
+            s = vary(starts()[name], variation)
+            answers: dict[str, bool] = {}
+            holds = partial(_answer, s, answers)
+            for rule in rules:
+                fact = missed(table, rule, holds)
+                if fact is None or fact not in wanted[rule.name]:
+                    continue
+                miss = NearMiss(rule.name, fact, name, text, decides(table, s))
+                known = found.setdefault((rule.name, fact), miss)
+                if len(miss.line) < len(known.line):
+                    known = found[rule.name, fact] = miss
+                if len(known.line) <= LONG:
+                    wanted[rule.name].discard(fact)
+    keys = [(rule.name, fact.name) for rule in table.rules for fact in rule.when]
+    yield from (found[key] for key in keys if key in found)
+
+
+def _answer(s: Snapshot, answers: dict[str, bool], fact: Fact) -> bool:
+    if fact.name not in answers:
+        answers[fact.name] = fact.holds(s)
+    return answers[fact.name]
 
 
 def recorded() -> list[NearMiss]:
