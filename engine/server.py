@@ -18,7 +18,7 @@ class DirectoryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ControlData:
-    """What pg_controldata says; read only while PostgreSQL is down."""
+    """What pg_controldata says; read only while PostgreSQL is down (see `Postgres.must_reach`)."""
 
     state: str  # "shut down", "shut down in recovery", "in production", ...
     checkpoint_lsn: int
@@ -129,6 +129,7 @@ class Postgres:
     outdated: bool = False  # seen before the last job ended, or not at all yet: anything may run
     checkpointing: bool = False  # a CHECKPOINT that we asked for is running
     starting: bool = False  # the postmaster answers "the database system is starting up"
+    must_reach: tuple[int, int] | None = None  # (timeline, LSN) before which a standby can't answer
     wanted_config: str = ""  # digest of the configuration that should be in force
     applied_config: str = ""  # digest of the configuration that was written and loaded last
     configured_upstream: str | None = None  # "host:port" in the written primary_conninfo

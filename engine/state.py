@@ -127,7 +127,7 @@ class Memory:
     proven: tuple[int, int] | None = None  # (WAL receiver, timeline) whose upstream has our WAL
     former_upstream: str = ""  # host:port of whom we followed when the store fell silent
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
-    rewound_from: tuple[int, int] | None = None  # where our WAL ended (timeline, LSN) before it
+    rewound_from: tuple[int, int] | None = None  # where our WAL ended, until a server answers again
     rewind_failed: str = ""  # why pg_rewind failed, until the directory is replaced
     job_seen: float = 0.0  # `finished` of the last job result that was taken note of
     failures: int = 0  # of jobs, in a row

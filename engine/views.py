@@ -435,4 +435,6 @@ def divergence(s: Snapshot) -> str:
     told, end = told_timeline(s), my_end(s)
     if told is not None and opened_twice(s):
         return f"a timeline up to the leader's {told.timeline} was opened twice, ours is the other"
+    if end is None and s.postgres.must_reach is not None:
+        end = (*s.postgres.must_reach, False)
     return parted_by_number(told, end) if told is not None and end is not None else ""

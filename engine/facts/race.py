@@ -295,11 +295,10 @@ def has_diverged(s: Snapshot) -> bool:
     return found or bool(views.divergence(s))
 
 
-@fact(lambda s: f"rewound from {s.memory.rewound_from}, our WAL ends at {views.end_of_wal(s)}")
-def was_rewound_from_here(s: Snapshot) -> bool:
-    """pg_rewind was begun where our WAL ends now: it has changed nothing."""
-    begun = s.memory.rewound_from
-    return begun is not None and begun == views.end_of_wal(s)
+@fact(lambda s: f"rewound from {s.memory.rewound_from}, rewinding: {s.memory.rewinding}")
+def rewound_and_not_up_since(s: Snapshot) -> bool:
+    """pg_rewind ended on this directory, and no server that uses it has answered since."""
+    return s.memory.rewound_from is not None and not s.memory.rewinding
 
 
 @fact(lambda s: f"use_pg_rewind={s.policy.use_pg_rewind}, {s.postgres.directory.control}")

@@ -43,9 +43,9 @@ from engine.facts.race import (
     may_rewind,
     rewind_has_failed,
     rewind_was_begun,
+    rewound_and_not_up_since,
     start_timeout_is_over,
     truth_has_an_address,
-    was_rewound_from_here,
 )
 from engine.facts.standby_cluster import (
     bootstrap_is_a_copy,
@@ -381,14 +381,14 @@ DOWN = Table(
         ),
         Rule(
             "down.rewind_useless",
-            "Diverged, and pg_rewind has found nothing to do: remember that it is of no use here",
-            when=(has_diverged, may_rewind, ~rewind_was_begun, was_rewound_from_here),
+            "Diverged, and rewound without having answered since: remember that it is of no use",
+            when=(has_diverged, may_rewind, rewound_and_not_up_since),
             then=lambda s: (
-                Report("warning", f"pg_rewind found nothing to do: {why_diverged(s)}"),
+                Report("warning", f"pg_rewind is of no use any more: {why_diverged(s)}"),
                 Remember({"opened_twice": True}),
             ),
-            why="It compares less than we do. Tried again and again it would keep this member down "
-            "for ever; a new copy helps.",
+            why="It found nothing to do, or brought pages that are newer than the WAL here: it "
+            "would leave those as they are, and end well. A new copy helps.",
             ends=True,
         ),
         Rule(

@@ -24,6 +24,7 @@ from engine.facts.postgres import (
     identity_differs,
     initialize_is_missing,
     initialize_is_set,
+    look_is_outdated,
     may_accept_writes,
     postmaster_runs,
     promotion_failed_now,
@@ -40,6 +41,7 @@ from engine.facts.promotion import (
 from engine.facts.race import (
     lock_was_free_before,
     primary_went_down,
+    rewound_and_not_up_since,
     writing_is_noted,
 )
 from engine.facts.standby_cluster import in_standby_cluster, runs_as_leader
@@ -117,7 +119,7 @@ _MENDED: dict[str, object] = {
     "wrote_on": None,
     "promotions_begun": 0,
 }
-_REPLACED = _MENDED | {"rewind_failed": "", "beaten": ""}
+_REPLACED = _MENDED | {"rewound_from": None, "rewind_failed": "", "beaten": ""}
 
 # What a finished job means for the memory; a job not named here only clears the failures.
 _AFTER: dict[JobKind, dict[str, object]] = {
@@ -246,6 +248,14 @@ NOTE = Table(
             when=(primary_went_down, runs_as_leader),
             then=lambda _: (Remember({"primary_down_since": None}),),
             why="The next crash gets the whole primary_start_timeout again.",
+            ends=True,
+        ),
+        Rule(
+            "note.rewound",
+            "The server whose directory was rewound answers: forget the rewind",
+            when=(rewound_and_not_up_since, postmaster_runs, ~server_is_silent, ~look_is_outdated),
+            then=lambda _: (Remember({"rewound_from": None}),),
+            why="It is consistent: its WAL goes as far as its pages, which pg_rewind counts on.",
             ends=True,
         ),
         Rule(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.state import ControlData, DataDirectory, DirectoryKind, Memory, Slot
-from proof.world.wal import Branch
+from proof.world.wal import Branch, contains
 
 STANDBY_STATES = frozenset({"in archive recovery", "shut down in recovery"})
 
@@ -26,7 +26,9 @@ class Disk:
         self.checkpoint_timeline = 1
         self.min_recovery_lsn = 0
         self.min_recovery_timeline = 0
-        self.consistent_at = 0  # not before this position may a standby answer
+        # Not before this position may a standby answer: its pages are that old.
+        self.consistent_on, self.consistent_at = self.branch, 0
+        self.pages_lost = False  # some are newer than the WAL here, and no WAL will tell which
         self.standby_signal = False
         self.upstream: str | None = None  # whom the written configuration names
         self.upstream_slot: str | None = None  # and its primary_slot_name
@@ -52,7 +54,7 @@ class Disk:
         self.checkpoint_lsn = other.checkpoint_lsn
         self.checkpoint_timeline = other.branch.timeline
         self.min_recovery_lsn, self.min_recovery_timeline = self.end, self.branch.timeline
-        self.consistent_at = self.end
+        self.consistent_on, self.consistent_at = self.branch, self.end
         self.parameters = other.parameters
         self.sync_names = other.sync_names  # configuration files are copied too
         self.state = "in production"
@@ -92,6 +94,19 @@ class Disk:
             ),
             standby_signal=self.standby_signal,
         )
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the WAL here goes as far as the pages."""
+        on, at = self.consistent_on, self.consistent_at
+        return at == 0 or contains(self.branch, self.end, on, at)
+
+    @property
+    def must_reach(self) -> tuple[int, int] | None:
+        """What pg_controldata says of a standby that starts: it is not consistent before."""
+        if not self.standby_signal or self.state not in STANDBY_STATES or not self.min_recovery_lsn:
+            return None
+        return self.min_recovery_timeline, self.min_recovery_lsn
 
     def slot_rows(self, active: Mapping[str, int]) -> tuple[Slot, ...]:
         """pg_replication_slots; `active` holds the walsender of each slot that is in use."""

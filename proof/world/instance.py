@@ -14,7 +14,7 @@ from engine.actions import Upstream
 from engine.state import DirectoryKind, Known, LeaderTimeline, Postgres, Server, Unknown
 from proof.world import server as running
 from proof.world.events import Cancelled, Failure, Steps, Wait
-from proof.world.streaming import refusal, same_wal
+from proof.world.streaming import same_wal
 from proof.world.wal import CHECKPOINT_BYTES, Branch, common_end
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Instance:
             postmaster=None if server is None else host.postmaster(server),
             server=answers,
             starting=starting,
+            must_reach=disk.must_reach if starting else None,
             wanted_config=wanted,
             applied_config=applied,
             configured_upstream=host.address_of(disk.upstream) if disk.recovery_written else None,
@@ -288,7 +289,14 @@ class Instance:
         if host.server is not None:
             raise PostgresError("PostgreSQL runs: stop it first")
         standby, disk.standby_signal = disk.standby_signal, False
-        yield host.seconds_for("recovery")
+        yield from self._recover()
+        disk.standby_signal = standby
+
+    def _recover(self) -> Steps:
+        """A single-user server recovers with the WAL that is here, and is shut down."""
+        disk = self.host.disk
+        yield self.host.seconds_for("recovery")
+        disk.pages_lost |= not disk.is_consistent
         if disk.writer is not disk:
             disk.branch = Branch(disk.branch.timeline, disk.branch, disk.end)
             disk.writer = disk
@@ -296,7 +304,6 @@ class Instance:
         disk.end += CHECKPOINT_BYTES
         disk.branch.end = disk.end
         disk.state = "shut down"
-        disk.standby_signal = standby
 
     def rewind(self, source: Upstream) -> Steps:
         """pg_rewind: the directory is a standby's afterwards, half-made if it was cut off."""
@@ -306,17 +313,20 @@ class Instance:
         self._write("standby", source)
         disk.standby_signal = False
         up = self._reachable(source.name)
-        if up is None or disk.state not in {"shut down", "shut down in recovery"}:
+        if up is None:
             disk.standby_signal = True
             yield 0.1
-            raise PostgresError("pg_rewind: no connection, or the target was not shut down")
+            raise PostgresError("pg_rewind: no connection")
         theirs = up.host.disk
-        if theirs.checkpoint_timeline == disk.checkpoint_timeline and not disk.half_rewound:
-            disk.standby_signal = True
-            yield 0.1
-            return  # "no rewind required": all that it compares are the control files
-        disk.half_rewound = True
         try:
+            if disk.state not in {"shut down", "shut down in recovery"}:
+                yield from self._recover()  # pg_rewind does that by itself
+            if theirs.checkpoint_timeline == disk.checkpoint_timeline and not disk.half_rewound:
+                disk.standby_signal = True
+                yield 0.1
+                return  # "no rewind required": all that it compares are the control files
+            disk.half_rewound = True
+            wal, wal_end = theirs.branch, theirs.end  # it copies the segments that there are now
             yield host.seconds_for("rewind")
         except Cancelled:
             disk.standby_signal = True
@@ -325,12 +335,12 @@ class Instance:
         if host.failure_of("rewind") or up is not self._reachable(source.name):
             raise PostgresError("pg_rewind failed")
         branch, end = common_end(disk.branch, disk.end, theirs.branch, theirs.end)
-        disk.branch, disk.end, disk.writer = branch, end, None
+        disk.branch, disk.end, disk.writer = wal, wal_end, None
         disk.newest_timeline = theirs.newest_timeline
         disk.sync_names = theirs.sync_names
         disk.checkpoint_lsn, disk.checkpoint_timeline = end, branch.timeline
         disk.min_recovery_lsn, disk.min_recovery_timeline = theirs.end, theirs.branch.timeline
-        disk.consistent_at = theirs.end
+        disk.consistent_on, disk.consistent_at = theirs.branch, theirs.end
         disk.state = "in archive recovery"
         disk.half_rewound = False
 
@@ -436,16 +446,3 @@ def describe(server: running.Server) -> Server:
         sync_names=server.sync_names,
         checkpointer_listens=server.obeyed_names == server.sync_names,
     )
-
-
-def stuck_reason(host: Host) -> str:
-    """Why a standby does not stream, for a report; empty when nothing is known."""
-    server = host.server
-    if server is None:
-        return "PostgreSQL is down"
-    if host.disk.upstream is None:
-        return "it follows nobody"
-    up = host.world.hosts[host.disk.upstream].server
-    if up is None or up.phase != "up":
-        return f"{host.disk.upstream} is not up"
-    return refusal(up.host.disk, host.disk) or "it has not connected yet"

@@ -251,8 +251,9 @@ class Server:
         disk, host = self.host.disk, self.host
         if disk.state == "in archive recovery":
             low = max(disk.min_recovery_lsn, disk.checkpoint_lsn)
-            disk.min_recovery_lsn = host.random.randint(min(low, self.replayed), self.replayed)
-            disk.min_recovery_timeline = self.replayed_branch.timeline
+            if low <= self.replayed:  # else it was not even consistent
+                disk.min_recovery_lsn = host.random.randint(low, self.replayed)
+                disk.min_recovery_timeline = self.replayed_branch.timeline
         self.phase = "gone"
         self.serves = False
         self.waiting.clear()

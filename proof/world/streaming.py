@@ -63,6 +63,9 @@ class Link:
                 self.close()  # the timeline that it comes to has left ours before our end
             return
         take_in(down, branch, lsn)
+        if disk.branch.timeline > disk.consistent_on.timeline and lacks_pages_of(branch, lsn, disk):
+            down.end()  # PANIC: a newer timeline begins before the minimum recovery point
+            return
         network, sender, receiver = down.world.network, down.host.name, up.host.name
         if network.open(sender, receiver):
             have = down.host.disk.end
@@ -135,11 +138,19 @@ def refusal(up: Disk, down: Disk) -> str:
 
 
 def diverged(up: Disk, down: Disk) -> bool:
-    """Whether neither's WAL is the beginning of the other's."""
-    return not (
-        contains(up.branch, up.end, down.branch, down.end)
-        or contains(down.branch, down.end, up.branch, up.end)
+    """Whether neither's WAL is the beginning of the other's, with what the pages here come from."""
+    wal = contains(up.branch, up.end, down.branch, down.end) or contains(
+        down.branch, down.end, up.branch, up.end
     )
+    return not wal or down.pages_lost or lacks_pages_of(up.branch, up.end, down)
+
+
+def lacks_pages_of(branch: Branch, end: int, down: Disk) -> bool:
+    """Whether that WAL leads away from where `down` becomes consistent, as its pages are now."""
+    on, at = down.consistent_on, down.consistent_at
+    if at == 0 or contains(branch, end, on, at):
+        return False
+    return not contains(on, at, branch_at(branch, end), end)
 
 
 def same_wal(ours: Disk, theirs: Disk) -> bool | None:

@@ -1,4 +1,4 @@
-"""What pg_controldata says about a data directory whose server is down.
+"""What pg_controldata says about a data directory whose server is down, or starts as a standby.
 
 Not here: when to look.  The result is kept per modification of global/pg_control, so that asking
 again costs one stat(2).
@@ -34,6 +34,7 @@ class Controlfile:
     system_identifier: str
     control: ControlData
     settings: Mapping[str, int]
+    whole: bool = True  # False: read while it was being written, or damaged
 
 
 class ControlReader:
@@ -56,7 +57,7 @@ class ControlReader:
             key = (str(data_dir), found.st_mtime_ns, found.st_ino)
             if key != self._key or self._value is None:
                 self._value = parse(_output(binaries, data_dir))
-                self._key = key
+                self._key = key if self._value.whole else None
             return self._value
 
 
@@ -78,7 +79,8 @@ def parse(text: str) -> Controlfile:
             or fields["wal_log_hints setting"] == "on",
         )
         settings = {guc: int(fields[label]) for label, guc in GUARDED.items()}
-        return Controlfile(fields["Database system identifier"], control, settings)
+        whole = "CRC checksum does not match" not in text
+        return Controlfile(fields["Database system identifier"], control, settings, whole)
     except (KeyError, ValueError) as error:
         raise PostgresError(f"pg_controldata's output is not understood: {error}") from None
 
@@ -100,4 +102,4 @@ def _output(binaries: Binaries, data_dir: Path) -> str:
     )
     if done.code != 0:
         raise PostgresError(f"pg_controldata failed: {explain(done)}")
-    return done.output
+    return f"{done.output}\n{done.errors}"

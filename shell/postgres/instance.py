@@ -107,6 +107,7 @@ class Instance:
             postmaster=seen.postmaster,
             server=seen.server,
             starting=seen.starting,
+            must_reach=seen.must_reach,
             wanted_config=wanted,
             applied_config=applied,
             configured_upstream=upstream.address if upstream else None,

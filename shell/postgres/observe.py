@@ -15,6 +15,7 @@ from shell.postgres import query
 from shell.postgres.binaries import Binaries
 from shell.postgres.controldata import ControlReader
 from shell.postgres.directory import look
+from shell.postgres.errors import PostgresError
 from shell.postgres.history import HistoryReader
 from shell.postgres.pidfile import PidFile, read_pidfile
 from shell.postgres.probe import accepts_connections
@@ -35,6 +36,7 @@ class Seen:
     postmaster: Postmaster | None
     server: Known[Server] | Unknown
     starting: bool
+    must_reach: tuple[int, int] | None = None
 
 
 class Observer:
@@ -49,6 +51,7 @@ class Observer:
         self._failing_since: float | None = None
         self._identifier = ""
         self._history = HistoryReader()
+        self._must_reach: tuple[ProcessId, tuple[int, int] | None] | None = None
         self._lock = threading.Lock()
 
     def observe(
@@ -71,7 +74,10 @@ class Observer:
             if postmaster.frozen:
                 server = self._unknown(f"postmaster {identity.pid} is suspended (SIGSTOP)")
                 return Seen(directory, postmaster, server, False)
-            return self._ask(data_dir, directory, postmaster, wanted, deadline)
+            seen = self._ask(data_dir, directory, postmaster, wanted, deadline)
+            if not (seen.starting and directory.standby_signal):
+                return seen
+            return replace(seen, must_reach=self._reach_of(identity, data_dir, binaries, control))
 
     def close(self) -> None:
         """Give the kept connection up, so that a stop need not end it."""
@@ -112,6 +118,21 @@ class Observer:
             replace(directory, system_identifier=value.system_identifier)
         )
         return Seen(directory, postmaster, Known(value, asked_at), False)
+
+    def _reach_of(
+        self, identity: ProcessId, data_dir: Path, binaries: Binaries, control: ControlReader
+    ) -> tuple[int, int] | None:
+        """Before which position this starting standby can't answer; as it was at the first look."""
+        if self._must_reach is None or self._must_reach[0] != identity:
+            try:
+                file = control.read(binaries, data_dir)
+            except PostgresError:
+                return None
+            if not file.whole:
+                return None
+            at = (file.control.min_recovery_timeline, file.control.min_recovery_lsn)
+            self._must_reach = identity, at if file.control.min_recovery_lsn else None
+        return self._must_reach[1]
 
     def _server(
         self,

@@ -190,6 +190,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "postgres.postmaster": (None, Postmaster(4711, 1), Postmaster(9, 9), Postmaster(4711, 1, True)),
     "postgres.outdated": FLAG,
     "postgres.starting": FLAG,
+    "postgres.must_reach": (None, (2, LSN - 100), (2, LSN + 500), (3, LSN), (4, LSN)),
     "postgres.checkpointing": FLAG,
     "postgres.written_sync_names": (None, "", "n2", "2 (n2,n3)", "ANY 1 (n2,n3)", "ANY 1 (n1,n3)"),
     "postgres.setting_sync_names": FLAG,

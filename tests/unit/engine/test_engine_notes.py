@@ -15,7 +15,13 @@ from tests.support.snapshots import NOW
 
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
 UNWRITTEN = {"diverged_from": 0, "opened_twice": False, "wrote_on": None, "promotions_begun": 0}
-REPLACED = {**UNWRITTEN, "rewinding": False, "rewind_failed": "", "beaten": ""}
+REPLACED = {
+    **UNWRITTEN,
+    "rewinding": False,
+    "rewound_from": None,
+    "rewind_failed": "",
+    "beaten": "",
+}
 
 
 def ended(kind: str, ok: bool = True, why: str = "code 1") -> dict[str, Any]:

@@ -148,10 +148,14 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (keys.keys_were_seen_to_go, "race", {"keys_lost": found_lost(True)}, True),
     (keys.keys_were_seen_to_go, "race", {"keys_lost": found_lost(False)}, False),
     # --- following ---
-    # A rewind that began where our WAL ends has changed nothing; an unknown end says nothing.
-    (race.was_rewound_from_here, "old primary", {"memory.rewound_from": [3, LSN]}, True),
-    (race.was_rewound_from_here, "old primary", {"memory.rewound_from": [3, LSN + 8]}, False),
-    (race.was_rewound_from_here, "old primary", {"postgres": "unreadable"}, False),
+    # A rewind that was cut off may be repeated, wherever it began.
+    (race.rewound_and_not_up_since, "old primary", {"memory.rewound_from": [3, LSN]}, True),
+    (
+        race.rewound_and_not_up_since,
+        "old primary",
+        {"memory.rewound_from": [3, LSN], "memory.rewinding": True},
+        False,
+    ),
     # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
     (race.may_come_to_follow_unasked, "replica", STALLED, True),
     (
