@@ -40,13 +40,19 @@ def seed_of(commit: str) -> int:
     return int(hashlib.sha256(commit.encode()).hexdigest()[:7], 16)
 
 
+def command_of(seed: int, pace: float | None) -> str:
+    """What draws that seed's plan again; options may follow."""
+    paced = "" if pace is None else f" --pace {pace:g}"
+    return f"python -m proof.simulator --seed {seed}{paced}"
+
+
 def many(first: int, runs: int, asked: argparse.Namespace) -> int:
     """Run seeds side by side, or go on with those of a batch that was stopped; the exit status."""
-    command = f"python -m proof.simulator --seed {first} --runs {runs}"
-    total = batch.Summary(revision(), first, first)
+    command = f"{command_of(first, asked.pace)} --runs {runs}"
+    total = batch.Summary(revision(), first, first, asked.pace)
     if asked.keep is not None and asked.keep.exists():
         total = batch.Summary.read(asked.keep)
-        if (total.revision, total.first) != (revision(), first):
+        if (total.revision, total.first, total.pace) != (revision(), first, asked.pace):
             print(f"{asked.keep} is of seed {total.first} at {total.revision}: remove it first")
             return 2
     print(f"simulator at {total.revision}: seeds {first} to {first + runs - 1} ({command})")
@@ -54,7 +60,7 @@ def many(first: int, runs: int, asked: argparse.Namespace) -> int:
     lived = f"seeds {first} to {total.following - 1}: {total.failed} broke something"
     again = min((seed for seeds in total.failures.values() for seed in seeds), default=None)
     if again is not None:
-        command = f"python -m proof.simulator --seed {again} -v"
+        command = f"{command_of(again, asked.pace)} -v"
     print(f"simulator at {total.revision}: {lived} ({command})")
     return status
 
@@ -73,17 +79,19 @@ def one(plan: Plan, title: str, command: str, *, verbose: bool) -> int:
     return 1 if outcome.violations else 0
 
 
-def save(seed: int, name: str) -> int:
+def save(seed: int, pace: float | None, name: str) -> int:
     """Shrink a failing seed and keep it as a story; the exit status."""
-    plan = explicit(draw(seed))
+    plan = explicit(draw(seed, pace))
     violations = run(plan).violations
     if not violations:
         print(f"seed {seed} breaks nothing, so there is no story to keep")
         return 1
     small = shrink(plan)
+    paced = "" if pace is None else f" with pace {pace:g}"
+    found = f"Found by seed {seed}{paced} at {revision()}."
     heading = (
         violations[0].sentence,
-        f"Found by seed {seed} at {revision()}.  Guarded by (name the rule once it is mended).",
+        f"{found}  Guarded by (name the rule once it is mended).",
     )
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.txt"
@@ -98,6 +106,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the first seed; drawn if it is not given")
     parser.add_argument("--of-commit", action="store_true", help="the commit draws that seed")
     parser.add_argument("--runs", type=int, default=1, help="how many seeds from there on")
+    parser.add_argument("--pace", type=float, help="a fault about every so many seconds, not drawn")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after that time")
     parser.add_argument("--keep", type=Path, help="file to write to, and to go on from")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
@@ -111,11 +120,11 @@ def main() -> int:
     drawn = seed_of(revision()) if asked.of_commit else secrets.randbelow(10**9)
     seed = drawn if asked.seed is None else asked.seed
     if asked.save:
-        return save(seed, asked.save)
+        return save(seed, asked.pace, asked.save)
     if asked.runs > 1:
         return many(seed, asked.runs, asked)
-    command = f"python -m proof.simulator --seed {seed} -v"
-    return one(draw(seed), f"seed {seed}", command, verbose=asked.verbose)
+    command = f"{command_of(seed, asked.pace)} -v"
+    return one(draw(seed, asked.pace), f"seed {seed}", command, verbose=asked.verbose)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Summary:
     revision: str
     first: int
     following: int
+    pace: float | None = None  # seconds between faults, where it is not drawn
     runs: int = 0
     cycles: int = 0
     seconds: float = 0.0  # of simulated time
@@ -133,10 +135,10 @@ def _told(seeds: list[int]) -> str:
     return f"{len(seeds)} (seeds {named}{', ...' if len(seeds) > SEEDS_TOLD else ''})"
 
 
-def _one(seed: int) -> tuple[int, Outcome | str, float]:
+def _one(pace: float | None, seed: int) -> tuple[int, Outcome | str, float]:
     began = time.process_time()
     try:
-        outcome: Outcome | str = run(draw(seed))
+        outcome: Outcome | str = run(draw(seed, pace))
     except Exception as error:  # a model that stumbles must name the seed, like a violation
         outcome = f"{type(error).__name__}: {error}"
     return seed, outcome, time.process_time() - began
@@ -154,7 +156,7 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
     with _stoppable(), multiprocessing.Pool(jobs, _begin_worker) as pool:
         try:
             for seed, outcome, spent in pool.imap(
-                _one, range(total.following, total.first + runs), chunksize=4
+                partial(_one, total.pace), range(total.following, total.first + runs), chunksize=4
             ):
                 total.add(seed, outcome, spent)
                 now = time.monotonic()

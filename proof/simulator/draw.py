@@ -58,8 +58,8 @@ class Plan:
     heal_at: float
 
 
-def draw(seed: int) -> Plan:
-    """The plan of that seed."""
+def draw(seed: int, pace_seconds: float | None = None) -> Plan:
+    """The plan of that seed; with a pace, it is drawn so that a fault comes that often, about."""
     r = Random(f"hae simulator {seed}")
     setup = _setup(r, seed)
     kinds = sorted(_KINDS)
@@ -67,6 +67,7 @@ def draw(seed: int) -> Plan:
     quiet = 0.0 if r.random() < 0.2 else 30.0
     length = r.choice((60.0, 60.0, 90.0, 180.0))
     pace = r.choice((3.0, 8.0, 20.0, 40.0))
+    pace = pace if pace_seconds is None else pace_seconds
     steps, at = [], quiet
     while at < quiet + length:
         at += r.expovariate(1.0 / pace)

@@ -14,6 +14,7 @@ import pytest
 from proof.invariants import Violation
 from proof.simulator.__main__ import main, seed_of
 from proof.simulator.batch import Summary, many
+from proof.simulator.draw import draw
 from proof.simulator.run import Outcome
 
 
@@ -76,16 +77,26 @@ def test_the_summary_names_every_figure(capsys: pytest.CaptureFixture[str]) -> N
     assert "seed 2 after 0.0 s: one_writer" in capsys.readouterr().out
 
 
+def test_a_pace_that_is_asked_for_changes_how_often_something_happens_alone() -> None:
+    """The same world, with more faults; without one the pace is drawn."""
+    drawn, dense = draw(3), draw(3, 1.5)
+    assert dense.setup == drawn.setup
+    assert dense.heal_at == drawn.heal_at
+    assert len(dense.steps) > 2 * len(drawn.steps)
+
+
 def test_figures_of_another_batch_are_not_mixed_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of another seed or revision is left alone."""
+    """A file of another seed, revision or pace is left alone."""
     kept = tmp_path / "batch.json"
     Summary("abc", 1, 4).write(kept)
-    asked = ["simulator", "--seed", "1", "--runs", "9", "--keep", str(kept)]
-    monkeypatch.setattr("sys.argv", asked)
-    assert main() == 2
-    assert Summary.read(kept).following == 4
+    for revision, pace in (("abd", ()), ("abc", ("--pace", "2"))):
+        monkeypatch.setenv("SIM_REVISION", revision)
+        asked = ["simulator", "--seed", "1", *pace, "--runs", "9", "--keep", str(kept)]
+        monkeypatch.setattr("sys.argv", asked)
+        assert main() == 2
+        assert Summary.read(kept).following == 4
 
 
 def test_the_last_line_repeats_what_failed_or_all(
@@ -100,12 +111,17 @@ def test_the_last_line_repeats_what_failed_or_all(
         return 1 if total.failures else 0
 
     monkeypatch.setattr("proof.simulator.batch.many", lived)
-    monkeypatch.setattr("sys.argv", ["simulator", "--seed", "5", "--runs", "9"])
     monkeypatch.setenv("SIM_REVISION", "abc")
-    for fails, again in ((False, "--seed 5 --runs 9"), (True, "--seed 6 -v")):
+    for fails, pace, again in (
+        (False, "", "--seed 5 --runs 9"),
+        (True, "", "--seed 6 -v"),
+        (True, " --pace 1.5", "--seed 6 --pace 1.5 -v"),
+    ):
+        asked = f"simulator --seed 5{pace} --runs 9"
+        monkeypatch.setattr("sys.argv", asked.split())
         assert main() == int(fails)
         said = capsys.readouterr().out.splitlines()
         head = "simulator at abc: seeds 5 to"
-        assert said[0] == f"{head} 13 (python -m proof.simulator --seed 5 --runs 9)"
+        assert said[0] == f"{head} 13 (python -m proof.{asked})"
         failed = f"{int(fails)} broke something (python -m proof.simulator {again})"
         assert said[-1] == f"{head} 6: {failed}"
