@@ -7,7 +7,7 @@ of one server never counts as the word of another one, or of the leader.
 from engine import views
 from engine.actions import Upstream
 from engine.state import Known, LeaderTimeline, Snapshot
-from engine.timelines import parted_by_number
+from engine.timelines import overwritten, parted_by_number
 
 # It is asked every second, and an answer that has to do for longer is none.
 ANSWER_SECONDS = 2.0
@@ -49,7 +49,7 @@ def objection(s: Snapshot) -> str:
         return f"it is of system {said.system_identifier}"
     if end is not None and said.asked_on not in {None, end[0]}:
         return f"it was asked when our WAL was on timeline {said.asked_on}"
-    if said.same_wal is False:
+    if said.same_wal is False or overwritten(said, s.memory.opening):
         return f"a timeline up to its {said.timeline} was opened twice, ours is the other"
     if said.in_recovery and (end is None or said.newer_wal_here or end[0] > said.timeline):
         return f"it is in recovery on timeline {said.timeline}, and we may have a newer one"

@@ -35,6 +35,7 @@ def after_restart(memory: Memory) -> Memory:
         promoting=memory.promoting,
         raced_on=memory.raced_on,
         proven=memory.proven,
+        opening=memory.opening,
         former_upstream=memory.former_upstream,
         rewinding=memory.rewinding,
         rewound_from=memory.rewound_from,

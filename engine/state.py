@@ -50,6 +50,7 @@ from engine.work import (
     JobResult,
     LeaderSlots,
     LeaderTimeline,
+    Opening,
     PeerAnswer,
     Request,
     RequestKind,
@@ -77,6 +78,7 @@ __all__ = [
     "Lease",
     "Member",
     "Memory",
+    "Opening",
     "PeerAnswer",
     "PendingParameter",
     "Postgres",
@@ -125,6 +127,7 @@ class Memory:
     promotions_begun: int = 0  # since then, and perhaps more; for all we know each wrote one
     promoting: bool = False  # the server that runs was told to become primary, or is about to be
     proven: tuple[int, int] | None = None  # (WAL receiver, timeline) whose upstream has our WAL
+    opening: Opening | None = None  # of the newest timeline that was proven to be the leader's
     former_upstream: str = ""  # host:port of whom we followed when the store fell silent
     rewinding: bool = False  # pg_rewind was begun; until it ends well the directory is half-made
     rewound_from: tuple[int, int] | None = None  # where our WAL ended, until a server answers again

@@ -1,6 +1,6 @@
 """What the numbers of timelines, and the positions where they fork, tell; how an LSN is written."""
 
-from engine.state import HistoryLine, LeaderTimeline
+from engine.state import HistoryLine, LeaderTimeline, Opening
 
 
 def lsn_text(lsn: int | None) -> str:
@@ -33,3 +33,17 @@ def parted_by_number(told: LeaderTimeline, end: tuple[int, int, bool]) -> str:
     if lsn > fork or (record_start and lsn >= fork):
         return f"timeline {timeline} was left at {lsn_text(fork)}, our WAL ends at {lsn_text(lsn)}"
     return ""
+
+
+def opening_of(told: LeaderTimeline, timeline: int | None) -> Opening | None:
+    """How that timeline begins in our own WAL; None where that is not known."""
+    return next((o for o in told.openings if o.timeline == timeline), None)
+
+
+def overwritten(told: LeaderTimeline, before: Opening | None) -> bool:
+    """Whether a timeline of ours begins otherwise than it did in this same copy of the data.
+
+    A WAL receiver begins at the start of its segment, so another server's WAL comes over ours.
+    """
+    now = opening_of(told, before.timeline) if before is not None else None
+    return now is not None and before is not None and now.copy == before.copy and now != before

@@ -19,7 +19,7 @@ from engine.state import (
     Snapshot,
     Unknown,
 )
-from engine.timelines import parted_by_number
+from engine.timelines import overwritten, parted_by_number
 
 # A renewal is due a little before a whole loop has passed, so that a loop that wakes a few
 # milliseconds early does not skip it.
@@ -419,9 +419,12 @@ def opened_twice(s: Snapshot) -> bool:
     """Whether our WAL and the leader's part on a timeline that has the same number in both.
 
     Two servers that did not know of each other's promotion open the same one, which neither
-    streaming nor pg_rewind notices.  The bytes tell; else it counts that we were the last to write.
+    streaming nor pg_rewind notices.  The bytes tell, unless the leader's were written over ours;
+    else it counts that we were the last to write.
     """
     told, end = told_timeline(s), my_end(s)
+    if told is not None and overwritten(told, s.memory.opening):
+        return True
     if told is not None and told.same_wal is not None:
         return not told.same_wal
     if told is None or told.in_recovery:
@@ -433,6 +436,8 @@ def opened_twice(s: Snapshot) -> bool:
 def divergence(s: Snapshot) -> str:
     """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known."""
     told, end = told_timeline(s), my_end(s)
+    if told is not None and overwritten(told, s.memory.opening):
+        return "the WAL of another server was written over ours, on a timeline of the same number"
     if told is not None and opened_twice(s):
         return f"a timeline up to the leader's {told.timeline} was opened twice, ours is the other"
     if end is None and s.postgres.must_reach is not None:

@@ -130,6 +130,18 @@ class FailsafeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """How a timeline begins in the WAL that is here: its first record holds its moment.
+
+    `copy` tells one filling of the data directory from another.
+    """
+
+    copy: int
+    timeline: int
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderTimeline:
     """What the leader said on a replication connection (`AskLeader`).
 
@@ -137,7 +149,7 @@ class LeaderTimeline:
     timeline of that number; None where it could not be compared.  `newer_wal_here`: we have WAL of
     a timeline with a higher number than its own, replayed or not.  `asked_on` is the timeline on
     which our WAL ended when it was asked; None where that was not known.  `receiver` is the WAL
-    receiver that we streamed by then.
+    receiver that we streamed by then.  `openings` are those of our own WAL, as it was here then.
     """
 
     leader: str
@@ -151,6 +163,7 @@ class LeaderTimeline:
     newer_wal_here: bool = False
     asked_on: int | None = None
     receiver: int | None = None
+    openings: tuple[Opening, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, JobResult, Snapshot
 from engine.tables.safety import arm_ahead
 from engine.tables.steps import NO_BOOTSTRAP
+from engine.timelines import opening_of
 
 
 @fact(lambda s: f"promoting={s.memory.promoting}, standby_cluster={s.policy.standby_cluster}")
@@ -118,6 +119,7 @@ _MENDED: dict[str, object] = {
     "opened_twice": False,
     "wrote_on": None,
     "promotions_begun": 0,
+    "opening": None,
 }
 _REPLACED = _MENDED | {"rewound_from": None, "rewind_failed": "", "beaten": ""}
 
@@ -143,6 +145,18 @@ def _note_writing(s: Snapshot) -> tuple[Action, ...]:
     assert here is not None
     over = {"promotions_begun": 0, "promoting": False, "beaten": ""}
     return (Remember({"wrote_on": here.timeline, **over}),)
+
+
+def _note_connection(s: Snapshot) -> tuple[Action, ...]:
+    """What was proven, and how the newest timeline begins here; that never changes in one copy."""
+    told, before = views.told_timeline(s), s.memory.opening
+    assert told is not None
+    opening = opening_of(told, told.asked_on)
+    newer = opening is not None and (
+        before is None or before.copy != opening.copy or before.timeline < opening.timeline
+    )
+    learned: dict[str, object] = {"opening": opening} if newer else {}
+    return (Remember({"proven": views.connection(s), **learned}),)
 
 
 def _forget_the_last_promotion(s: Snapshot) -> tuple[Action, ...]:
@@ -352,7 +366,7 @@ NOTE = Table(
             "note.connection",
             "Since we are connected, whom our WAL must be a part of has shown it: remember that",
             when=(connection_is_proven_now,),
-            then=lambda s: (Remember({"proven": views.connection(s)}),),
+            then=_note_connection,
             why="One answer is enough for each connection, and each timeline that comes by it.",
         ),
         Rule(

@@ -20,6 +20,7 @@ class Disk:
         self.system_identifier = ""
         self.branch = Branch(1, None, 0)
         self.end = 0
+        self.written_over: Branch | None = None  # whose bytes stand where ours stood
         self.newest_timeline = 1
         self.state = "shut down"  # pg_control's
         self.checkpoint_lsn = 0
@@ -50,6 +51,7 @@ class Disk:
         self.kind = DirectoryKind.VALID
         self.system_identifier = other.system_identifier
         self.branch, self.end = other.branch, other.end
+        self.written_over = other.written_over
         self.newest_timeline = other.newest_timeline
         self.checkpoint_lsn = other.checkpoint_lsn
         self.checkpoint_timeline = other.branch.timeline

@@ -11,10 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.actions import Upstream
-from engine.state import DirectoryKind, Known, LeaderTimeline, Postgres, Server, Unknown
+from engine.state import DirectoryKind, Known, Postgres, Server, Unknown
 from proof.world import server as running
+from proof.world.compared import told
 from proof.world.events import Cancelled, Failure, Steps, Wait
-from proof.world.streaming import same_wal
 from proof.world.wal import CHECKPOINT_BYTES, Branch, common_end
 
 if TYPE_CHECKING:
@@ -336,6 +336,7 @@ class Instance:
             raise PostgresError("pg_rewind failed")
         branch, end = common_end(disk.branch, disk.end, theirs.branch, theirs.end)
         disk.branch, disk.end, disk.writer = wal, wal_end, None
+        disk.written_over = None
         disk.newest_timeline = theirs.newest_timeline
         disk.sync_names = theirs.sync_names
         disk.checkpoint_lsn, disk.checkpoint_timeline = end, branch.timeline
@@ -370,19 +371,7 @@ class Instance:
         yield 4 * network.seconds(self.host.name, name)
         if up is not self._reachable(name):
             raise PostgresError(f"{name} went away")
-        disk = up.host.disk
-        timeline = disk.branch.timeline
-        return LeaderTimeline(
-            leader=leader.name,
-            asked_at=asked_at,
-            timeline=timeline,
-            in_recovery=up.in_recovery,
-            checkpointed=not up.in_recovery and disk.checkpoint_timeline == timeline,
-            history=disk.branch.history,
-            system_identifier=disk.system_identifier,
-            same_wal=same_wal(self.host.disk, disk),
-            newer_wal_here=self.host.disk.branch.timeline > timeline,
-        )
+        return told(leader.name, asked_at, up, self.host.disk)
 
     def change_slots(self, create: tuple[str, ...], drop: tuple[str, ...]) -> None:
         """Create slots, and drop those that nobody uses."""

@@ -178,7 +178,7 @@ class Server:
             return
         disk.newest_timeline = max(disk.newest_timeline, disk.branch.timeline) + 1
         disk.branch = Branch(disk.newest_timeline, disk.branch, disk.end, self.host.name)
-        disk.writer = disk
+        disk.writer, disk.written_over = disk, None
         disk.standby_signal = False
         disk.state = "in production"
         for link in tuple(self.links):  # who has more than we had does not come along

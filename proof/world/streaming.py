@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.state import DirectoryKind
+from proof.world.compared import write_over
 from proof.world.disk import Disk
 from proof.world.events import Signal, Steps, Wait
-from proof.world.wal import Branch, branch_at, contains, same_bytes
+from proof.world.wal import Branch, branch_at, contains
 
 if TYPE_CHECKING:
     from proof.world.server import Server
@@ -153,14 +153,6 @@ def lacks_pages_of(branch: Branch, end: int, down: Disk) -> bool:
     return not contains(on, at, branch_at(branch, end), end)
 
 
-def same_wal(ours: Disk, theirs: Disk) -> bool | None:
-    """What a comparison of WAL files tells; None where nothing can be compared."""
-    whole = ours.kind is DirectoryKind.VALID and not ours.unfinished and not ours.half_rewound
-    if not whole or ours.system_identifier != theirs.system_identifier:
-        return None
-    return same_bytes(ours.branch, ours.end, theirs.branch, theirs.end)
-
-
 def receive(down: Server) -> Steps:
     """The WAL receiver: connect, stream until it breaks, try again."""
     world, host = down.world, down.host
@@ -173,6 +165,7 @@ def receive(down: Server) -> Steps:
             if up is _upstream(down) and down.in_recovery and not down.promoting:
                 link = Link(up, down)
                 down.receiving = True
+                write_over(host.disk, up.host.disk)
                 world.streams(host, up.host)
                 link.push()
                 changed = down.reconfigured

@@ -19,9 +19,12 @@ class Branch:
 
     __slots__ = (
         "end",
+        "first",
         "fork",
         "history",
         "limits",
+        "number",
+        "opened",
         "opener",
         "parent",
         "promised",
@@ -35,6 +38,10 @@ class Branch:
         self.parent = parent
         self.fork = fork
         self.end = fork
+        self.first: Branch = self if parent is None else parent.first
+        self.opened = 0  # how many came of this one, counted on the first
+        self.first.opened += 1
+        self.number = self.first.opened
         self.limits: dict[Branch, int] = {}
         self.history: tuple[HistoryLine, ...] = ()
         self.promised = 0  # up to here synchronous commits were acknowledged
@@ -75,7 +82,17 @@ def common_end(one: Branch, end: int, other: Branch, other_end: int) -> tuple[Br
     raise AssertionError("two branches without a common root")
 
 
-def _begins(branch: Branch, timeline: int) -> int:
+def openings(branch: Branch, end: int) -> dict[int, int]:
+    """Which branch opened each timeline, by its number: their first records tell them apart."""
+    found, at = {}, branch_at(branch, end)
+    while at.parent is not None:
+        if at.timeline != at.parent.timeline:
+            found[at.timeline] = at.number
+        at = at.parent
+    return found
+
+
+def begins(branch: Branch, timeline: int) -> int:
     """Where a timeline begins by the history of that branch."""
     return max((line.lsn for line in branch.history if line.timeline < timeline), default=0)
 
@@ -88,7 +105,7 @@ def same_bytes(mine: Branch, end: int, theirs: Branch, their_end: int) -> bool |
     limits = [line.lsn for line in theirs.history if line.timeline == mine.timeline]
     if mine.timeline != theirs.timeline and not limits:
         return None
-    if _begins(mine, mine.timeline) != _begins(theirs, mine.timeline):
+    if begins(mine, mine.timeline) != begins(theirs, mine.timeline):
         return False
     until = min(end, their_end, *limits)
     shared = common_end(mine, end, theirs, their_end)[1]

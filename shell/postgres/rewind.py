@@ -17,7 +17,7 @@ from shell.postgres.commands import explain, run, run_checked
 from shell.postgres.configuration import FilesPlan, write_signal
 from shell.postgres.errors import PostgresError
 from shell.postgres.history import parse_history
-from shell.postgres.same_wal import same_wal
+from shell.postgres.same_wal import openings, same_wal
 from shell.postgres.session import Session, SqlError
 from shell.postgres.start import clear_left_overs
 from shell.postgres.unfinished import end_left_over_tool, mark, unmark
@@ -154,6 +154,7 @@ def leader_timeline(
         same_wal=same,
         newer_wal_here=any(number > timeline for number in timelines_here(data_dir)),
         asked_on=None if ours is None else ours[0],
+        openings=openings(data_dir),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.state import HistoryLine
+from engine.state import HistoryLine, Opening
 from shell.postgres.history import parse_history
 from shell.postgres.quoting import parse_lsn
 from shell.postgres.session import Session
@@ -83,6 +83,27 @@ def same_wal(
             return False
         found = True
     return found
+
+
+def openings(data_dir: Path) -> tuple[Opening, ...]:
+    """How the timelines begin of which the first record is here.
+
+    A segment is a used one at first.  What is left of that use lies before this segment in the WAL,
+    and so does the record before it: such a record is none of the timeline's.
+    """
+    try:  # a file that is made with the directory, and never written again
+        made = (data_dir / "PG_VERSION").stat()
+    except OSError:
+        return ()
+    found = []
+    for number in timelines_here(data_dir):
+        fork = _fork(data_dir, number)
+        piece = None if fork is None else _first_record(data_dir, number, fork)
+        if piece is not None:
+            _, _, before, _, _, checksum = RECORD_HEADER.unpack_from(piece.content)
+            if before >= piece.start - piece.offset:
+                found.append(Opening(made.st_mtime_ns ^ made.st_ino, number, checksum))
+    return tuple(found)
 
 
 def _pieces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.timelines import opening_of, overwritten
 from shell.postgres.instance import Instance
 from tests.postgres.cluster import Cluster, server
 from tests.support.wait import wait_for
@@ -96,3 +97,48 @@ def test_what_was_copied_or_followed_is_the_same_wal(cluster: Cluster) -> None:
     assert a.start("standby", cluster.upstream("b"), 30)
     wait_for(lambda: server(a).replication_state == "streaming", 20, "a to stream from b")
     assert a.leader_timeline(cluster.upstream("b"), end_of(a)).same_wal is True
+
+
+def test_a_receiver_writes_the_twins_wal_over_ours_and_the_opening_tells(cluster: Cluster) -> None:
+    """It begins at the start of its segment: where the fork is in it, nothing else is left."""
+    cluster.primary("a")
+    for name in ("b", "c", "d"):
+        cluster.standby(name, "a")
+    cluster.sql("a", "SELECT pg_switch_wal()")
+    a, b, d = cluster.node("a"), cluster.node("b"), cluster.node("d")
+    a.stop("fast")
+    b.promote(20)
+    c = follow(cluster, "c", "b", 2)
+    cluster.sql("b", "CREATE TABLE public.lost AS SELECT 1 AS n")
+    written = cluster.sql("b", "SELECT pg_current_wal_lsn() - '0/0'")[0][0]
+    wait_for(lambda: end_of(c)[1] >= written, 10, "c to have what b wrote")
+    before = c.leader_timeline(cluster.upstream("b"), end_of(c))
+    mine, theirs = opening_of(before, 2), opening_of(b.leader_timeline(cluster.upstream("c")), 2)
+    assert mine is not None
+    assert theirs is not None
+    assert (mine.checksum, opening_of(before, 1)) == (theirs.checksum, None)
+    assert mine.copy != theirs.copy
+
+    b.stop("immediate")
+    d.promote(20)
+    cluster.sql("d", "CREATE TABLE public.kept AS SELECT g AS n FROM generate_series(1, 9999) g")
+    told = c.leader_timeline(cluster.upstream("d"), end_of(c))
+    assert (told.same_wal, opening_of(told, 2)) == (False, mine)
+
+    c.follow(cluster.upstream("d"))
+    wait_for(
+        lambda: c.leader_timeline(cluster.upstream("d"), end_of(c)).same_wal is True,
+        30,
+        "c to have written what d has over its own",
+    )
+    assert cluster.sql("c", "SELECT n FROM public.lost") == [(1,)]
+    told = c.leader_timeline(cluster.upstream("d"), end_of(c))
+    assert overwritten(told, mine)
+    for statement in cluster.sql(
+        "d",
+        "SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM rewinder', oid::regprocedure)"
+        " FROM pg_proc WHERE proname = 'pg_read_binary_file'",
+    ):
+        cluster.sql("d", str(statement[0]))
+    blind = c.leader_timeline(cluster.upstream("d"), end_of(c))
+    assert (blind.same_wal, blind.openings) == (None, told.openings)

@@ -23,6 +23,7 @@ from engine.state import (
     JobResult,
     Known,
     Lease,
+    Opening,
     PendingParameter,
     Postmaster,
     Request,
@@ -45,6 +46,7 @@ AGES = (0.0, 0.3, 1.0, 2.0, 4.0, 9.5, 11.0, 19.0, 20.5, 25.5, 29.0, 31.0, 400.0)
 AGO = tuple(NOW - age for age in AGES)
 SINCE = (None, *AGO)
 POSITIONS = (None, 0, LSN - 2_000_000, LSN - 100, LSN, LSN + 1, LSN + 500)
+OPENINGS = (Opening(7, 3, 11), Opening(7, 3, 12), Opening(7, 2, 11), Opening(8, 3, 12))
 TIMELINES = (None, 1, 2, 3, 4, 5)
 NAMES = ("n1", "n2", "n3", "n9")
 EPOCHS = (None, WALL - 100, WALL - 1, WALL + 5, WALL + 500)
@@ -295,6 +297,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.promoting": FLAG,
     "memory.opened_twice": FLAG,
     "memory.proven": (None, (4801, 3), (4801, 2)),
+    "memory.opening": (None, *OPENINGS),
     "memory.former_upstream": ("", "10.0.0.1:5432"),
     "memory.wrote_on": (None, 2, 3),
     "memory.rewinding": FLAG,
@@ -373,6 +376,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "leader_timeline.value.newer_wal_here": FLAG,
     "leader_timeline.value.asked_on": (None, 2, 3),
     "leader_timeline.value.receiver": (None, 4801),
+    "leader_timeline.value.openings": ((), *((opening,) for opening in OPENINGS)),
     "leader_timeline.value.system_identifier": ("", "7409999999999999999"),
     "leader_timeline.value.checkpointed": FLAG,
     "leader_timeline.value.timeline": (2, 3, 4, 5),

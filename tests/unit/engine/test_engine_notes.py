@@ -14,7 +14,13 @@ from tests.support.scenes import scene
 from tests.support.snapshots import NOW
 
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
-UNWRITTEN = {"diverged_from": 0, "opened_twice": False, "wrote_on": None, "promotions_begun": 0}
+UNWRITTEN = {
+    "diverged_from": 0,
+    "opened_twice": False,
+    "opening": None,
+    "wrote_on": None,
+    "promotions_begun": 0,
+}
 REPLACED = {
     **UNWRITTEN,
     "rewinding": False,
