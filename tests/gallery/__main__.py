@@ -24,6 +24,8 @@ must be told of it. The test fails when nothing notices any more.
   decisions about all scenarios, as they are and with one change each. *After* counts decisions.
 - *The search*: a small world in which every order of events is tried (`make search`), by what
   really happens and not by the promises. *After* counts states.
+- *A story*: what was left of a seed that broke something (`tests/scenarios/stories/`), lived
+  through by the simulator, by what really happens. *After* counts node-cycles.
 - *A scenario*: a recorded decision (`tests/scenarios/`). *After* counts scenarios.
 - *A near miss*: a recorded snapshot that one fact keeps from a rule. *After* counts near misses.
 

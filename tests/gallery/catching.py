@@ -1,4 +1,4 @@
-"""What may catch a mistake: promises, the exhaustive search, recorded decisions.
+"""What may catch a mistake: promises, the exhaustive search, kept stories, recorded decisions.
 
 Belongs here: catchers that look until they find something, in a fixed order, and say how many
 looks that took.  A catcher finds nothing in the engine as it is; other tests prove that.
@@ -13,10 +13,13 @@ from itertools import islice
 
 from engine.decide import run
 from engine.state import Snapshot
+from proof import invariants
 from proof.promises import broken_promises
 from proof.search import liveness, space
 from proof.search.explore import State, explore
 from proof.search.model import World
+from proof.simulator.run import run as live
+from proof.simulator.story import FOLDER, read
 from tests.gallery.breaking import function_is
 from tests.properties.test_safety import TURNS
 from tests.support.near_misses import outcome, recorded
@@ -95,6 +98,7 @@ def changed_near_miss() -> Caught | None:
 
 
 _silent = function_is(space, "broken_by_decision", lambda _: lambda *_: [])
+_silent_in_stories = function_is(invariants, "broken_by_decision", lambda _: lambda *_: [])
 
 
 def search(world: World, begin: State | None = None) -> Catcher:
@@ -117,6 +121,17 @@ def search_to_heal(world: World) -> Catcher:
         return Caught(result.violations[0], result.states) if result.violations else None
 
     return Catcher("the search", look)
+
+
+def story(name: str) -> Catcher:
+    """A kept story of the simulator, by what really happens: no promise is asked there either."""
+
+    def look() -> Caught | None:
+        with _silent_in_stories():
+            outcome = live(read(FOLDER / f"{name}.txt").plan)
+        return Caught(str(outcome.violations[0]), outcome.cycles) if outcome.violations else None
+
+    return Catcher("a story", look)
 
 
 promises = Catcher("a promise", broken_promise)
