@@ -150,10 +150,11 @@ def asked_for(world: World) -> bool:
 def _rest(world: World, loop: float, ttl: float) -> None:
     """Nothing happens any more: decisions must come to rest.
 
-    A watchdog that was refused is tried again after ttl.
+    A watchdog that was refused is tried again in the first loop after ttl, and that decision is the
+    last one for a loop more.
     """
     world.writes = False
-    settled = max(6 * loop, ttl + loop, SETTLING_SECONDS)
+    settled = max(6 * loop, ttl + 2 * loop, SETTLING_SECONDS)
     world.clock.run(world.clock.now + settled, world.violations)
     stirring: set[str] = set()
     until = world.clock.now + REST_LOOPS * loop
