@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ HAS_SCHEMA = "SELECT 1 FROM sqlite_master WHERE name = 'counter'"
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+AGAIN_SECONDS = 0.005
 
 
 class StoreFile:
@@ -133,7 +135,7 @@ class StoreFile:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _keep_a_log(connection, deadline)
             # The watching thread moves the log into the file, so that no renewal waits for it.
             connection.execute("PRAGMA wal_autocheckpoint = 10000")
             if connection.execute(HAS_SCHEMA).fetchone() is None:
@@ -186,6 +188,19 @@ def _create(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _keep_a_log(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch to write-ahead logging; SQLite itself waits for nobody who does that just then."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            if _code(error) not in BUSY or now() + AGAIN_SECONDS > deadline:
+                raise
+            time.sleep(AGAIN_SECONDS)
+        else:
+            return
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

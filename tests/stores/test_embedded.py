@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,23 @@ def test_a_replaced_file_is_noticed(path: Path, open_client: Callable[[], Store]
     assert other.acquire_leader("n2", 30, soon())
     assert not store.acquire_leader("n1", 30, soon())
     wait_for(lambda: changes.count > told, 5, "the watch told of it")
+
+
+def test_a_new_file_is_waited_for_while_another_opens_it(
+    path: Path, open_client: Callable[[], Store]
+) -> None:
+    """SQLite gives up at once where another one switches a new file to its log; we do not."""
+    path.parent.mkdir(mode=0o700)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked too long"):
+            open_client().read(now() + 0.2)
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(open_client().read, soon())
+            time.sleep(0.1)
+            assert not reading.done()
+            other.execute("ROLLBACK")
+            reading.result()
 
 
 def test_an_expiry_is_told_at_once(open_client: Callable[[], Store]) -> None:
