@@ -422,13 +422,16 @@ def opened_twice(s: Snapshot) -> bool:
     streaming nor pg_rewind notices.  The bytes tell, unless the leader's were written over ours;
     else it counts that we were the last to write.
     """
-    told, end = told_timeline(s), my_end(s)
-    if told is not None and overwritten(told, s.memory.opening):
-        return True
-    if told is not None and told.same_wal is not None:
-        return not told.same_wal
-    if told is None or told.in_recovery:
+    told = told_timeline(s)
+    if told is None:
         return False
+    return overwritten(told, s.memory.opening) or _is_a_twin(s, told, my_end(s))
+
+
+def _is_a_twin(s: Snapshot, told: LeaderTimeline, end: tuple[int, int, bool] | None) -> bool:
+    """Whether it opened a timeline of a number that ours has too, as far as the WAL here tells."""
+    if told.same_wal is not None or told.in_recovery:
+        return told.same_wal is False
     ours = s.memory.promotions_begun > 0 or s.memory.wrote_on == told.timeline
     return ours and (end is None or end[0] == told.timeline)
 
@@ -436,10 +439,12 @@ def opened_twice(s: Snapshot) -> bool:
 def divergence(s: Snapshot) -> str:
     """Why our WAL is not a part of the leader's; empty when it is, or when nothing is known."""
     told, end = told_timeline(s), my_end(s)
-    if told is not None and overwritten(told, s.memory.opening):
+    if told is None:
+        return ""
+    if overwritten(told, s.memory.opening):
         return "the WAL of another server was written over ours, on a timeline of the same number"
-    if told is not None and opened_twice(s):
+    if _is_a_twin(s, told, end):
         return f"a timeline up to the leader's {told.timeline} was opened twice, ours is the other"
     if end is None and s.postgres.must_reach is not None:
         end = (*s.postgres.must_reach, False)
-    return parted_by_number(told, end) if told is not None and end is not None else ""
+    return parted_by_number(told, end) if end is not None else ""

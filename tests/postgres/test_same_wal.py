@@ -28,18 +28,24 @@ def follow(cluster: Cluster, name: str, source: str, timeline: int) -> Instance:
     return node
 
 
+def followed_to_timeline_two(cluster: Cluster) -> Instance:
+    """`c`, which has all that `b` wrote on the timeline that it opened after `a` was stopped."""
+    cluster.node("a").stop("fast")
+    cluster.node("b").promote(20)
+    c = follow(cluster, "c", "b", 2)
+    cluster.sql("b", "CREATE TABLE public.lost AS SELECT 1 AS n")
+    written = cluster.sql("b", "SELECT pg_current_wal_lsn() - '0/0'")[0][0]
+    wait_for(lambda: end_of(c)[1] >= written, 10, "c to have what b wrote")
+    return c
+
+
 def test_a_timeline_that_was_opened_twice_is_told_from_its_twin(cluster: Cluster) -> None:
     """A replica of the one that was lost after it opened a timeline is told from the other's."""
     cluster.primary("a")
     for name in ("b", "c", "d"):
         cluster.standby(name, "a")
     a, b, d = cluster.node("a"), cluster.node("b"), cluster.node("d")
-    a.stop("fast")
-    b.promote(20)
-    c = follow(cluster, "c", "b", 2)
-    cluster.sql("b", "CREATE TABLE public.lost AS SELECT 1 AS n")
-    written = cluster.sql("b", "SELECT pg_current_wal_lsn() - '0/0'")[0][0]
-    wait_for(lambda: end_of(c)[1] >= written, 10, "c to have what b wrote")
+    c = followed_to_timeline_two(cluster)
     ours = end_of(c)
     assert c.leader_timeline(cluster.upstream("b"), ours).same_wal is True
 
@@ -105,13 +111,8 @@ def test_a_receiver_writes_the_twins_wal_over_ours_and_the_opening_tells(cluster
     for name in ("b", "c", "d"):
         cluster.standby(name, "a")
     cluster.sql("a", "SELECT pg_switch_wal()")
-    a, b, d = cluster.node("a"), cluster.node("b"), cluster.node("d")
-    a.stop("fast")
-    b.promote(20)
-    c = follow(cluster, "c", "b", 2)
-    cluster.sql("b", "CREATE TABLE public.lost AS SELECT 1 AS n")
-    written = cluster.sql("b", "SELECT pg_current_wal_lsn() - '0/0'")[0][0]
-    wait_for(lambda: end_of(c)[1] >= written, 10, "c to have what b wrote")
+    b, d = cluster.node("b"), cluster.node("d")
+    c = followed_to_timeline_two(cluster)
     before = c.leader_timeline(cluster.upstream("b"), end_of(c))
     mine, theirs = opening_of(before, 2), opening_of(b.leader_timeline(cluster.upstream("c")), 2)
     assert mine is not None
