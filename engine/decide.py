@@ -18,7 +18,8 @@ from engine.tables.directory import DIRECTORY
 from engine.tables.down import DOWN
 from engine.tables.failsafe import CONSENT, FAILSAFE
 from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
-from engine.tables.lock import LOCK, NOTE
+from engine.tables.lock import LOCK
+from engine.tables.note import NOTE
 from engine.tables.orphan import ORPHAN
 from engine.tables.primary import PRIMARY
 from engine.tables.race import RACE

@@ -29,7 +29,7 @@ def after_restart(memory: Memory) -> Memory:
         roles_created=memory.roles_created,
         beaten=memory.beaten,
         diverged_from=memory.diverged_from,
-        opened_twice=memory.opened_twice,
+        needs_new_copy=memory.needs_new_copy,
         wrote_on=memory.wrote_on,
         promotions_begun=memory.promotions_begun,
         promoting=memory.promoting,

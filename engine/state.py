@@ -122,7 +122,7 @@ class Memory:
     race_position: int = 0  # how far we had received when the old primary was last seen to send,
     race_moved_at: float = 0.0  # and when that was (primary_race_backoff)
     diverged_from: int = 0  # the leader's timeline that our WAL was found not to be a part of
-    opened_twice: bool = False  # by a timeline of the same number: pg_rewind sees no difference
+    needs_new_copy: bool = False  # no part of the cluster, and pg_rewind would not mend it
     wrote_on: int | None = None  # the timeline that we wrote last,
     promotions_begun: int = 0  # since then, and perhaps more; for all we know each wrote one
     promoting: bool = False  # the server that runs was told to become primary, or is about to be

@@ -276,6 +276,18 @@ def a_half_made_directory_is_never_started(s: Snapshot, actions: Sequence[Action
         assert not checker.of(StartPostgres, actions)
 
 
+@about(StartPostgres, AcquireLock)
+def what_needs_a_new_copy_neither_starts_nor_leads(s: Snapshot, actions: Sequence[Action]) -> None:
+    """Data that was found to be no part of the cluster serves only by an operator's word."""
+    ran = checker.lease_left(s) > 0 or s.memory.bootstrapping
+    ran = ran or s.memory.restarting_since is not None or checker.runs_as_primary(s)
+    told = s.leader_timeline
+    is_the_leaders = isinstance(told, Known) and told.value.same_wal is True
+    if s.memory.needs_new_copy and not ran and not is_the_leaders:
+        assert not checker.of(StartPostgres, actions)
+        assert _handover_by_hand(s) or not checker.of(AcquireLock, actions)
+
+
 @about(RunInitdb, Clone)
 def only_an_empty_directory_is_filled(s: Snapshot, actions: Sequence[Action]) -> None:
     """Initdb and a copy run only where there is nothing, and no server."""
@@ -360,6 +372,7 @@ PROMISES: tuple[Promise, ...] = (
     only_all_members_prolong_a_lease,
     a_standby_that_may_not_lead_takes_no_lock,
     a_half_made_directory_is_never_started,
+    what_needs_a_new_copy_neither_starts_nor_leads,
     only_an_empty_directory_is_filled,
     the_lock_is_given_away_only_by_who_cannot_write,
     no_decision_contradicts_itself,

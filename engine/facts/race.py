@@ -291,7 +291,7 @@ def has_diverged(s: Snapshot) -> bool:
     told = views.told_timeline(s)
     if told is None or told.same_wal is True:
         return bool(views.divergence(s))
-    found = s.memory.opened_twice or s.memory.diverged_from == told.timeline
+    found = s.memory.needs_new_copy or s.memory.diverged_from == told.timeline
     return found or bool(views.divergence(s))
 
 
@@ -309,7 +309,7 @@ def may_rewind(s: Snapshot) -> bool:
     """
     control = s.postgres.directory.control
     possible = control is not None and control.rewindable
-    sees_it = not views.opened_twice(s) and not s.memory.opened_twice
+    sees_it = not views.opened_twice(s) and not s.memory.needs_new_copy
     return s.policy.use_pg_rewind and possible and sees_it and not s.memory.rewind_failed
 
 
@@ -319,6 +319,24 @@ def _wrote(s: Snapshot) -> str:
     return f"wrote_on={memory.wrote_on}, {begun}, {_published(s)}"
 
 
+def _new_copy(s: Snapshot) -> str:
+    return f"{_divergence(s)}, needs_new_copy={s.memory.needs_new_copy}"
+
+
+@fact(_new_copy)
+def opened_twice_unnoted(s: Snapshot) -> bool:
+    """Our WAL and the leader's part on a timeline of the same number; that is not remembered."""
+    return views.opened_twice(s) and not s.memory.needs_new_copy
+
+
+@fact(_new_copy)
+def needs_new_copy(s: Snapshot) -> bool:
+    """Our data was found to be no part of the cluster, beyond pg_rewind; no leader has it since."""
+    told = views.told_timeline(s)
+    is_the_leaders = told is not None and told.same_wal is True and not views.divergence(s)
+    return s.memory.needs_new_copy and not is_the_leaders
+
+
 @fact(_wrote)
 def writing_is_noted(s: Snapshot) -> bool:
     """It is remembered which timeline we write, as primary; a timeline that is unknown is noted."""
@@ -326,7 +344,7 @@ def writing_is_noted(s: Snapshot) -> bool:
     if here is None or here.timeline is None:
         return True
     known = s.memory.wrote_on == here.timeline and not s.memory.promotions_begun
-    return known and not s.memory.promoting
+    return known and not s.memory.promoting and not s.memory.needs_new_copy
 
 
 @fact(_wrote)

@@ -62,8 +62,8 @@ def remote_is_unasked(s: Snapshot) -> bool:
 @fact(lambda s: f"{_answer(s)}, diverged_from={s.memory.diverged_from or 'nobody'}")
 def may_start_unasked(s: Snapshot) -> bool:
     """The remote primary is silent, and nothing was found against our WAL."""
-    clean = not s.memory.rewinding and not s.memory.diverged_from
-    return remote_is_silent(s) and clean
+    found = s.memory.rewinding or s.memory.needs_new_copy or s.memory.diverged_from
+    return remote_is_silent(s) and not found
 
 
 @fact(_answer)

@@ -2,8 +2,6 @@
 
 from engine import views, watchdog
 from engine.actions import (
-    Action,
-    ClearFailover,
     CreateInitialize,
     Exit,
     Hold,
@@ -12,7 +10,6 @@ from engine.actions import (
     Remember,
     RemoveDataDirectory,
     Report,
-    Rewind,
 )
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import (
@@ -41,6 +38,7 @@ from engine.facts.race import (
     may_remove_after_failed_rewind,
     may_remove_diverged,
     may_rewind,
+    needs_new_copy,
     rewind_has_failed,
     rewind_was_begun,
     rewound_and_not_up_since,
@@ -71,15 +69,17 @@ from engine.facts.work import (
     to_be_brought_back,
 )
 from engine.rule import Rule, Table
-from engine.state import Snapshot
 from engine.tables.leave import final_lsn
 from engine.tables.steps import (
+    ONLY_A_NEW_COPY_HELPS,
     WHY_WAIT_FOR_LEASES,
     ask,
     ask_leader,
     ask_peers,
+    give_handover_up,
     leave_bootstrap,
     report_foreign,
+    rewind,
     start_primary,
     start_standby,
     wait_for_leases,
@@ -87,22 +87,6 @@ from engine.tables.steps import (
 )
 
 _ALLOWED_AFTER = "remove_data_directory_on_rewind_failure, after: "
-
-
-def _rewind(s: Snapshot) -> tuple[Action, ...]:
-    source = views.truth(s)
-    assert source is not None
-    why = views.divergence(s) or "diverged, or an earlier rewind was cut off"
-    return (Report("warning", f"rewinding to {source.name}: {why}"), Rewind(source))
-
-
-def _give_handover_up(s: Snapshot) -> tuple[Action, ...]:
-    why = "no candidate received our last record"
-    request = views.failover_request(s)
-    clear = (ClearFailover(request.revision, why),) if request is not None else ()
-    said = Report("error", f"hand-over given up: {why}")
-    return (said, *clear, Remember({"standing_down_since": None}))
-
 
 DOWN = Table(
     "down",
@@ -243,7 +227,7 @@ DOWN = Table(
             "down.handover_failed",
             "Standing down, but no candidate has everything: take the lead again",
             when=(standing_down, i_own_the_lock),
-            then=_give_handover_up,
+            then=give_handover_up,
             why="Better no switchover than one that loses commits.",
         ),
         Rule(
@@ -385,7 +369,7 @@ DOWN = Table(
             when=(has_diverged, may_rewind, rewound_and_not_up_since),
             then=lambda s: (
                 Report("warning", f"pg_rewind is of no use any more: {why_diverged(s)}"),
-                Remember({"opened_twice": True}),
+                Remember({"needs_new_copy": True}),
             ),
             why="It found nothing to do, or brought pages that are newer than the WAL here: it "
             "would leave those as they are, and end well. A new copy helps.",
@@ -403,7 +387,7 @@ DOWN = Table(
             "down.rewind",
             "Diverged: rewind to the leader",
             when=(somebody_is_to_be_followed, has_diverged, may_rewind),
-            then=_rewind,
+            then=rewind,
             why="pg_rewind undoes what only this server has, and keeps the rest.",
         ),
         Rule(
@@ -437,6 +421,14 @@ DOWN = Table(
             when=(rewind_was_begun,),
             then=lambda _: (Hold("a leader, to rewind to it again"),),
             why="A half-rewound directory is never started: it could win the race and lead.",
+        ),
+        Rule(
+            "down.needs_new_copy",
+            "This data was found to be no part of the cluster, and nobody leads: do not start it",
+            when=(needs_new_copy,),
+            then=lambda _: (Hold(ONLY_A_NEW_COPY_HELPS),),
+            why="Its WAL has the numbers of the lost leader's and other bytes: it could win the "
+            "race, and what that leader acknowledged would be gone.",
         ),
         Rule(
             "down.start",

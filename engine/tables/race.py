@@ -2,7 +2,7 @@
 
 from engine import asking, views, watchdog
 from engine import synchronous as sync
-from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember
+from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember, StopPostgres
 from engine.facts.failsafe import (
     a_listed_member_is_silent,
     consent_is_asked,
@@ -22,6 +22,7 @@ from engine.facts.race import (
     lags_too_far,
     lock_was_free_before,
     may_miss_synchronous_commits,
+    needs_new_copy,
     own_position_is_fresh,
     peers_were_asked,
     somebody_else_can_lead,
@@ -52,7 +53,7 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
-from engine.tables.steps import WHY_WAIT_FOR_LEASES, wait_for_leases
+from engine.tables.steps import ONLY_A_NEW_COPY_HELPS, WHY_WAIT_FOR_LEASES, wait_for_leases
 
 
 def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
@@ -99,6 +100,17 @@ RACE = Table(
             when=(paused, ~handover_is_to_me_at_once),
             then=lambda _: (Hold("the end of the maintenance mode, or a failover by hand"),),
             why="In pause nothing happens by itself.",
+        ),
+        Rule(
+            "race.needs_new_copy",
+            "This data was found to be no part of the cluster: stop, since others compare with it",
+            when=(needs_new_copy, ~failover_by_hand_is_to_me),
+            then=lambda _: (
+                StopPostgres("fast", "found to be no part of the cluster"),
+                Hold(ONLY_A_NEW_COPY_HELPS),
+            ),
+            why="Its WAL has the numbers of the lost leader's and other bytes: who has less of it "
+            "would wait for this server, and what that leader acknowledged would be gone.",
         ),
         Rule(
             "race.nofailover",

@@ -9,6 +9,7 @@ from engine.actions import (
     Action,
     AskLeader,
     AskPeers,
+    ClearFailover,
     DeleteInitialize,
     Exit,
     Follow,
@@ -16,6 +17,7 @@ from engine.actions import (
     MoveDataDirectory,
     Remember,
     Report,
+    Rewind,
     StartPostgres,
     StopPostgres,
     WithdrawMember,
@@ -42,6 +44,9 @@ NO_BOOTSTRAP: dict[str, object] = {
 WHY_WAIT_FOR_LEASES = (
     "Whoever led before is writable until its lease ends, and writes the keys again if it can."
 )
+
+# What a member waits for whose data is no part of the cluster's.
+ONLY_A_NEW_COPY_HELPS = "an operator, or a leader: only a new copy of the data helps"
 
 
 def leave_sync(s: Snapshot) -> tuple[Action, ...]:
@@ -174,12 +179,26 @@ def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
     One that is still being started has no clients, and waits for no orderly end.
     """
     told = views.told_timeline(s)
-    found: dict[str, object] = {"diverged_from": told.timeline if told else 0}
-    if views.opened_twice(s):
-        found["opened_twice"] = True
     why = f"diverged from {whom}"
     return (
         Report("warning", f"diverged: {why_diverged(s)}"),
-        Remember(found),
+        Remember({"diverged_from": told.timeline if told else 0}),
         *(stop_at_once(s, why) if s.postgres.starting else (StopPostgres("fast", why),)),
     )
+
+
+def rewind(s: Snapshot) -> tuple[Action, ...]:
+    """Rewind to whom our WAL must be a part of."""
+    source = views.truth(s)
+    assert source is not None
+    why = views.divergence(s) or "diverged, or an earlier rewind was cut off"
+    return (Report("warning", f"rewinding to {source.name}: {why}"), Rewind(source))
+
+
+def give_handover_up(s: Snapshot) -> tuple[Action, ...]:
+    """End a hand-over that no candidate could take, and its `failover` key with it."""
+    why = "no candidate received our last record"
+    request = views.failover_request(s)
+    clear = (ClearFailover(request.revision, why),) if request is not None else ()
+    said = Report("error", f"hand-over given up: {why}")
+    return (said, *clear, Remember({"standing_down_since": None}))

@@ -328,6 +328,15 @@ DECIDING: tuple[Mistake, ...] = (
         (catching.promises, catching.scenarios),
     ),
     Mistake(
+        "other-wal-may-lead",
+        "Data that was found to be no part of the cluster starts, and races, while nobody leads",
+        "it wins by the lost leader's numbers, and what that one acknowledged is gone",
+        breaking.all_of(
+            breaking.no_rule("down.needs_new_copy"), breaking.no_rule("race.needs_new_copy")
+        ),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
         "removed-without-permission",
         "A diverged directory is emptied without asking the configuration",
         "the only copy of some commits is deleted",

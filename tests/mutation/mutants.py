@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST = (
     *("quorum", "synchronous", "facts/lease", "facts/race", "tables/safety", "tables/lock"),
     *(
+        "tables/note",
         "tables/race",
         "tables/primary",
         "tables/standby",

@@ -295,7 +295,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.raced_on": (None, 0, 2, 3),
     "memory.promotions_begun": (0, 1, 2),
     "memory.promoting": FLAG,
-    "memory.opened_twice": FLAG,
+    "memory.needs_new_copy": FLAG,
     "memory.proven": (None, (4801, 3), (4801, 2)),
     "memory.opening": (None, *OPENINGS),
     "memory.former_upstream": ("", "10.0.0.1:5432"),

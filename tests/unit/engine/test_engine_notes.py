@@ -16,7 +16,7 @@ from tests.support.snapshots import NOW
 ENDED = {"job_seen": NOW - 0.5, "failures": 0, "retry_at": 0.0}
 UNWRITTEN = {
     "diverged_from": 0,
-    "opened_twice": False,
+    "needs_new_copy": False,
     "opening": None,
     "wrote_on": None,
     "promotions_begun": 0,
