@@ -17,7 +17,7 @@ from statistics import median
 from engine.decide import RULES, TABLES, decide, explain, run
 from engine.document import member_document
 from engine.state import Known, Member, ReplicationRow, Server, Slot, Snapshot
-from engine.views import slot_name
+from engine.upstreams import slot_name
 from tests.support.scenes import scene
 from tests.support.snapshots import LSN, member
 

@@ -4,7 +4,7 @@ Nothing here decides.  It is known by its address alone, and goes by it as by a 
 of one server never counts as the word of another one, or of the leader.
 """
 
-from engine import views
+from engine import lineage, upstreams
 from engine.actions import Upstream
 from engine.state import Known, LeaderTimeline, Snapshot
 from engine.timelines import overwritten, parted_by_number
@@ -24,7 +24,7 @@ def upstream(s: Snapshot) -> Upstream | None:
     host, _, port = at.rpartition(":")
     if not host or not port.isdecimal() or s.me.tags.nostream:
         return None
-    slot = views.slot_name(s.me.name) if s.policy.use_slots else None
+    slot = upstreams.slot_name(s.me.name) if s.policy.use_slots else None
     return Upstream(at, host, int(port), slot)
 
 
@@ -42,10 +42,10 @@ def objection(s: Snapshot) -> str:
     As with a leader: where the bytes can't be compared, the numbers decide, and what we wrote; and
     one in recovery may yet open a timeline of the number that we have WAL of.
     """
-    said, end = told(s), views.my_end(s)
+    said, end = told(s), lineage.my_end(s)
     if said is None:
         return "it has not told its timeline"
-    if views.is_foreign(s, said):
+    if lineage.is_foreign(s, said):
         return f"it is of system {said.system_identifier}"
     if end is not None and said.asked_on not in {None, end[0]}:
         return f"it was asked when our WAL was on timeline {said.asked_on}"

@@ -4,7 +4,7 @@ Nothing here decides; the facts do (`engine/facts/slots.py`).  A slot that a rul
 matches, and one that PostgreSQL 17 synchronizes by itself (`failover`), is left alone everywhere.
 """
 
-from engine import views
+from engine import upstreams, views
 from engine.facts.lease import i_own_the_lock
 from engine.policy import PermanentSlot
 from engine.state import Known, LeaderSlots, Member, Server, Slot, Snapshot
@@ -71,17 +71,17 @@ def permanent(s: Snapshot, kind: str) -> tuple[PermanentSlot, ...]:
 
 def wanted_physical(s: Snapshot) -> set[str]:
     """The names of the physical slots that there must be here, never our own."""
-    wanted = {views.slot_name(m.name) for m in followers(s)}
+    wanted = {upstreams.slot_name(m.name) for m in followers(s)}
     if not s.me.tags.never_leads:
         wanted.update(p.name for p in permanent(s, "physical"))
-    wanted.discard(views.slot_name(s.me.name))
+    wanted.discard(upstreams.slot_name(s.me.name))
     return wanted
 
 
 def owner(s: Snapshot, name: str) -> str:
     """Whose slot that is, in words."""
     for member in views.other_members(s):
-        if views.slot_name(member.name) == name:
+        if upstreams.slot_name(member.name) == name:
             return f"of member {member.name}"
     if any(p.name == name for p in s.policy.permanent_slots):
         return "permanent by the configuration"
@@ -94,7 +94,7 @@ def clashes(s: Snapshot) -> tuple[str, ...]:
     members = view.members if view else ()
     owners: dict[str, list[str]] = {}
     for member in members:
-        owners.setdefault(views.slot_name(member.name), []).append(f"member {member.name}")
+        owners.setdefault(upstreams.slot_name(member.name), []).append(f"member {member.name}")
     # A permanent physical one of a member's name is meant for that member.
     for slot in s.policy.permanent_slots:
         if slot.kind == "logical":
@@ -132,7 +132,7 @@ def retained(s: Snapshot) -> tuple[str, ...]:
     Those of the members, and the unclaimed ones until member_slots_ttl is over.
     """
     since, ttl = s.memory.unclaimed_since, s.policy.member_slots_ttl_seconds
-    members = {views.slot_name(m.name) for m in views.other_members(s) if not m.tags.nostream}
+    members = {upstreams.slot_name(m.name) for m in views.other_members(s) if not m.tags.nostream}
     kept = {n for n in unclaimed(s) if s.now - since.get(n, s.now) < ttl}
     return tuple(sorted(members | kept))
 
@@ -168,7 +168,7 @@ def useless(s: Snapshot) -> tuple[str, ...]:
         return ()
     wanted = wanted_physical(s)
     elsewhere = {
-        views.slot_name(m.name) for m in views.other_members(s) if not streams_from_us(s, m)
+        upstreams.slot_name(m.name) for m in views.other_members(s) if not streams_from_us(s, m)
     } - {p.name for p in s.policy.permanent_slots}
     found = []
     for slot in idle:
@@ -313,7 +313,7 @@ def positions(s: Snapshot) -> dict[str, int]:
     found |= {x.name: x.confirmed_lsn for x in here(s) if x.name in mine}
     kept = {name: lsn for name, lsn in found.items() if lsn}
     own = views.position(views.server(s))
-    return {**kept, views.slot_name(s.me.name): own} if kept and own else kept
+    return {**kept, upstreams.slot_name(s.me.name): own} if kept and own else kept
 
 
 def behind(s: Snapshot) -> dict[str, int]:
@@ -358,7 +358,7 @@ def _told_by_members(s: Snapshot, server: Server) -> dict[str, int]:
             has[answer.name] = max(has.get(answer.name, 0), answer.lsn)
     told: dict[str, int] = {}
     for name, lsn in has.items():  # where two names give one slot, it waits for both
-        slot = views.slot_name(name)
+        slot = upstreams.slot_name(name)
         told[slot] = min(lsn, told.get(slot, lsn))
     return told
 

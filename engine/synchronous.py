@@ -7,7 +7,7 @@ compared in lower case, as PostgreSQL does it.
 
 from dataclasses import dataclass
 
-from engine import quorum, views
+from engine import quorum, upstreams, views
 from engine.quorum import Names, Promise
 from engine.state import JobKind, Known, Member, ReplicationRow, Server, Snapshot, SyncState
 
@@ -134,7 +134,7 @@ def _is_streamed_to(s: Snapshot, here: Server, member: Member, row: ReplicationR
         return False
     if not s.policy.use_slots:
         return True
-    name = views.slot_name(member.name)
+    name = upstreams.slot_name(member.name)
     used_by = next((x.active_pid for x in here.slots if x.name == name), None)
     return used_by is not None and used_by == row.pid
 

@@ -1,6 +1,6 @@
 """Facts about the leader race and about following the winner."""
 
-from engine import asking, candidates, views
+from engine import asking, candidates, lineage, upstreams, views
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 from engine.timelines import lsn_text
@@ -190,9 +190,9 @@ def the_old_primary_sent_a_moment_ago(s: Snapshot) -> bool:
 
 
 def _upstream(s: Snapshot) -> str:
-    wanted = views.wanted_upstream(s)
+    wanted = upstreams.wanted_upstream(s)
     at = f"{wanted.address} slot {wanted.slot}" if wanted else None
-    how = ", WAL from the archive only" if views.follows_archive(s) else ""
+    how = ", WAL from the archive only" if upstreams.follows_archive(s) else ""
     found = f"{s.postgres.configured_upstream} slot {s.postgres.configured_slot}"
     return f"wanted upstream {at}{how}, configured {found}"
 
@@ -200,20 +200,20 @@ def _upstream(s: Snapshot) -> str:
 @fact(_upstream)
 def upstream_is_known(s: Snapshot) -> bool:
     """There is a leader with an address to follow."""
-    return views.wanted_upstream(s) is not None
+    return upstreams.wanted_upstream(s) is not None
 
 
 @fact(_upstream)
 def truth_has_an_address(s: Snapshot) -> bool:
     """The server whose WAL ours must be a part of can be asked."""
-    return views.truth(s) is not None
+    return lineage.truth(s) is not None
 
 
 @fact(_upstream)
 def upstream_differs(s: Snapshot) -> bool:
     """The standby is configured for another upstream than it should follow."""
-    wanted = views.wanted_upstream(s)
-    if wanted is None and not views.follows_archive(s):
+    wanted = upstreams.wanted_upstream(s)
+    if wanted is None and not upstreams.follows_archive(s):
         return False
     if wanted is None or s.me.tags.nostream:
         return s.postgres.configured_upstream is not None
@@ -224,34 +224,34 @@ def upstream_differs(s: Snapshot) -> bool:
 @fact(_upstream)
 def upstream_is_another(s: Snapshot) -> bool:
     """The standby is configured for a server, and should not stream from that address."""
-    configured, wanted = s.postgres.configured_upstream, views.streams_from(s)
+    configured, wanted = s.postgres.configured_upstream, upstreams.streams_from(s)
     return configured is not None and (wanted is None or configured != wanted.address)
 
 
 def _told(s: Snapshot) -> str:
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     if told is None:
-        return f"leader's timeline unknown: {views.leader_silent_why(s)}"
+        return f"leader's timeline unknown: {lineage.leader_silent_why(s)}"
     return f"leader is on timeline {told.timeline}, checkpointed={told.checkpointed}"
 
 
 @fact(_told)
 def leader_told_its_timeline(s: Snapshot) -> bool:
     """The present leader was asked for its timeline a moment ago, and answered."""
-    return views.told_timeline(s) is not None
+    return lineage.told_timeline(s) is not None
 
 
 @fact(_told)
 def leader_can_be_rewound_to(s: Snapshot) -> bool:
     """The leader is out of recovery and has checkpointed on its new timeline."""
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     return told is not None and told.checkpointed and not told.in_recovery
 
 
 @fact(_told)
 def leader_is_in_recovery(s: Snapshot) -> bool:
     """The leader answered that it is not promoted yet; unknown counts as no."""
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     return told is not None and told.in_recovery
 
 
@@ -276,7 +276,7 @@ def _divergence(s: Snapshot) -> str:
     if s.memory.rewinding:
         return "a rewind was begun and has not ended"
     remembered = f"found diverged from timeline {s.memory.diverged_from} while it ran"
-    return views.divergence(s) or (remembered if s.memory.diverged_from else "none is known")
+    return lineage.divergence(s) or (remembered if s.memory.diverged_from else "none is known")
 
 
 @fact(_divergence)
@@ -288,11 +288,11 @@ def has_diverged(s: Snapshot) -> bool:
     """
     if s.memory.rewinding:
         return True
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     if told is None or told.same_wal is True:
-        return bool(views.divergence(s))
+        return bool(lineage.divergence(s))
     found = s.memory.needs_new_copy or s.memory.diverged_from == told.timeline
-    return found or bool(views.divergence(s))
+    return found or bool(lineage.divergence(s))
 
 
 @fact(lambda s: f"rewound from {s.memory.rewound_from}, rewinding: {s.memory.rewinding}")
@@ -309,7 +309,7 @@ def may_rewind(s: Snapshot) -> bool:
     """
     control = s.postgres.directory.control
     possible = control is not None and control.rewindable
-    sees_it = not views.opened_twice(s) and not s.memory.needs_new_copy
+    sees_it = not lineage.opened_twice(s) and not s.memory.needs_new_copy
     return s.policy.use_pg_rewind and possible and sees_it and not s.memory.rewind_failed
 
 
@@ -326,14 +326,14 @@ def _new_copy(s: Snapshot) -> str:
 @fact(_new_copy)
 def opened_twice_unnoted(s: Snapshot) -> bool:
     """Our WAL and the leader's part on a timeline of the same number; that is not remembered."""
-    return views.opened_twice(s) and not s.memory.needs_new_copy
+    return lineage.opened_twice(s) and not s.memory.needs_new_copy
 
 
 @fact(_new_copy)
 def needs_new_copy(s: Snapshot) -> bool:
     """Our data was found to be no part of the cluster, beyond pg_rewind; no leader has it since."""
-    told = views.told_timeline(s)
-    is_the_leaders = told is not None and told.same_wal is True and not views.divergence(s)
+    told = lineage.told_timeline(s)
+    is_the_leaders = told is not None and told.same_wal is True and not lineage.divergence(s)
     return s.memory.needs_new_copy and not is_the_leaders
 
 
@@ -390,14 +390,14 @@ def may_remove_diverged(s: Snapshot) -> bool:
 
 
 def _source(s: Snapshot) -> str:
-    source = views.clone_source(s)
+    source = upstreams.clone_source(s)
     return f"clone source: {source.name if source else None}"
 
 
 @fact(_source)
 def a_clone_source_exists(s: Snapshot) -> bool:
     """A running member can be copied."""
-    return views.clone_source(s) is not None
+    return upstreams.clone_source(s) is not None
 
 
 @fact(lambda s: f"PostgreSQL down since {s.memory.primary_down_since}")

@@ -1,6 +1,6 @@
 """Facts about a standby cluster: a cluster whose leader follows a primary outside of it."""
 
-from engine import views
+from engine import lineage, upstreams, views
 from engine.facts.lease import another_owns_the_lock, i_own_the_lock
 from engine.facts.postgres import runs_as_primary, runs_as_standby
 from engine.rule import fact
@@ -37,26 +37,26 @@ def runs_as_leader(s: Snapshot) -> bool:
 @fact(lambda s: f"{_remote(s)}, lock_owner={views.leader_name(s) or 'nobody or unknown'}")
 def somebody_is_to_be_followed(s: Snapshot) -> bool:
     """Another member owns the lock, or it is for us to follow the remote primary."""
-    return another_owns_the_lock.holds(s) or views.follows_remote(s)
+    return another_owns_the_lock.holds(s) or upstreams.follows_remote(s)
 
 
 def _answer(s: Snapshot) -> str:
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     if told is None:
-        return f"{_remote(s)}, its timeline unknown: {views.leader_silent_why(s)}"
+        return f"{_remote(s)}, its timeline unknown: {lineage.leader_silent_why(s)}"
     return f"{_remote(s)}, on timeline {told.timeline} of system {told.system_identifier}"
 
 
 def remote_is_silent(s: Snapshot) -> bool:
     """The remote primary was asked for its timeline and gave no answer."""
-    return views.compares_with_remote(s) and isinstance(s.leader_timeline, Unknown)
+    return lineage.compares_with_remote(s) and isinstance(s.leader_timeline, Unknown)
 
 
 @fact(_answer)
 def remote_is_unasked(s: Snapshot) -> bool:
     """There is a remote primary, and it was not asked for its timeline a moment ago."""
-    to_be_asked = views.compares_with_remote(s) and not remote_is_silent(s)
-    return to_be_asked and views.told_timeline(s) is None
+    to_be_asked = lineage.compares_with_remote(s) and not remote_is_silent(s)
+    return to_be_asked and lineage.told_timeline(s) is None
 
 
 @fact(lambda s: f"{_answer(s)}, diverged_from={s.memory.diverged_from or 'nobody'}")
@@ -69,8 +69,8 @@ def may_start_unasked(s: Snapshot) -> bool:
 @fact(_answer)
 def remote_is_foreign(s: Snapshot) -> bool:
     """The remote primary told another system identifier than ours; unknown counts as no."""
-    told = views.told_timeline(s)  # never of a foreign server in our leader's place
-    return told is not None and views.is_foreign(s, told)
+    told = lineage.told_timeline(s)  # never of a foreign server in our leader's place
+    return told is not None and lineage.is_foreign(s, told)
 
 
 def _stream(s: Snapshot) -> str:
@@ -84,7 +84,7 @@ def _stream(s: Snapshot) -> str:
 def remote_stream_is_down(s: Snapshot) -> bool:
     """We should stream from the remote primary, have had a loop's time to begin, and do not."""
     here = views.server(s)
-    if here is None or not views.follows_remote(s) or views.streams_from(s) is None:
+    if here is None or not upstreams.follows_remote(s) or upstreams.streams_from(s) is None:
         return False
     settled = s.wall - here.started_epoch >= s.policy.loop_wait_seconds
     return settled and here.replication_state != "streaming"

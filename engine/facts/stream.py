@@ -3,21 +3,21 @@
 PostgreSQL connects by addresses and the numbers of timelines, also while no daemon looks.
 """
 
-from engine import views
+from engine import lineage, upstreams, views
 from engine.rule import fact
 from engine.state import Snapshot
 
 
 def _connection(s: Snapshot) -> str:
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     asked = f"asked about {told.receiver}" if told is not None else "not asked a moment ago"
-    return f"(WAL receiver, timeline) {views.connection(s)}, proven {s.memory.proven}, {asked}"
+    return f"(WAL receiver, timeline) {lineage.connection(s)}, proven {s.memory.proven}, {asked}"
 
 
 @fact(_connection)
 def connection_is_unproven(s: Snapshot) -> bool:
     """Whom our WAL must be a part of was not asked since this connection was made; unknown: no."""
-    here, told = views.connection(s), views.told_timeline(s)
+    here, told = lineage.connection(s), lineage.told_timeline(s)
     if here is None or here == s.memory.proven:
         return False
     return told is None or told.receiver != here[0]
@@ -26,10 +26,10 @@ def connection_is_unproven(s: Snapshot) -> bool:
 @fact(_connection)
 def connection_is_proven_now(s: Snapshot) -> bool:
     """It was asked since, and has our WAL; that is not remembered yet."""
-    here, told = views.connection(s), views.told_timeline(s)
+    here, told = lineage.connection(s), lineage.told_timeline(s)
     if here is None or here == s.memory.proven or told is None or told.receiver != here[0]:
         return False
-    return not views.divergence(s)
+    return not lineage.divergence(s)
 
 
 def _stream(s: Snapshot) -> str:
@@ -45,6 +45,6 @@ def stream_is_missing(s: Snapshot) -> bool:
     here, leader = views.server(s), views.leader_member(s)
     if s.memory.proven is None or here is None or leader is None:
         return False
-    if views.streams_from(s) is None:
+    if upstreams.streams_from(s) is None:
         return False
-    return views.leads(leader) and here.replication_state != "streaming"
+    return upstreams.leads(leader) and here.replication_state != "streaming"

@@ -1,6 +1,6 @@
 """Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
 
-from engine import asking, candidates, views
+from engine import asking, candidates, upstreams, views
 from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
@@ -56,7 +56,7 @@ def _leader(s: Snapshot) -> str:
 def leader_leads(s: Snapshot) -> bool:
     """The owner of the lock says that it is promoted: what it has is the cluster's."""
     leader = views.leader_member(s)
-    return leader is not None and views.leads(leader)
+    return leader is not None and upstreams.leads(leader)
 
 
 @fact(lambda s: f"reinitialize={s.memory.reinitialize}")

@@ -5,7 +5,7 @@ Of a standby that runs, of one that gives no answer, and of one that is being st
 
 from collections.abc import Callable
 
-from engine import former, views
+from engine import former, lineage, views
 from engine.actions import Action, AskLeader, Follow, Hold, Remember
 from engine.facts.former import (
     follows_a_server,
@@ -21,7 +21,7 @@ from engine.state import Snapshot
 
 def _ask(s: Snapshot) -> tuple[Action, ...]:
     of = former.upstream(s)
-    asked = () if of is None else (AskLeader(of, views.end_of_wal(s)),)
+    asked = () if of is None else (AskLeader(of, lineage.end_of_wal(s)),)
     soon = s.now + views.ASK_AGAIN_SECONDS
     return (*asked, Hold("the store, or our upstream to tell its timeline", soon))
 

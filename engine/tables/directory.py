@@ -1,6 +1,6 @@
 """PostgreSQL is down and its directory holds no usable server: how it gets one."""
 
-from engine import views, watchdog
+from engine import upstreams, views, watchdog
 from engine.actions import (
     Action,
     ClaimFounding,
@@ -55,13 +55,13 @@ from engine.tables.steps import (
 
 
 def _clone(s: Snapshot) -> tuple[Action, ...]:
-    source = views.clone_source(s)
+    source = upstreams.clone_source(s)
     assert source is not None
-    return (Clone(source, s.memory.reinit_from_leader, remote=source.name == views.REMOTE),)
+    return (Clone(source, s.memory.reinit_from_leader, remote=source.name == upstreams.REMOTE),)
 
 
 def _copy_remote(s: Snapshot) -> tuple[Action, ...]:
-    return (Remember({"bootstrap_copied": True}), Clone(views.remote(s), remote=True))
+    return (Remember({"bootstrap_copied": True}), Clone(upstreams.remote(s), remote=True))
 
 
 def _drop_founder(s: Snapshot) -> tuple[Action, ...]:

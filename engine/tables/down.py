@@ -1,6 +1,6 @@
 """PostgreSQL is down and its directory is whole: start it, repair it, or give the lock up."""
 
-from engine import views, watchdog
+from engine import lineage, views, watchdog
 from engine.actions import (
     CreateInitialize,
     Exit,
@@ -379,7 +379,7 @@ DOWN = Table(
             "down.rewind_begins",
             "Diverged: remember that a rewind begins",
             when=(somebody_is_to_be_followed, has_diverged, may_rewind, ~rewind_was_begun),
-            then=lambda s: (Remember({"rewinding": True, "rewound_from": views.end_of_wal(s)}),),
+            then=lambda s: (Remember({"rewinding": True, "rewound_from": lineage.end_of_wal(s)}),),
             why="Cut off in the middle it leaves a directory that looks whole and is not.",
             ends=True,
         ),

@@ -1,6 +1,6 @@
 """What is remembered of finished work and of what was seen."""
 
-from engine import views
+from engine import lineage, views
 from engine.actions import Action, Remember, Report
 from engine.facts.former import former_upstream_is_over
 from engine.facts.keys import cluster_is_noted
@@ -131,7 +131,7 @@ def _note_writing(s: Snapshot) -> tuple[Action, ...]:
 
 def _note_connection(s: Snapshot) -> tuple[Action, ...]:
     """What was proven, and how the newest timeline begins here; that never changes in one copy."""
-    told, before = views.told_timeline(s), s.memory.opening
+    told, before = lineage.told_timeline(s), s.memory.opening
     assert told is not None
     opening = opening_of(told, told.asked_on)
     newer = opening is not None and (
@@ -140,7 +140,7 @@ def _note_connection(s: Snapshot) -> tuple[Action, ...]:
     learned: dict[str, object] = {"opening": opening} if newer else {}
     if told.same_wal is True and s.memory.needs_new_copy:
         learned |= _IS_THE_CLUSTERS
-    return (Remember({"proven": views.connection(s), **learned}),)
+    return (Remember({"proven": lineage.connection(s), **learned}),)
 
 
 def _forget_the_last_promotion(s: Snapshot) -> tuple[Action, ...]:

@@ -1,6 +1,6 @@
 """A standby cluster: what its leader does (`remote`), and a node without one (`adrift`)."""
 
-from engine import candidates, views
+from engine import candidates, lineage, upstreams, views
 from engine.actions import (
     Action,
     Hold,
@@ -41,11 +41,11 @@ def _hand_over(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _complain(s: Snapshot) -> tuple[Action, ...]:
-    source = views.streams_from(s)
+    source = upstreams.streams_from(s)
     assert source is not None
     slot = f"the slot {source.slot} there, " if source.slot else ""
     if remote_is_silent(s):
-        why = views.leader_silent_why(s)
+        why = lineage.leader_silent_why(s)
     else:
         why = f"it answers; check {slot}its pg_hba.conf, and PostgreSQL's log here"
     text = f"the standby leader does not stream from {source.address}: {why}"

@@ -1,6 +1,6 @@
 """Replication slots: which there are (`slots`), where they stand (`advance`), what is amiss."""
 
-from engine import slots, views
+from engine import slots, upstreams, views
 from engine.actions import (
     Action,
     AdvanceSlots,
@@ -65,8 +65,8 @@ def _ask(s: Snapshot) -> tuple[Action, ...]:
     if leader is None:
         return ()
     names = {*slots.ours(s), *(p.name for p in slots.missing_logical(s))}
-    source = views.upstream_at(s, leader)
-    return (AskSlots(source, tuple(sorted(names)), views.slot_name(s.me.name)),)
+    source = upstreams.upstream_at(s, leader)
+    return (AskSlots(source, tuple(sorted(names)), upstreams.slot_name(s.me.name)),)
 
 
 def _cover(s: Snapshot) -> tuple[Action, ...]:
@@ -84,7 +84,7 @@ def _copy(s: Snapshot) -> tuple[Action, ...]:
     return (
         Report("info", f"restarting to take over logical slots: {', '.join(names)}"),
         Remember({"restarting_since": s.now, "restarting_for": None, "covered_from": left}),
-        CopySlots(views.upstream_at(s, leader), names),
+        CopySlots(upstreams.upstream_at(s, leader), names),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engine import asking, views
+from engine import asking, lineage, upstreams, views
 from engine import synchronous as sync
 from engine.actions import (
     AcquireLock,
@@ -69,12 +69,12 @@ def ask(s: Snapshot) -> tuple[Action, ...]:
 
 def ask_leader(s: Snapshot) -> tuple[Action, ...]:
     """Ask the leader (or the remote primary) for its timeline; if it is silent, soon again."""
-    leader = views.truth(s)
+    leader = lineage.truth(s)
     if leader is None:
         return (Hold("the leader's member key", s.now + views.ASK_AGAIN_SECONDS),)
-    who = views.REMOTE if leader.name == views.REMOTE else "the leader"
+    who = upstreams.REMOTE if leader.name == upstreams.REMOTE else "the leader"
     return (
-        AskLeader(leader, views.end_of_wal(s), views.receiver(s)),
+        AskLeader(leader, lineage.end_of_wal(s), lineage.receiver(s)),
         Hold(f"{who} to tell its timeline", s.now + views.ASK_AGAIN_SECONDS),
     )
 
@@ -86,13 +86,13 @@ def acquire_lock(s: Snapshot, initialize: str | None) -> AcquireLock:
 
 def follow(s: Snapshot) -> tuple[Action, ...]:
     """Point the running standby at whom it should follow."""
-    return (Follow(views.streams_from(s)),)
+    return (Follow(upstreams.streams_from(s)),)
 
 
 def start_standby(s: Snapshot) -> tuple[Action, ...]:
     """Start as a standby of whom we should follow, or of nobody."""
     timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
-    return (StartPostgres("standby", views.streams_from(s), timeout),)
+    return (StartPostgres("standby", upstreams.streams_from(s), timeout),)
 
 
 def start_primary(s: Snapshot) -> tuple[Action, ...]:
@@ -148,7 +148,7 @@ wait_for_leases = wait_for_keys("every lease to end from before the keys were lo
 
 def report_foreign(s: Snapshot) -> tuple[Action, ...]:
     """Say that the remote primary of this standby cluster has another system identifier."""
-    source, told = views.truth(s), views.told_timeline(s)
+    source, told = lineage.truth(s), lineage.told_timeline(s)
     assert source is not None
     assert told is not None
     text = (
@@ -161,7 +161,8 @@ def report_foreign(s: Snapshot) -> tuple[Action, ...]:
 def why_diverged(s: Snapshot) -> str:
     """Why our WAL is not a part of the leader's: what is seen, else what was found before."""
     return (
-        views.divergence(s) or f"found to part from timeline {s.memory.diverged_from} while it ran"
+        lineage.divergence(s)
+        or f"found to part from timeline {s.memory.diverged_from} while it ran"
     )
 
 
@@ -178,7 +179,7 @@ def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
 
     One that is still being started has no clients, and waits for no orderly end.
     """
-    told = views.told_timeline(s)
+    told = lineage.told_timeline(s)
     why = f"diverged from {whom}"
     return (
         Report("warning", f"diverged: {why_diverged(s)}"),
@@ -189,9 +190,9 @@ def stop_diverged(s: Snapshot, whom: str) -> tuple[Action, ...]:
 
 def rewind(s: Snapshot) -> tuple[Action, ...]:
     """Rewind to whom our WAL must be a part of."""
-    source = views.truth(s)
+    source = lineage.truth(s)
     assert source is not None
-    why = views.divergence(s) or "diverged, or an earlier rewind was cut off"
+    why = lineage.divergence(s) or "diverged, or an earlier rewind was cut off"
     return (Report("warning", f"rewinding to {source.name}: {why}"), Rewind(source))
 
 

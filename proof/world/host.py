@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from engine import views
+from engine import upstreams, views
 from engine.actions import Exit, Upstream
 from engine.policy import Policy
 from engine.state import (
@@ -43,7 +43,7 @@ class Host:
     def __init__(self, world: World, number: int, *, tags: Tags, rate: float) -> None:
         self.world = world
         self.name = world.setup.names[number - 1] if world.setup.names else f"n{number}"
-        self.slot = views.slot_name(self.name)
+        self.slot = upstreams.slot_name(self.name)
         self.rate = rate
         self.random = Random(f"{world.setup.background}/{self.name}")
         self.up = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from engine import agreement, asking, quorum, views
+from engine import agreement, asking, lineage, quorum, views
 from engine.actions import ReleaseLock
 from engine.facts import race, sync
 from engine.facts.postgres import a_job_runs
@@ -50,7 +50,7 @@ _VOTES = sync.votes
 
 def _only_newer_timelines_diverge(right: Any) -> Any:
     def divergence(s: Snapshot) -> str:
-        told, end = views.told_timeline(s), views.my_end(s)
+        told, end = lineage.told_timeline(s), lineage.my_end(s)
         if told is None or end is None or end[0] <= told.timeline:
             return ""
         return str(right(s))
@@ -317,7 +317,7 @@ DECIDING: tuple[Mistake, ...] = (
         "equal-timelines-look-equal",
         "WAL beyond the fork is not noticed on a timeline that the leader knows",
         "a diverged server streams, and waits for ever or serves what the cluster does not have",
-        breaking.function_is(views, "divergence", _only_newer_timelines_diverge),
+        breaking.function_is(lineage, "divergence", _only_newer_timelines_diverge),
         (catching.search_to_heal(FAILOVER), catching.scenarios),
     ),
     Mistake(
@@ -394,7 +394,7 @@ DECIDING: tuple[Mistake, ...] = (
         "openings-are-forgotten",
         "Nobody remembers how a timeline began here before another's WAL was written over it",
         "a standby whose data and WAL are of two servers goes on",
-        breaking.function_is(views, "overwritten", lambda _: lambda *_seen: False),
+        breaking.function_is(lineage, "overwritten", lambda _: lambda *_seen: False),
         (catching.story("a-standby-over-whose-wal-another-was-written-is-copied-anew"),),
     ),
     Mistake(

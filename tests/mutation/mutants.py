@@ -32,6 +32,7 @@ FIRST = (
         "tables/failsafe",
     ),
     *("facts/failsafe", "facts/sync", "facts/postgres", "agreement", "views", "candidates"),
+    *("lineage", "upstreams"),
 )
 _TEXTS = frozenset({"title", "why", "question"})
 _UNMUTATED = frozenset(

@@ -22,11 +22,11 @@ from proof.simulator.draw import draw
 from proof.simulator.run import run
 from proof.world import world as worlds
 from proof.world.daemon import Daemon
-from proof.world.effects import Executor
 from proof.world.events import Clock, Life, Steps
 from proof.world.network import Network
 from proof.world.session import Session, StoreUnavailable
 from proof.world.store import Store
+from proof.world.store_work import StoreWork
 from shell import layout
 from shell.effects.store import StoreEffects
 from shell.stores.base import Entry, View
@@ -240,13 +240,13 @@ def api_url(name: str) -> str:
 def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
     """Keys that are kept beside the worlds of this test."""
     kept = Keys()
-    work_of = Executor._store_work
+    work_of = StoreWork.work
 
-    def noted(executor: Executor, action: StoreAction) -> Steps:
+    def noted(executor: StoreWork, action: StoreAction) -> Steps:
         kept.decided(executor._daemon, action)
         return work_of(executor, action)
 
-    monkeypatch.setattr(Executor, "_store_work", noted)
+    monkeypatch.setattr(StoreWork, "work", noted)
     monkeypatch.setattr(worlds, "Store", type("Store", (Mirrored,), {"keys": kept}))
     return kept
 

@@ -34,7 +34,7 @@ from engine.state import (
     Unknown,
     Vanished,
 )
-from engine.views import REMOTE
+from engine.upstreams import REMOTE
 from shell.recorder.codec import decode, encode
 from tests.support.guards import AGREEMENTS, LEASES, URLS, WATCHDOGS
 from tests.support.paths import set_at

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import former, views
+from engine import former, lineage
 from engine.actions import Remember
 from engine.decide import RULES, decide
 from engine.facts.race import has_diverged, may_rewind
@@ -48,9 +48,9 @@ def test_wal_that_begins_otherwise_than_it_did_is_another_servers(
 ) -> None:
     """Though it is the leader's by now: what was replayed is not, and pg_rewind sees no fork."""
     s = scene("replica", {**STREAMS, **TOLD, **before})
-    assert views.opened_twice(s) is written_over
+    assert lineage.opened_twice(s) is written_over
     assert has_diverged.holds(s) is written_over
-    assert ("written over ours" in views.divergence(s)) is written_over
+    assert ("written over ours" in lineage.divergence(s)) is written_over
     assert connection_is_proven_now.holds(s) is not written_over
     down = scene("down replica", {**TOLD, **before, "policy.use_pg_rewind": True})
     assert (has_diverged.holds(down), may_rewind.holds(down)) == (written_over, not written_over)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import views
+from engine import lineage, upstreams, views
 from engine.actions import Upstream
 from engine.state import Lease, Postmaster, Tags
 from tests.support.guards import declines
@@ -29,7 +29,7 @@ from tests.support.snapshots import LSN, NOW, standby_server
 )
 def test_who_reads_the_archive_alone(base: str, changes: dict[str, Any], alone: bool) -> None:
     """Whoever is tagged nostream, and who leads, or could, a standby cluster without a primary."""
-    assert views.follows_archive(scene(base, changes)) is alone
+    assert upstreams.follows_archive(scene(base, changes)) is alone
 
 
 @pytest.mark.parametrize(
@@ -47,29 +47,29 @@ def test_the_slot_at_a_remote_primary(
     """The configured one, else our own where slots are used."""
     at = {"@": "RemotePrimary", **remote}
     s = scene("standby leader", {"policy.standby_cluster": at, "policy.use_slots": slots})
-    found = views.remote(s)
+    found = upstreams.remote(s)
     assert found is not None
     assert found.slot == slot
 
 
 def test_without_slots_a_member_is_followed_without_one() -> None:
     """Neither with use_slots off nor where nothing is streamed there is a slot to use."""
-    with_slot = views.wanted_upstream(scene("replica", {}))
+    with_slot = upstreams.wanted_upstream(scene("replica", {}))
     assert with_slot == Upstream("n1", "10.0.0.1", 5432, "n2")
-    without = views.wanted_upstream(scene("replica", {"policy.use_slots": False}))
+    without = upstreams.wanted_upstream(scene("replica", {"policy.use_slots": False}))
     assert without == Upstream("n1", "10.0.0.1", 5432, None)
 
 
 def test_a_member_without_an_address_is_not_followed() -> None:
     """The leader is, in its place; and one that follows the leader itself closes no circle."""
     s = scene("replica", {"me.tags.replicatefrom": "n3"})
-    assert views.wanted_upstream(with_member(s, "n3", host="")) == Upstream(
+    assert upstreams.wanted_upstream(with_member(s, "n3", host="")) == Upstream(
         "n1", "10.0.0.1", 5432, "n2"
     )
     circle = with_member(scene("replica", {"me.tags.replicatefrom": "n1"}), "n1", host="10.0.0.1")
     circle = with_member(circle, "n1", tags=Tags(replicatefrom="n2"))
-    assert views.wanted_upstream(circle) == Upstream("n1", "10.0.0.1", 5432, "n2")
-    assert views.wanted_upstream(with_member(scene("replica", {}), "n1", host="")) is None
+    assert upstreams.wanted_upstream(circle) == Upstream("n1", "10.0.0.1", 5432, "n2")
+    assert upstreams.wanted_upstream(with_member(scene("replica", {}), "n1", host="")) is None
 
 
 def test_the_leader_follows_nobody_whatever_its_tag_says() -> None:
@@ -77,7 +77,7 @@ def test_the_leader_follows_nobody_whatever_its_tag_says() -> None:
     s = scene("replica", {"me.tags.replicatefrom": "n3"})
     s = with_member(s, "n3", tags=Tags(replicatefrom="n1"))
     s = with_member(s, "n1", tags=Tags(replicatefrom="n2"))
-    found = views.wanted_upstream(s)
+    found = upstreams.wanted_upstream(s)
     assert found is not None
     assert found.name == "n3"
 
@@ -113,7 +113,7 @@ def test_whose_data_this_is(changes: dict[str, Any], ours: str) -> None:
 def test_whom_to_copy(leader: dict[str, Any], n3: dict[str, Any], source: str | None) -> None:
     """A running member tagged clonefrom, else the running leader once it is promoted."""
     s = with_member(with_member(scene("new replica", {}), "n1", **leader), "n3", **n3)
-    found = views.clone_source(s)
+    found = upstreams.clone_source(s)
     assert (found.name if found else None) == source
 
 
@@ -141,7 +141,7 @@ def test_where_our_wal_ends(
     base: str, changes: dict[str, Any], end: tuple[int, int, bool] | None
 ) -> None:
     """By the running server, else by the control file; unknown if either half is."""
-    assert views.my_end(scene(base, changes)) == end
+    assert lineage.my_end(scene(base, changes)) == end
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_where_our_wal_ends(
 )
 def test_what_the_leader_told_is_news_for_a_loop(changes: dict[str, Any], news: bool) -> None:
     """Unless its key tells of a later promotion, or somebody else leads."""
-    assert (views.told_timeline(scene("old primary", changes)) is not None) is news
+    assert (lineage.told_timeline(scene("old primary", changes)) is not None) is news
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_the_leader_told_before_a_copy_is_no_news(
         "last_job": {"@": "JobResult", "kind": kind, "ok": True, "finished": finished, "why": ""}
     }
     told = {"leader_timeline": "n1", "leader_timeline.asked_at": NOW - 1}
-    assert (views.told_timeline(scene("replica", told | ended)) is not None) is news
+    assert (lineage.told_timeline(scene("replica", told | ended)) is not None) is news
 
 
 @pytest.mark.parametrize(("timeline", "news"), [(3, True), (4, True), (5, False), (None, False)])
@@ -190,7 +190,7 @@ def test_a_leader_still_to_be_promoted_may_open_our_timeline(
     recovering = {"leader_timeline": "n2", "leader_timeline.in_recovery": True}
     changes = {**recovering, "cluster": "n2 leads", "cluster.members.n2.role": "replica"}
     s = scene("primary", {**changes, "postgres.server.timeline": timeline})
-    assert (views.told_timeline(s) is not None) is news
+    assert (lineage.told_timeline(s) is not None) is news
 
 
 def test_the_leader_of_a_standby_cluster_opens_no_timeline() -> None:
@@ -198,9 +198,9 @@ def test_the_leader_of_a_standby_cluster_opens_no_timeline() -> None:
     told = {"leader_timeline": "n1", "leader_timeline.in_recovery": True}
     member = {"cluster": "standby cluster", "policy.standby_cluster": "far"}
     unknown = {"postgres.server.timeline": None}
-    assert views.told_timeline(scene("replica", told | member | unknown)) is not None
+    assert lineage.told_timeline(scene("replica", told | member | unknown)) is not None
     alone = told | unknown | {"cluster.members.n1.role": "replica"}
-    assert views.told_timeline(scene("replica", alone)) is None
+    assert lineage.told_timeline(scene("replica", alone)) is None
 
 
 @pytest.mark.parametrize(("in_recovery", "twice"), [(False, True), (True, False)])
@@ -210,26 +210,28 @@ def test_a_leader_still_to_be_promoted_has_opened_no_timeline_twice(
     """Whoever has begun a promotion may have; but not the same as one that is a standby yet."""
     changes = {"leader_timeline": "n1", "leader_timeline.in_recovery": in_recovery}
     changes |= {"cluster.members.n1.role": "replica", "memory.promotions_begun": 1}
-    assert views.opened_twice(scene("replica", changes)) is twice
+    assert lineage.opened_twice(scene("replica", changes)) is twice
 
 
 def test_a_newer_timeline_than_the_leaders_is_divergence() -> None:
     """Whatever its history says, ours is told in numbers."""
     s = scene("old primary", {"postgres.directory.control.timeline": 5})
-    assert views.divergence(s) == "we are on timeline 5, the leader is on 4"
+    assert lineage.divergence(s) == "we are on timeline 5, the leader is on 4"
 
 
 def test_why_the_leaders_timeline_is_not_known() -> None:
     """It gave no answer, it is somebody else's server, or it was not asked."""
-    assert views.leader_silent_why(scene("old primary", {"leader_timeline": "silent"})) == (
+    assert lineage.leader_silent_why(scene("old primary", {"leader_timeline": "silent"})) == (
         "no route to host"
     )
-    assert views.leader_silent_why(scene("old primary", {"leader_timeline": None})) == (
+    assert lineage.leader_silent_why(scene("old primary", {"leader_timeline": None})) == (
         "not asked yet"
     )
-    assert views.leader_silent_why(scene("old primary", {})) == "not asked yet"
+    assert lineage.leader_silent_why(scene("old primary", {})) == "not asked yet"
     foreign = {"leader_timeline.system_identifier": "7409999999999999999"}
-    assert "of system 7409999999999999999" in views.leader_silent_why(scene("old primary", foreign))
+    assert "of system 7409999999999999999" in lineage.leader_silent_why(
+        scene("old primary", foreign)
+    )
 
 
 def test_positions_and_timelines_by_hand() -> None:
@@ -263,7 +265,7 @@ def test_positions_and_timelines_by_hand() -> None:
 )
 def test_slot_names_of_odd_members(member: str, slot: str) -> None:
     """Letters, digits and underscores stay as they are, also beside others."""
-    assert views.slot_name(member) == slot
+    assert upstreams.slot_name(member) == slot
 
 
 @pytest.mark.parametrize(

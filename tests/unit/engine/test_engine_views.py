@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import agreement, asking, candidates, views
+from engine import agreement, asking, candidates, lineage, upstreams, views
 from engine.actions import Upstream
 from engine.facts.lease import i_own_the_lock, lock_is_free
 from engine.facts.postgres import frozen_too_long
@@ -91,7 +91,7 @@ def test_a_view_older_than_our_own_acquire_does_not_take_the_lock_away() -> None
 )
 def test_slot_names_follow_the_contract(member: str, slot: str) -> None:
     """Lower case, `-` and `.` become `_`, others their code point, at most 63 characters."""
-    assert views.slot_name(member) == slot
+    assert upstreams.slot_name(member) == slot
 
 
 @pytest.mark.parametrize(
@@ -116,53 +116,55 @@ def follower(**tags: Any) -> Snapshot:
 
 def test_a_member_follows_the_leader_or_the_member_it_names() -> None:
     """`replicatefrom` counts while that member runs."""
-    assert views.wanted_upstream(follower()) == N1
-    assert views.wanted_upstream(follower(replicatefrom="n3")) == N3
-    assert views.wanted_upstream(follower(replicatefrom="gone")) == N1
+    assert upstreams.wanted_upstream(follower()) == N1
+    assert upstreams.wanted_upstream(follower(replicatefrom="n3")) == N3
+    assert upstreams.wanted_upstream(follower(replicatefrom="gone")) == N1
     stopped = with_member(follower(replicatefrom="n3"), "n3", state="stopped")
-    assert views.wanted_upstream(stopped) == N1
-    assert views.wanted_upstream(follower(nostream=True)) == replace(N1, slot=None)
+    assert upstreams.wanted_upstream(stopped) == N1
+    assert upstreams.wanted_upstream(follower(nostream=True)) == replace(N1, slot=None)
 
 
 def test_a_named_member_is_followed_while_it_shows_that_it_has_the_clusters_wal() -> None:
     """It streams, or leads, or reads the archive; whoever streams from it already goes on."""
     idle = with_member(follower(replicatefrom="n3"), "n3", replication_state=None)
-    assert views.wanted_upstream(idle) == N1
+    assert upstreams.wanted_upstream(idle) == N1
     archive = with_member(idle, "n3", replication_state="in archive recovery")
-    assert views.wanted_upstream(archive) == N1
-    assert views.wanted_upstream(with_member(archive, "n3", tags=Tags(nostream=True))) == N3
+    assert upstreams.wanted_upstream(archive) == N1
+    assert upstreams.wanted_upstream(with_member(archive, "n3", tags=Tags(nostream=True))) == N3
     leads = follower(replicatefrom="n1")
-    assert views.wanted_upstream(with_member(leads, "n1", replication_state=None)) == N1
+    assert upstreams.wanted_upstream(with_member(leads, "n1", replication_state=None)) == N1
     of_n3 = replace(idle.postgres, configured_upstream="10.0.0.3:5432")
-    assert views.wanted_upstream(replace(idle, postgres=of_n3)) == N3
+    assert upstreams.wanted_upstream(replace(idle, postgres=of_n3)) == N3
     here = views.server(idle)
     assert here is not None
     of_n3 = replace(of_n3, server=Known(replace(here, replication_state=None), NOW))
-    assert views.wanted_upstream(replace(idle, postgres=of_n3)) == N1
+    assert upstreams.wanted_upstream(replace(idle, postgres=of_n3)) == N1
 
 
 def test_circles_of_replicatefrom_are_not_followed() -> None:
     """Members that name each other, or themselves, follow the leader."""
     circle = with_member(follower(replicatefrom="n3"), "n3", tags=Tags(replicatefrom="n2"))
-    assert views.wanted_upstream(circle) == N1
-    assert views.wanted_upstream(follower(replicatefrom="n2")) == N1
+    assert upstreams.wanted_upstream(circle) == N1
+    assert upstreams.wanted_upstream(follower(replicatefrom="n2")) == N1
     own = with_member(follower(replicatefrom="n3"), "n3", tags=Tags(replicatefrom="n3"))
-    assert views.wanted_upstream(own) == N1
+    assert upstreams.wanted_upstream(own) == N1
 
 
 @pytest.mark.parametrize("cluster", ["free", "silent", "ghost leads", "no cluster", "n2 leads"])
 def test_without_another_leader_with_an_address_there_is_nobody_to_follow(cluster: str) -> None:
     """Free lock, silent store, a leader without a key, or we ourselves."""
-    assert views.wanted_upstream(scene("replica", {"cluster": cluster})) is None
+    assert upstreams.wanted_upstream(scene("replica", {"cluster": cluster})) is None
 
 
 def test_a_clone_is_taken_from_a_tagged_member_unless_the_leader_was_asked_for() -> None:
     """`clonefrom` goes first; reinitialize with from_leader goes to the leader."""
     s = with_member(scene("new replica", {}), "n3", tags=Tags(clonefrom=True))
-    assert views.clone_source(s) == N3
-    assert views.clone_source(replace(s, memory=replace(s.memory, reinit_from_leader=True))) == N1
+    assert upstreams.clone_source(s) == N3
+    assert (
+        upstreams.clone_source(replace(s, memory=replace(s.memory, reinit_from_leader=True))) == N1
+    )
     starting = with_member(scene("new replica", {}), "n1", state="starting")
-    assert views.clone_source(starting) is None
+    assert upstreams.clone_source(starting) is None
 
 
 # --- divergence -----------------------------------------------------------------------------------
@@ -188,13 +190,13 @@ def test_divergence_of_a_server_that_is_down(control: dict[str, Any], diverged: 
     values = {"checkpoint_lsn": LSN, "timeline": 3, **control}
     found = servers.directory(control=servers.control(values.pop("state"), **values))
     s = replace(s, postgres=replace(s.postgres, directory=found))
-    assert bool(views.divergence(s)) is diverged
+    assert bool(lineage.divergence(s)) is diverged
 
 
 def test_a_timeline_that_the_leader_never_had_is_divergence() -> None:
     """Our timeline is not named in the leader's history."""
     s = scene("old primary", {"leader_timeline.history": [{"timeline": 1, "lsn": 1}]})
-    assert "does not name our timeline 3" in views.divergence(s)
+    assert "does not name our timeline 3" in lineage.divergence(s)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_a_timeline_that_the_leader_never_had_is_divergence() -> None:
 def test_without_news_of_the_present_leader_no_divergence_is_known(changes: dict[str, Any]) -> None:
     """Old news, another leader's news, or news from before its promotion prove nothing."""
     given = {"postgres.directory.control.checkpoint_lsn": LSN + 999, **changes}
-    assert views.divergence(scene("old primary", given)) == ""
+    assert lineage.divergence(scene("old primary", given)) == ""
 
 
 # --- peers ----------------------------------------------------------------------------------------
