@@ -171,6 +171,12 @@ def fence_deadline_differs(s: Snapshot) -> bool:
 
 
 @fact(_fence)
+def fence_can_be_armed(s: Snapshot) -> bool:
+    """The fence answers, and is not ending PostgreSQL just now."""
+    return s.fence.ready
+
+
+@fact(_fence)
 def fence_is_missing(s: Snapshot) -> bool:
     """The configuration requires a fence and there is none."""
     return s.policy.fence_required and not s.fence.ready

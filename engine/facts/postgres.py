@@ -113,6 +113,15 @@ def server_is_silent(s: Snapshot) -> bool:
     return postmaster_runs.holds(s) and not answers
 
 
+@fact(lambda s: f"{_server(s)}, loop_wait={s.policy.loop_wait_seconds:g}s")
+def silent_for_a_loop(s: Snapshot) -> bool:
+    """PostgreSQL has given no answer for `loop_wait`, and does not say that it starts."""
+    seen = s.postgres.server
+    if s.postgres.outdated or s.postgres.starting or isinstance(seen, Known):
+        return False
+    return s.now - seen.since >= s.policy.loop_wait_seconds
+
+
 @fact(_server)
 def still_starting(s: Snapshot) -> bool:
     """The postmaster says that it is starting up."""

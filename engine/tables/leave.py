@@ -16,7 +16,7 @@ from engine.actions import (
     WithdrawMember,
 )
 from engine.facts.former import blind_for_long
-from engine.facts.lease import another_owns_the_lock, i_own_the_lock, store_answers
+from engine.facts.lease import another_owns_the_lock, i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
     a_job_runs,
     directory_was_standby,
@@ -24,8 +24,10 @@ from engine.facts.postgres import (
     identity_differs,
     identity_is_unreadable,
     look_is_outdated,
+    may_accept_writes,
     postmaster_runs,
     server_is_silent,
+    silent_for_a_loop,
     start_runs,
     starting_too_long,
     still_starting,
@@ -42,6 +44,7 @@ from engine.facts.race import (
 from engine.facts.standby_cluster import may_start_unasked
 from engine.facts.upkeep import announced_up
 from engine.facts.work import (
+    bootstrapping,
     daemon_is_stopping,
     paused,
     peers_answered,
@@ -294,6 +297,15 @@ SILENT = Table(
             "A standby gives no answer",
             (~i_own_the_lock, ~look_is_outdated, directory_was_standby),
             (blind_for_long,),
+        ),
+        Rule(
+            "silent.unowned",
+            "A server that may be writable has long given no answer, and nobody leads: end it",
+            when=(may_accept_writes, silent_for_a_loop, lock_is_free, ~paused, ~bootstrapping),
+            then=lambda s: stop_at_once(s, "PostgreSQL gives no answer, and nobody leads"),
+            why="It can't ask for the lock, since nobody knows what it has written, and the others "
+            "wait for it: it may still be writing.",
+            ends=True,
         ),
         Rule(
             "silent.starting",

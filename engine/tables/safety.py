@@ -12,6 +12,7 @@ from engine.actions import Action, ArmFence, DisarmFence, Hold, Remember, StopPo
 from engine.facts.failsafe import a_member_leads_itself, consented
 from engine.facts.lease import (
     another_owns_the_lock,
+    fence_can_be_armed,
     fence_deadline_differs,
     fence_is_armed,
     fence_watches_a_dead_server,
@@ -31,6 +32,7 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_runs,
     frozen_too_long,
+    identity_differs,
     look_is_outdated,
     may_accept_writes,
     stop_runs,
@@ -92,6 +94,23 @@ TRUCE = Table(
             then=arm,
             why="Until then nothing ends PostgreSQL if this daemon hangs or dies, and what has to "
             "be remembered, or renewed, may take its time.",
+        ),
+        Rule(
+            "truce.unowned",
+            "PostgreSQL may be writable, nobody leads, and the fence has no deadline: give it one",
+            when=(
+                may_accept_writes,
+                lock_is_free,
+                ~paused,
+                ~fence_is_armed,
+                fence_can_be_armed,
+                ~look_is_outdated,
+                ~bootstrapping,
+                ~identity_differs,
+            ),
+            then=arm_ahead,
+            why="It may be some time before it asks for the lock: a server that gives no answer "
+            "does not.  If this daemon, or its machine, hangs, another member may lead by then.",
         ),
         Rule(
             "truce.kept",

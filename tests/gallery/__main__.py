@@ -10,8 +10,9 @@ from tests.gallery.carrying_out import CARRYING_OUT
 from tests.gallery.catching import Catcher
 from tests.gallery.mistake import Mistake
 from tests.gallery.mistakes import DECIDING
+from tests.gallery.mistakes_found import FOUND
 
-MISTAKES = (*DECIDING, *CARRYING_OUT)
+MISTAKES = (*DECIDING, *FOUND, *CARRYING_OUT)
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "gallery.md"
 INTRODUCTION = """\
 # The gallery of mistakes

@@ -1,0 +1,54 @@
+"""Mistakes that hae has made: found by the simulator, and kept as stories in `tests/scenarios/`.
+
+Belongs here: one entry for each whose story must catch it.
+"""
+
+from __future__ import annotations
+
+from engine import lineage
+from tests.gallery import breaking, catching
+from tests.gallery.mistake import Mistake
+
+FOUND: tuple[Mistake, ...] = (
+    Mistake(
+        "unguarded-after-the-pause",
+        "After maintenance mode a server without the lock has no deadline until it asks for one",
+        "its machine hangs, another member leads, and it wakes up writable",
+        breaking.no_rule("truce.unowned"),
+        (
+            catching.story("a-silent-primary-without-the-lock-is-guarded-after-a-pause"),
+            catching.scenarios,
+        ),
+    ),
+    Mistake(
+        "connections-are-trusted",
+        "A standby does not ask about a connection that was made while its daemon hung",
+        "it streams from another server's timeline of the same number",
+        breaking.all_of(
+            breaking.no_rule("standby.ask_new_connection"),
+            breaking.no_rule("standby.ask_without_stream"),
+        ),
+        (catching.story("a-standby-finds-out-that-its-upstream-was-replaced"),),
+    ),
+    Mistake(
+        "openings-are-forgotten",
+        "Nobody remembers how a timeline began here before another's WAL was written over it",
+        "a standby whose data and WAL are of two servers goes on",
+        breaking.function_is(lineage, "overwritten", lambda _: lambda *_seen: False),
+        (catching.story("a-standby-over-whose-wal-another-was-written-is-copied-anew"),),
+    ),
+    Mistake(
+        "rewound-without-an-answer",
+        "A directory is rewound to a second server before it was consistent with the first",
+        "pages of a primary that was lost stay among those of the other",
+        breaking.fact_is("rewound_and_not_up_since", lambda _: False),
+        (catching.story("a-directory-that-needs-lost-wal-is-not-rewound-again"),),
+    ),
+    Mistake(
+        "votes-for-a-loser",
+        "Members give way to a named candidate whether or not it can get the votes",
+        "in quorum mode nobody leads after a switchover whose leader died",
+        breaking.fact_is("named_candidate_gets_votes", lambda _: True),
+        (catching.story("nobody-waits-for-a-named-candidate-without-votes"),),
+    ),
+)
