@@ -20,6 +20,8 @@ from shell import layout
 
 # A restart waits for the shutdown checkpoint and for recovery; longer than primary_start_timeout.
 RESTART_TIMEOUT_SECONDS = 600.0
+# A synchronous standby answers when the leader has released it; the member gives up after 30 s.
+REINIT_ANSWER_SECONDS = 40.0
 REINIT_POLL_SECONDS = 2.0
 REINIT_TIMEOUT_SECONDS = 24 * 3600.0
 SILENT_LIMIT_SECONDS = 120.0
@@ -233,12 +235,17 @@ def _ask_replicas(view: ClusterView, force: bool) -> tuple[str, ...]:
 def _reinit_one(access: Access, member: Member, force: bool, from_leader: bool) -> RestAnswer:
     """Ask; when another task runs there, offer to cancel it."""
     body = {"force": force, "from_leader": from_leader}
-    answer = access.rest.call("POST", member.api_url, "reinitialize", body)
+
+    def ask() -> RestAnswer:
+        limit = REINIT_ANSWER_SECONDS
+        return access.rest.call("POST", member.api_url, "reinitialize", body, timeout_seconds=limit)
+
+    answer = ask()
     if answer.status == 503 and answer.text.endswith("already in progress") and not force:
         click.echo(f"{member.name}: {answer.text}")
         if click.confirm("Do you want to cancel it and reinitialize anyway?"):
             body["force"] = True
-            return access.rest.call("POST", member.api_url, "reinitialize", body)
+            return ask()
     return answer
 
 

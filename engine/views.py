@@ -160,12 +160,12 @@ def cluster_timeline(view: Cluster | None) -> int | None:
     return view.history[-1].timeline + 1 if view.history else 1
 
 
-def lag_bytes(s: Snapshot) -> int | None:
-    """How far we are behind the last position the leader published; None when unknown."""
-    view, here = cluster(s), position(server(s))
-    if view is None or view.optime is None or here is None:
+def lag_bytes(s: Snapshot, lsn: int | None) -> int | None:
+    """How far that is behind the last position which a leader published; None when unknown."""
+    view = cluster(s)
+    if view is None or view.optime is None or lsn is None:
         return None
-    return max(0, view.optime - here)
+    return max(0, view.optime - lsn)
 
 
 # --- peers ----------------------------------------------------------------------------------------

@@ -108,14 +108,19 @@ def a_standby_asks_everybody_before_it_leads(s: Snapshot, actions: Sequence[Acti
 def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) -> None:
     """No standby takes the lock while a member that may lead answered with more WAL.
 
-    A newer timeline is more, however long our own WAL is.
+    A newer timeline is more, however long our own WAL is.  Nobody waits for one that lags by more
+    than maximum_lag_on_failover: the last leader was on an older timeline.
     """
     if not _races(s, actions):
         return
     assert isinstance(s.postgres.server, Known)
     here = s.postgres.server.value
     mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
+    limit, known = s.policy.maximum_lag_on_failover_bytes, s.cluster
+    published = known.value.optime if isinstance(known, Known) else None
     for answer in checker.answers(s):
+        if (published or 0) - (answer.lsn or 0) > limit:
+            continue  # it waits for others itself
         if _may_lead(s, answer):
             comparable = answer.timeline and here.timeline
             newer = (answer.timeline or 0) - (here.timeline or 0) if comparable else 0

@@ -37,15 +37,19 @@ def may_miss_synchronous_commits(s: Snapshot) -> bool:
 
 def _lag(s: Snapshot) -> str:
     limit = s.policy.maximum_lag_on_failover_bytes
-    return f"{views.lag_bytes(s)} bytes behind the last known position, {limit} allowed"
+    lag = views.lag_bytes(s, views.position(views.server(s)))
+    return f"{lag} bytes behind the last known position, {limit} allowed"
 
 
 @fact(_lag)
 def lags_too_far(s: Snapshot) -> bool:
     """We are further behind than maximum_lag_on_failover; an unknown own position counts as yes."""
-    if views.position(views.server(s)) is None:
-        return True
-    lag = views.lag_bytes(s)
+    here = views.position(views.server(s))
+    return here is None or _is_too_far(s, here)
+
+
+def _is_too_far(s: Snapshot, lsn: int | None) -> bool:
+    lag = views.lag_bytes(s, lsn)
     return lag is not None and lag > s.policy.maximum_lag_on_failover_bytes
 
 
@@ -119,8 +123,12 @@ def _compare(s: Snapshot, a: PeerAnswer) -> int:
 
 @fact(_answers)
 def a_peer_is_ahead(s: Snapshot) -> bool:
-    """A peer that may lead has more WAL, or a newer timeline."""
-    return any(_may_lead(s, a) and _compare(s, a) > 0 for a in asking.answers(s))
+    """A peer that may lead, and does not lag too far itself, has more WAL, or a newer timeline.
+
+    One on a newer timeline lags if the last leader was on an older one, as check_timeline allows.
+    """
+    able = [a for a in asking.answers(s) if _may_lead(s, a) and not _is_too_far(s, a.lsn)]
+    return any(_compare(s, a) > 0 for a in able)
 
 
 def _priorities(s: Snapshot) -> str:

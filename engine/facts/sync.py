@@ -4,7 +4,7 @@ from engine import asking, quorum, views
 from engine import synchronous as sync
 from engine.facts.work import restart_is_due
 from engine.rule import fact
-from engine.state import PeerAnswer, Snapshot
+from engine.state import PeerAnswer, RequestKind, Snapshot
 from engine.timelines import lsn_text
 
 
@@ -92,9 +92,10 @@ def leaving_takes_too_long(s: Snapshot) -> bool:
 
 @fact(_leaving)
 def leaving_is_over(s: Snapshot) -> bool:
-    """We asked to be released, and no stop is due any more."""
-    due = s.stopping or s.memory.restarting_since is not None or restart_is_due(s)
-    return s.memory.leaving_since is not None and not due
+    """We asked to be released, and neither a stop nor a new copy is due any more."""
+    due = s.stopping or s.memory.restarting_since is not None or s.memory.reinitialize
+    asked = restart_is_due(s) or any(r.kind is RequestKind.REINITIALIZE for r in s.requests)
+    return s.memory.leaving_since is not None and not due and not asked
 
 
 # --- becoming the leader --------------------------------------------------------------------------

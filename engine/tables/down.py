@@ -53,6 +53,7 @@ from engine.facts.standby_cluster import (
     remote_is_foreign,
     somebody_is_to_be_followed,
 )
+from engine.facts.sync import i_am_synchronous
 from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     a_candidate_has_everything,
@@ -78,6 +79,8 @@ from engine.tables.steps import (
     ask_peers,
     give_handover_up,
     leave_bootstrap,
+    leave_sync,
+    remove_after_failed_rewind,
     report_foreign,
     rewind,
     start_primary,
@@ -85,8 +88,6 @@ from engine.tables.steps import (
     wait_for_leases,
     why_diverged,
 )
-
-_ALLOWED_AFTER = "remove_data_directory_on_rewind_failure, after: "
 
 DOWN = Table(
     "down",
@@ -128,6 +129,13 @@ DOWN = Table(
             when=(must_reinitialize, another_owns_the_lock, ~leader_leads),
             then=lambda _: (Hold("the leader to be promoted"),),
             why="If it is lost before that, this copy may be the best one that is left.",
+        ),
+        Rule(
+            "down.reinitialize_synchronous",
+            "An operator asked for a new copy, and `sync` names this member again",
+            when=(must_reinitialize, another_owns_the_lock, i_am_synchronous),
+            then=leave_sync,
+            why="It may lead with what it holds: the copy must be the one that confirmed commits.",
         ),
         Rule(
             "down.reinitialize",
@@ -299,7 +307,7 @@ DOWN = Table(
             "down.rewind_failed_remove",
             "pg_rewind failed and the configuration allows a new copy: empty the directory",
             when=(somebody_is_to_be_followed, rewind_has_failed, may_remove_after_failed_rewind),
-            then=lambda s: (RemoveDataDirectory(_ALLOWED_AFTER + s.memory.rewind_failed),),
+            then=remove_after_failed_rewind,
             why="A directory that pg_rewind left half-made can't be started.",
         ),
         Rule(

@@ -20,6 +20,7 @@ from engine.facts.postgres import (
     runs_as_primary,
     still_starting,
 )
+from engine.facts.sync import i_am_synchronous
 from engine.facts.work import (
     cancel_is_requested,
     daemon_is_stopping,
@@ -338,6 +339,24 @@ REQUEST = Table(
             when=(reinitialize_is_requested, a_job_runs, ~request_is_forced),
             then=_busy,
             why="The operator may force it, which cancels that work.",
+        ),
+        Rule(
+            "request.reinit_leave_sync",
+            "Before a synchronous standby is emptied: ask the leader to release it",
+            when=(reinitialize_is_requested, *LEAVES_SYNC_FIRST),
+            then=leave_sync,
+            why="Who is named in `sync` may lead: the copy must be the one that confirmed commits.",
+        ),
+        Rule(
+            "request.reinit_synchronous",
+            "The leader has not released this synchronous standby",
+            when=(reinitialize_is_requested, i_am_synchronous),
+            then=_answer(
+                503,
+                "This is a synchronous standby, and the leader has not released it: "
+                "look after the leader, then try again",
+            ),
+            why="If that leader is lost, nobody else may have what was acknowledged.",
         ),
         Rule(
             "request.reinitialize",

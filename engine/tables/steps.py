@@ -16,6 +16,7 @@ from engine.actions import (
     Hold,
     MoveDataDirectory,
     Remember,
+    RemoveDataDirectory,
     Report,
     Rewind,
     StartPostgres,
@@ -194,6 +195,12 @@ def rewind(s: Snapshot) -> tuple[Action, ...]:
     assert source is not None
     why = lineage.divergence(s) or "diverged, or an earlier rewind was cut off"
     return (Report("warning", f"rewinding to {source.name}: {why}"), Rewind(source))
+
+
+def remove_after_failed_rewind(s: Snapshot) -> tuple[Action, ...]:
+    """Empty the directory that pg_rewind left half-made, as the configuration allows."""
+    allowed = f"remove_data_directory_on_rewind_failure, after: {s.memory.rewind_failed}"
+    return (RemoveDataDirectory(allowed),)
 
 
 def give_handover_up(s: Snapshot) -> tuple[Action, ...]:

@@ -89,6 +89,19 @@ def test_a_synchronous_standby_is_released_before_it_stops(tmp_path: Path) -> No
         )
 
 
+def test_a_synchronous_standby_is_released_before_it_is_emptied(tmp_path: Path) -> None:
+    """Its copy has what was acknowledged: the leader names another member before it is removed."""
+    with healthy(tmp_path, dynamic=ON) as cluster:
+        leader, (chosen,) = cluster.leader(), wait_for_standbys(cluster, 1)
+        (chosen.place.data_dir / "left-over").write_text("x")
+        told = ctl(leader, "reinit", "batman", chosen.name, "--force", "--wait")
+        assert told.code == 0, told.text
+        assert not (chosen.place.data_dir / "left-over").exists()
+        assert_released_before(chosen, "request.reinitialize")
+        cluster.wait_for(lambda: not is_marked(cluster, chosen), 30, "no nosync any more")
+        assert cluster.wait_healthy() is leader
+
+
 def assert_released_before(node: Node, rule: str) -> None:
     """When that rule stopped PostgreSQL, `sync` had ceased to name the node."""
     lines = [line for line in read_records(records_folder(node)) if rule in line.get("fired", ())]

@@ -5,9 +5,16 @@ Belongs here: one entry for each whose story must catch it.
 
 from __future__ import annotations
 
-from engine import lineage
+from engine import asking, lineage
+from engine.facts import race
+from engine.state import Snapshot
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
+
+
+def _anybody_is_ahead(s: Snapshot) -> bool:
+    return any(race._may_lead(s, a) and race._compare(s, a) > 0 for a in asking.answers(s))
+
 
 FOUND: tuple[Mistake, ...] = (
     Mistake(
@@ -19,6 +26,23 @@ FOUND: tuple[Mistake, ...] = (
             catching.story("a-silent-primary-without-the-lock-is-guarded-after-a-pause"),
             catching.scenarios,
         ),
+    ),
+    Mistake(
+        "emptied-while-synchronous",
+        "An operator's reinitialize empties a synchronous standby at once",
+        "the leader is lost, and the new copy leads without what the old one had confirmed",
+        breaking.all_of(
+            breaking.no_rule("request.reinit_leave_sync", "request.reinit_synchronous"),
+            breaking.no_rule("down.reinitialize_synchronous"),
+        ),
+        (catching.story("a-synchronous-standby-is-released-before-it-is-emptied"),),
+    ),
+    Mistake(
+        "waits-for-a-laggard",
+        "Who is on a newer timeline is waited for, though it lags too far to lead",
+        "after a leader on an older timeline, which check_timeline allows, nobody leads",
+        breaking.fact_is("a_peer_is_ahead", _anybody_is_ahead),
+        (catching.story("nobody-waits-for-a-member-that-lags-on-a-newer-timeline"),),
     ),
     Mistake(
         "connections-are-trusted",

@@ -18,7 +18,9 @@ IMPLIED: dict[str, tuple[str, ...]] = {
     "reinitialize_is_requested": (
         *("request.reinit_leader", "request.reinit_primary", "request.reinit_no_leader"),
         *("request.reinit_early", "request.reinit_busy", "request.reinitialize"),
+        *("request.reinit_leave_sync", "request.reinit_synchronous"),
     ),
+    "another_owns_the_lock": ("request.reinit_leave_sync",),
     "store_answers": ("down.replica_without_cluster",),
     "paused": ("down.no_time_paused",),
     "somebody_is_to_be_followed": ("down.rewind_begins",),

@@ -245,12 +245,12 @@ def test_positions_and_timelines_by_hand() -> None:
     for history, timeline in (([], 1), (None, None)):
         view = views.cluster(scene("replica", {"cluster.history": history}))
         assert views.cluster_timeline(view) == timeline
-    assert views.lag_bytes(scene("replica", {"cluster.optime": LSN + 1})) == 1
-    assert views.lag_bytes(scene("replica", {})) == 0
-    assert views.lag_bytes(scene("replica", {"cluster.optime": LSN - 1})) == 0
-    assert views.lag_bytes(scene("replica", {"cluster.optime": None})) is None
-    assert views.lag_bytes(scene("replica", {"postgres": "silent standby"})) is None
-    assert views.lag_bytes(scene("replica", {"cluster": "silent"})) is None
+    assert views.lag_bytes(scene("replica", {"cluster.optime": LSN + 1}), LSN) == 1
+    assert views.lag_bytes(scene("replica", {}), LSN) == 0
+    assert views.lag_bytes(scene("replica", {"cluster.optime": LSN - 1}), LSN) == 0
+    assert views.lag_bytes(scene("replica", {"cluster.optime": None}), LSN) is None
+    assert views.lag_bytes(scene("replica", {}), None) is None
+    assert views.lag_bytes(scene("replica", {"cluster": "silent"}), LSN) is None
 
 
 @pytest.mark.parametrize(
