@@ -109,7 +109,8 @@ def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) 
     """No standby takes the lock while a member that may lead answered with more WAL.
 
     A newer timeline is more, however long our own WAL is.  Nobody waits for one that lags by more
-    than maximum_lag_on_failover: the last leader was on an older timeline.
+    than maximum_lag_on_failover: the last leader was on an older timeline.  Nor, in mode `quorum`,
+    for one that can't get the votes.
     """
     if not _races(s, actions):
         return
@@ -121,7 +122,7 @@ def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) 
     for answer in checker.answers(s):
         if (published or 0) - (answer.lsn or 0) > limit:
             continue  # it waits for others itself
-        if _may_lead(s, answer):
+        if _may_lead(s, answer) and _has_votes(s, answer):
             comparable = answer.timeline and here.timeline
             newer = (answer.timeline or 0) - (here.timeline or 0) if comparable else 0
             assert newer < 0 or (newer == 0 and (answer.lsn or 0) <= mine)
@@ -141,6 +142,27 @@ def _may_lead(s: Snapshot, answer: PeerAnswer) -> bool:
     if not checker.synchronous(s) or key is None or not key.leader:
         return True
     return answer.name.lower() in {name.lower() for name in (key.leader, *key.standbys)}
+
+
+def _has_votes(s: Snapshot, candidate: PeerAnswer) -> bool:
+    """Whether, in mode `quorum`, enough that `sync` names told no more WAL than that member."""
+    assert isinstance(s.cluster, Known)
+    assert isinstance(s.postgres.server, Known)
+    key, here = s.cluster.value.sync, s.postgres.server.value
+    if s.policy.synchronous_mode != "quorum" or key is None or key.leader == candidate.name:
+        return True
+    mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
+    ends = {s.me.name: (here.timeline or 0, mine)}
+    for a in checker.answers(s):
+        looked = a.asked_at if a.looked_at is None else a.looked_at
+        told = a.reachable and not a.stale and not a.unread_wal and a.lsn is not None
+        if told and a.timeline and looked >= (s.memory.lock_free_since or 0.0):
+            ends[a.name] = (a.timeline, a.lsn or 0)
+    named = {key.leader, *key.standbys}
+    if candidate.name not in ends:
+        return False
+    seen = [x for x in named - {candidate.name} if x in ends and ends[x] <= ends[candidate.name]]
+    return len(seen) - (candidate.name not in named) >= key.quorum
 
 
 @about(CreateInitialize)

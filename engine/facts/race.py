@@ -1,6 +1,7 @@
 """Facts about the leader race and about following the winner."""
 
 from engine import asking, candidates, lineage, upstreams, views
+from engine.facts.sync import gets_votes
 from engine.rule import fact
 from engine.state import Known, PeerAnswer, Snapshot
 from engine.timelines import lsn_text
@@ -121,14 +122,20 @@ def _compare(s: Snapshot, a: PeerAnswer) -> int:
     return candidates.compare(views.server(s), a)
 
 
+def _rivals(s: Snapshot) -> list[PeerAnswer]:
+    """The peers that can win this race, as far as we see.
+
+    One that lags too far itself can't, on a newer timeline than ours either: the last leader was
+    on an older one then, as check_timeline allows.
+    """
+    able = (a for a in asking.answers(s) if _may_lead(s, a) and not _is_too_far(s, a.lsn))
+    return [a for a in able if gets_votes(s, a)]
+
+
 @fact(_answers)
 def a_peer_is_ahead(s: Snapshot) -> bool:
-    """A peer that may lead, and does not lag too far itself, has more WAL, or a newer timeline.
-
-    One on a newer timeline lags if the last leader was on an older one, as check_timeline allows.
-    """
-    able = [a for a in asking.answers(s) if _may_lead(s, a) and not _is_too_far(s, a.lsn)]
-    return any(_compare(s, a) > 0 for a in able)
+    """A peer that can win has more WAL, or a newer timeline."""
+    return any(_compare(s, a) > 0 for a in _rivals(s))
 
 
 def _priorities(s: Snapshot) -> str:
@@ -138,12 +145,10 @@ def _priorities(s: Snapshot) -> str:
 
 @fact(_priorities)
 def a_peer_is_preferred(s: Snapshot) -> bool:
-    """A peer at the same position has a higher failover_priority, and need not give way to us."""
+    """A peer that can win, and need not give way to us, is as far, with more failover_priority."""
     mine, request = s.me.tags.failover_priority, views.failover_request(s)
-    rivals = [a for a in asking.answers(s) if request is None or a.name != request.leader]
-    return any(
-        _may_lead(s, a) and _compare(s, a) == 0 and a.failover_priority > mine for a in rivals
-    )
+    rivals = [a for a in _rivals(s) if request is None or a.name != request.leader]
+    return any(_compare(s, a) == 0 and a.failover_priority > mine for a in rivals)
 
 
 @fact(_answers)
@@ -156,8 +161,8 @@ def the_named_candidate_can_lead(s: Snapshot) -> bool:
 
 @fact(_answers)
 def somebody_else_can_lead(s: Snapshot) -> bool:
-    """A peer that has no less WAL than we answered and may lead."""
-    return any(_compare(s, a) >= 0 for a in candidates.fit(s))
+    """A peer with no less WAL than ours answered, may lead, and has the votes (mode `quorum`)."""
+    return any(_compare(s, a) >= 0 and gets_votes(s, a) for a in candidates.fit(s))
 
 
 @fact(lambda s: f"lock free since {s.memory.lock_free_since}")

@@ -192,12 +192,17 @@ def named_candidate_gets_votes(s: Snapshot) -> bool:
 
     Where the mode is not `quorum`, it needs none.
     """
-    now, request = sync.key(s), views.failover_request(s)
+    request = views.failover_request(s)
     candidate = asking.answer_of(s, request.candidate) if request else None
-    if s.policy.synchronous_mode != "quorum" or now is None or candidate is None:
+    return candidate is None or gets_votes(s, candidate)
+
+
+def gets_votes(s: Snapshot, candidate: PeerAnswer) -> bool:
+    """Whether, as far as we see, that member gets the votes that it needs in mode `quorum`."""
+    now = sync.key(s)
+    if s.policy.synchronous_mode != "quorum" or now is None or now.leader == candidate.name:
         return True
-    end = _end_told(s, candidate)
-    return now.leader == candidate.name or _votes_for(s, candidate.name, end) >= now.quorum
+    return _votes_for(s, candidate.name, _end_told(s, candidate)) >= now.quorum
 
 
 # --- the names in force, and since when -----------------------------------------------------------

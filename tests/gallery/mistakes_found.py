@@ -6,14 +6,14 @@ Belongs here: one entry for each whose story must catch it.
 from __future__ import annotations
 
 from engine import asking, lineage
-from engine.facts import race
-from engine.state import Snapshot
+from engine.facts import race, sync
+from engine.state import PeerAnswer, Snapshot
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
 
 
-def _anybody_is_ahead(s: Snapshot) -> bool:
-    return any(race._may_lead(s, a) and race._compare(s, a) > 0 for a in asking.answers(s))
+def _laggards_too(s: Snapshot) -> list[PeerAnswer]:
+    return [a for a in asking.answers(s) if race._may_lead(s, a) and sync.gets_votes(s, a)]
 
 
 FOUND: tuple[Mistake, ...] = (
@@ -41,8 +41,15 @@ FOUND: tuple[Mistake, ...] = (
         "waits-for-a-laggard",
         "Who is on a newer timeline is waited for, though it lags too far to lead",
         "after a leader on an older timeline, which check_timeline allows, nobody leads",
-        breaking.fact_is("a_peer_is_ahead", _anybody_is_ahead),
+        breaking.function_is(race, "_rivals", lambda _: _laggards_too),
         (catching.story("nobody-waits-for-a-member-that-lags-on-a-newer-timeline"),),
+    ),
+    Mistake(
+        "waits-for-a-loser",
+        "Who is preferred, or ahead, is waited for though it can't get the votes",
+        "in quorum mode nobody leads after a hand-over between two changes of the voters",
+        breaking.function_is(race, "gets_votes", lambda _: lambda *_seen: True),
+        (catching.story("the-former-leader-takes-the-lead-back-where-nobody-gets-the-votes"),),
     ),
     Mistake(
         "connections-are-trusted",
