@@ -35,6 +35,7 @@ from engine.facts.postgres import (
     identity_differs,
     look_is_outdated,
     may_accept_writes,
+    still_starting,
     stop_runs,
     stopping_at_once,
 )
@@ -104,13 +105,15 @@ TRUCE = Table(
                 ~paused,
                 ~fence_is_armed,
                 fence_can_be_armed,
+                ~still_starting,
                 ~look_is_outdated,
                 ~bootstrapping,
                 ~identity_differs,
             ),
             then=arm_ahead,
             why="It may be some time before it asks for the lock: a server that gives no answer "
-            "does not.  If this daemon, or its machine, hangs, another member may lead by then.",
+            "does not.  If this daemon, or its machine, hangs, another member may lead by then.  "
+            "One that still starts writes nothing yet, however long its recovery takes.",
         ),
         Rule(
             "truce.kept",
