@@ -49,6 +49,16 @@ def test_a_renewal_may_be_lost_before_the_members_are_asked(
     assert asked + ttl / 10 < NOW + ttl - 2 * views.stop_margin_seconds(s)
 
 
+@pytest.mark.parametrize(("ttl", "loop", "overdue"), [(30, 10, 11.0), (20, 6, 6.8), (5, 1, 1.5)])
+def test_a_renewal_that_takes_a_moment_is_not_overdue(
+    ttl: float, loop: float, overdue: float
+) -> None:
+    """A fifth of the margin, and half a second at least: a slow disk is no outage."""
+    s = scene("cut off", {"policy.ttl_seconds": ttl, "policy.loop_wait_seconds": loop})
+    found = agreement.proof_overdue_at(replace(s, lease=Lease(NOW, ttl)))
+    assert found == pytest.approx(NOW + overdue)
+
+
 def test_who_is_asked_has_all_the_time_that_is_left() -> None:
     """A slow network may take as long as there is time before the fast stop."""
     s = scene("cut off", {})

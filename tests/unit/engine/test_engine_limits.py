@@ -131,6 +131,10 @@ LIMITS: tuple[tuple[Fact, str, dict[str, Any], str, Any, Any], ...] = (
         *(silent(NOW - 10), silent(NOW - 10 + BIT)),
     ),
     (
+        *(postgres.silent_for_a_loop, "primary", {"postgres": "silent primary"}),
+        *("postgres.server", silent(NOW - 10), silent(NOW - 10 + BIT)),
+    ),
+    (
         *(postgres.a_job_ended_well, "replica", {"last_job": ended("start", NOW - 1)}),
         *("memory.job_seen", NOW - 1 - BIT, NOW - 1),
     ),

@@ -100,6 +100,14 @@ def test_a_failed_promotion_bars_from_the_race_for_a_ttl() -> None:
     assert (report.level, report.text) == ("error", "promotion failed: code 1")
 
 
+@pytest.mark.parametrize(("begun", "others"), [(3, 2), (1, 0), (0, 0)])
+def test_only_the_last_promotion_is_forgotten(begun: int, others: int) -> None:
+    """What an earlier one may have written is not; fewer than none are never begun."""
+    told = {"memory.promoting": True, "memory.promotions_begun": begun}
+    found = noted("note.never_promoted", told)
+    assert found == {"promotions_begun": others, "promoting": False}
+
+
 def test_a_promotion_without_a_limit_has_one() -> None:
     """primary_start_timeout 0 means "fail over at once" for a crash, not for a promotion."""
     for limit, timeout in ((0.0, 300.0), (7.0, 7.0)):

@@ -86,6 +86,24 @@ def test_the_newest_proven_timeline_of_this_copy_is_remembered(
     assert memory.changes.get("opening") == remembered
 
 
+@pytest.mark.parametrize(
+    ("same_wal", "needed", "forgotten"),
+    [
+        (True, True, {"diverged_from": 0, "needs_new_copy": False}),
+        (None, True, {}),
+        (True, False, {}),
+    ],
+)
+def test_only_wal_that_was_compared_makes_a_new_copy_needless(
+    same_wal: bool | None, needed: bool, forgotten: dict[str, Any]
+) -> None:
+    """A leader that could not compare it may have other WAL under the same numbers."""
+    told = {"leader_timeline.same_wal": same_wal, "memory.needs_new_copy": needed}
+    s = scene("replica", {**STREAMS, **TOLD, **told})
+    (memory,) = checker.of(Remember, RULES["note.connection"].then(s))
+    assert memory.changes == {"proven": (4801, 3), "opening": SAME, **forgotten}
+
+
 def test_an_opening_that_is_as_it_was_changes_no_decision() -> None:
     """In no recorded scenario does it matter that our WAL is as it was."""
     seen = 0

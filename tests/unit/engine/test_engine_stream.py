@@ -29,6 +29,7 @@ SHOWN = {"leader_timeline": "n1, same WAL", "leader_timeline.receiver": 4801}
         ({**STREAMS, "memory.proven": [4801, 2]}, True, False),  # another timeline came by it
         ({**STREAMS, **SHOWN}, False, True),
         ({**STREAMS, **SHOWN, "memory.proven": [4801, 3]}, False, False),
+        ({**SHOWN, "memory.proven": [4801, 3]}, False, False),  # it is not there any more
         ({**STREAMS, **SHOWN, "leader_timeline.receiver": 4800}, True, False),
         ({**STREAMS, **SHOWN, "leader_timeline.receiver": None}, True, False),
         ({**STREAMS, **SHOWN, "leader_timeline.same_wal": False}, False, False),
@@ -53,6 +54,7 @@ def test_a_connection_is_proven_by_a_question_that_came_after_it(
         ({**LOST, "memory.proven": None}, False),
         ({"postgres": "silent standby", "memory.proven": [4801, 3]}, False),
         ({**LOST, "cluster": "free, n1 gone"}, False),
+        ({**LOST, "cluster": "free", "policy.standby_cluster": "far"}, False),
         ({**LOST, "me.tags.nostream": True}, False),
         (
             {**LOST, "cluster.members.n1.state": "stopped"},

@@ -324,6 +324,8 @@ def test_time_to_stop_is_counted_only_for_an_orderly_stop_of_a_synchronous_prima
         ({"memory.restarting_since": NOW - 3}, False),
         ({"requests": [{"id": 1, "kind": "restart", "since": NOW - 5}]}, False),
         ({"requests": [{"id": 1, "kind": "reload", "since": NOW - 5}]}, True),
+        ({"memory.reinitialize": True}, False),
+        ({"requests": [{"id": 1, "kind": "reinitialize", "since": NOW - 5}]}, False),
         ({"memory.scheduled_restart": {"scheduled_epoch": 1789999999}}, False),
         ({"memory.scheduled_restart": {"scheduled_epoch": 1799999999}}, True),
         (
@@ -339,6 +341,6 @@ def test_time_to_stop_is_counted_only_for_an_orderly_stop_of_a_synchronous_prima
 def test_who_asked_to_be_released_comes_back_when_no_stop_is_due(
     changes: dict[str, Any], over: bool
 ) -> None:
-    """A stop of the daemon, a restart that was asked for, or one whose time has come."""
+    """A stop of the daemon, a restart that was asked for or whose time has come, or a new copy."""
     s = scene("replica", {"memory.leaving_since": NOW - 4, **changes})
     assert leaving_is_over.holds(s) is over

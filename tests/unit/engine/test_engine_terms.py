@@ -22,6 +22,7 @@ from engine.facts import (
     standby_cluster,
     sync,
     upkeep,
+    watchdog,
     work,
 )
 from engine.rule import Fact
@@ -29,10 +30,11 @@ from engine.state import Vanished
 from shell.recorder.codec import encode
 from tests.support import scenes
 from tests.support.scenes import scene
-from tests.support.snapshots import LSN, NOW, members
+from tests.support.snapshots import LSN, NOW, SYSTEM_IDENTIFIER, members
 
 UNKNOWN_FENCE = {"@": "Fence", "ready": True, "armed_pid": 4711, "kill_at": None}
 LOST_FENCE = {"@": "Fence", "ready": False, "armed_pid": 4711, "kill_at": NOW + 20}
+FENCE_OF_THE_DIRECTORY = {"@": "Fence", "ready": True, "armed_pid": None, "kill_at": NOW + 20}
 UNSEEN = {"postgres": "clean", "postgres.outdated": True, "lease": "none"}
 FREE = {"cluster": "free", "cluster.when": NOW - 5}
 LISTED = {"cluster": "listed, free"}
@@ -40,10 +42,8 @@ QUORUM = {"policy.synchronous_mode": "quorum", "cluster": "quorum, free"}
 SYNCHRONOUS = {"policy.synchronous_mode": "on", "cluster": "synchronous"}
 HISTORY = [{"timeline": 1, "lsn": 10}, {"timeline": 2, "lsn": 20}]
 SILENT_REMOTE = {"leader_timeline": "silent"}
-RECOVERS = {
-    "postgres": "silent primary",
-    "job": {"@": "Job", "kind": "crash recovery", "since": NOW - 1},
-}
+BEATEN = {"memory.beaten": SYSTEM_IDENTIFIER}
+OUTSIDE = {"memory.needs_new_copy": True}
 STALLED = {"postgres.server.replication_state": None, "cluster.members.n1.timeline": 4}
 STOPPED = {"cluster.members.n2.state": "stopped"}
 NAMED = {
@@ -56,6 +56,14 @@ NAMED = {
     }
 }
 PENDING = {"name": "max_connections", "old_value": "100", "new_value": "200"}
+
+
+def job(kind: str) -> dict[str, Any]:
+    """Long work that is under way."""
+    return {"job": {"@": "Job", "kind": kind, "since": NOW - 1}}
+
+
+RECOVERS = {"postgres": "silent primary", **job("crash recovery")}
 
 
 def ended(kind: str, finished: float = NOW - 1) -> dict[str, Any]:
@@ -92,6 +100,21 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     # The deadline of a fence that is gone does not stand; one without a deadline is not right.
     (lease.fence_is_armed, "primary", {"fence": LOST_FENCE}, False),
     (lease.fence_deadline_differs, "primary", {"fence": UNKNOWN_FENCE}, True),
+    # Without a lease nothing outlasts the ttl.
+    (lease.lease_outlasts_ttl, "primary", {"lease": "none"}, False),
+    # A deadline for whatever the directory holds is no dead server's.
+    (lease.fence_watches_a_dead_server, "crashed primary", {"fence": "armed"}, True),
+    (lease.fence_watches_a_dead_server, "primary", {"fence": "armed"}, False),
+    (
+        lease.fence_watches_a_dead_server,
+        "crashed primary",
+        {"fence": FENCE_OF_THE_DIRECTORY},
+        False,
+    ),
+    # The watchdog may stop counting where nothing runs, and nothing is begun.
+    (watchdog.nothing_can_write, "old primary", {}, True),
+    (watchdog.nothing_can_write, "old primary", job("start"), False),
+    (watchdog.nothing_can_write, "old primary", {"postgres.outdated": True}, False),
     # --- PostgreSQL ---
     # After a promotion, or a start under a lease that lasts, an unseen server may be writable.
     (postgres.may_accept_writes, "primary", {**UNSEEN, "last_job": ended("promote")}, True),
@@ -99,16 +122,42 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (
         postgres.may_accept_writes,
         "primary",
-        {
-            **UNSEEN,
-            "last_job": ended("promote"),
-            "job": {"@": "Job", "kind": "rewind", "since": NOW - 1},
-        },
+        {**UNSEEN, "last_job": ended("promote"), **job("rewind")},
         False,
     ),
     # The single user of a crash recovery is no client; whatever else is silent may be writable.
     (postgres.may_accept_writes, "crashed primary", {"postgres": "silent primary"}, True),
     (postgres.may_accept_writes, "crashed primary", RECOVERS, False),
+    # Only a start or a promotion makes a server writable; a standby that starts does not become so.
+    (failsafe.may_become_writable, "crashed primary", {}, False),
+    (failsafe.may_become_writable, "crashed primary", job("start"), True),
+    (failsafe.may_become_writable, "crashed primary", job("rewind"), False),
+    (failsafe.may_become_writable, "down replica", job("start"), False),
+    (failsafe.may_become_writable, "down replica", job("promote"), True),
+    # Only what gave no answer at all is silent: not what starts, nor what was not looked at.
+    (postgres.silent_for_a_loop, "primary", {"postgres": "silent primary"}, True),
+    (postgres.silent_for_a_loop, "primary", {}, False),
+    (
+        postgres.silent_for_a_loop,
+        "primary",
+        {"postgres": "silent primary", "postgres.starting": True},
+        False,
+    ),
+    (
+        postgres.silent_for_a_loop,
+        "primary",
+        {"postgres": "silent primary", "postgres.outdated": True},
+        False,
+    ),
+    # What is gone is not frozen.
+    (postgres.frozen_too_long, "crashed primary", {}, False),
+    # What was founded, and promoted since, may have led; what is unknown was not founded here.
+    (postgres.was_only_founded, "down replica", {}, False),
+    (postgres.was_only_founded, "down replica", BEATEN, True),
+    (postgres.was_only_founded, "down replica", {**BEATEN, "memory.promotions_begun": 1}, False),
+    (postgres.was_only_founded, "down replica", {**BEATEN, "memory.promoting": True}, False),
+    (postgres.was_only_founded, "down replica", {"memory.beaten": "7"}, False),
+    (postgres.was_only_founded, "new replica", {}, False),
     # A silent store shows no change of `sync`.
     (
         promotion.promotion_is_barred,
@@ -134,6 +183,13 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(timeline=None)}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres.server.timeline": None}, True),
     (sync.too_few_votes, "race", {**QUORUM, "postgres": "silent standby"}, True),
+    # Nor is it known where a position is not.
+    (
+        sync.too_few_votes,
+        "race",
+        {**QUORUM, "postgres.server.receive_lsn": None, "postgres.server.replay_lsn": None},
+        True,
+    ),
     # A key that was left behind by synchronous mode makes nobody synchronous.
     (sync.i_am_synchronous, "replica", SYNCHRONOUS, True),
     (sync.i_am_synchronous, "replica", {**SYNCHRONOUS, "policy.synchronous_mode": "off"}, False),
@@ -156,6 +212,38 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
         {"memory.rewound_from": [3, LSN], "memory.rewinding": True},
         False,
     ),
+    # What a silent server is on is not known: it may be behind, and is on no other timeline.
+    (race.timeline_is_behind, "race", {"postgres": "silent standby"}, True),
+    (race.leader_is_on_another_timeline, "replica", {"cluster.members.n1.timeline": 4}, True),
+    (
+        race.leader_is_on_another_timeline,
+        "replica",
+        {"cluster.members.n1.timeline": 4, "postgres": "silent standby"},
+        False,
+    ),
+    # What needs a new copy does so until a leader has shown that it has the same WAL.
+    (race.needs_new_copy, "old primary", {"leader_timeline.same_wal": True}, False),
+    (race.needs_new_copy, "old primary", OUTSIDE, True),
+    (race.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline": "silent"}, True),
+    (race.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline.same_wal": True}, False),
+    (
+        race.needs_new_copy,
+        "old primary",
+        {
+            **OUTSIDE,
+            "leader_timeline.same_wal": True,
+            "postgres.directory.control.checkpoint_lsn": scenes.FORK,
+        },
+        True,
+    ),
+    # It is noted once.
+    (race.opened_twice_unnoted, "replica", {"leader_timeline": "n1, opened twice"}, True),
+    (
+        race.opened_twice_unnoted,
+        "replica",
+        {"leader_timeline": "n1, opened twice", **OUTSIDE},
+        False,
+    ),
     # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
     (race.may_come_to_follow_unasked, "replica", STALLED, True),
     (
@@ -172,12 +260,31 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
         False,
     ),
     # --- standby clusters ---
-    # A rewind that was cut off speaks against our WAL, whatever the remote primary says.
+    # A server that is silent is not known to stream, nor not to.
+    (
+        standby_cluster.remote_stream_is_down,
+        "standby leader",
+        {"postgres": "silent standby"},
+        False,
+    ),
+    # What was found, or a rewind that was cut off, speaks against our WAL.
     (standby_cluster.may_start_unasked, "down in a standby cluster", SILENT_REMOTE, True),
     (
         standby_cluster.may_start_unasked,
         "down in a standby cluster",
         {**SILENT_REMOTE, "memory.rewinding": True},
+        False,
+    ),
+    (
+        standby_cluster.may_start_unasked,
+        "down in a standby cluster",
+        {**SILENT_REMOTE, **OUTSIDE},
+        False,
+    ),
+    (
+        standby_cluster.may_start_unasked,
+        "down in a standby cluster",
+        {**SILENT_REMOTE, "memory.diverged_from": 4},
         False,
     ),
     # --- upkeep ---

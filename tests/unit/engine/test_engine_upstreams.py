@@ -167,6 +167,7 @@ def test_what_the_leader_told_is_news_for_a_loop(changes: dict[str, Any], news: 
     ("kind", "finished", "news"),
     [
         ("clone", NOW - 0.1, False),
+        ("clone", NOW - 1, False),
         ("clone", NOW - 100, True),
         ("start", NOW - 0.1, True),
     ],
@@ -190,6 +191,17 @@ def test_a_leader_still_to_be_promoted_may_open_our_timeline(
     recovering = {"leader_timeline": "n2", "leader_timeline.in_recovery": True}
     changes = {**recovering, "cluster": "n2 leads", "cluster.members.n2.role": "replica"}
     s = scene("primary", {**changes, "postgres.server.timeline": timeline})
+    assert (lineage.told_timeline(s) is not None) is news
+
+
+@pytest.mark.parametrize(("in_recovery", "news"), [(False, True), (True, False)])
+def test_a_leader_still_to_be_promoted_may_open_what_we_have_not_come_to(
+    in_recovery: bool, news: bool
+) -> None:
+    """WAL of a newer timeline may be here, and not replayed yet."""
+    told = {"leader_timeline": "n2", "leader_timeline.in_recovery": in_recovery}
+    changes = {**told, "leader_timeline.newer_wal_here": True, "cluster": "n2 leads"}
+    s = scene("primary", {**changes, "cluster.members.n2.role": "replica"})
     assert (lineage.told_timeline(s) is not None) is news
 
 
@@ -217,6 +229,23 @@ def test_a_newer_timeline_than_the_leaders_is_divergence() -> None:
     """Whatever its history says, ours is told in numbers."""
     s = scene("old primary", {"postgres.directory.control.timeline": 5})
     assert lineage.divergence(s) == "we are on timeline 5, the leader is on 4"
+
+
+@pytest.mark.parametrize(
+    ("postgres", "at", "parted"),
+    [
+        ("silent standby", [2, 67108864], False),
+        ("silent standby", [2, 67108865], True),
+        ("silent standby", None, False),
+        ("standby", [2, 67108865], False),
+    ],
+)
+def test_a_standby_that_starts_parts_where_it_has_to_come_to(
+    postgres: str, at: list[int] | None, parted: bool
+) -> None:
+    """At the fork it has all that is common; once it answers, it tells itself where it is."""
+    s = scene("replica", {"postgres": postgres, "postgres.must_reach": at, "leader_timeline": "n1"})
+    assert bool(lineage.divergence(s)) is parted
 
 
 def test_why_the_leaders_timeline_is_not_known() -> None:
@@ -307,3 +336,5 @@ def test_a_fence_that_guards_another_process_does_not_guard_this_server() -> Non
     assert not views.fence_guards_the_server(none)
     by_directory = replace(none, fence=replace(s.fence, armed_pid=None))
     assert views.fence_guards_the_server(by_directory)
+    idle = replace(s, fence=replace(s.fence, kill_at=None))
+    assert not views.fence_guards_the_server(idle)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine import vanished
 from engine.state import Cluster, KeysLost, Vanished
 from tests.support.snapshots import cluster, members
@@ -64,6 +66,21 @@ def test_an_empty_initialize_that_has_gone_counts_as_lost_keys() -> None:
     founding = Cluster(initialize="", members=(N2,))
     again = vanished.keys_lost(found, founding, Cluster(members=(N2,)), "n2", 9.0)
     assert again == KeysLost(9.0, seen=True)
+
+
+def test_what_is_being_founded_is_not_lost_while_it_is_there() -> None:
+    """An empty `initialize` that stays tells of nothing new."""
+    found = KeysLost(5.0, seen=False)
+    founding = Cluster(initialize="", members=(N2,))
+    assert vanished.keys_lost(found, founding, founding, "n2", 9.0) == found
+
+
+def test_a_cluster_that_was_led_or_named_is_lost_with_that() -> None:
+    """Also where its leader alone was seen before, or an empty identity is left."""
+    nothing, empty = Cluster(members=(N2,)), Cluster(initialize="", members=(N2,))
+    lost = KeysLost(6.0, seen=True)
+    assert vanished.keys_lost(None, replace(nothing, leader="n1"), nothing, "n2", 6.0) == lost
+    assert vanished.keys_lost(None, replace(empty, initialize="74"), empty, "n2", 6.0) == lost
 
 
 def test_what_was_lost_stays_lost_while_nothing_comes_back() -> None:

@@ -137,8 +137,9 @@ def test_a_named_member_is_followed_while_it_shows_that_it_has_the_clusters_wal(
     assert upstreams.wanted_upstream(replace(idle, postgres=of_n3)) == N3
     here = views.server(idle)
     assert here is not None
-    of_n3 = replace(of_n3, server=Known(replace(here, replication_state=None), NOW))
-    assert upstreams.wanted_upstream(replace(idle, postgres=of_n3)) == N1
+    for server in (Known(replace(here, replication_state=None), NOW), Unknown(NOW - 1, "")):
+        of_n3 = replace(of_n3, server=server)
+        assert upstreams.wanted_upstream(replace(idle, postgres=of_n3)) == N1
 
 
 def test_circles_of_replicatefrom_are_not_followed() -> None:
