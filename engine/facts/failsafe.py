@@ -191,13 +191,18 @@ def started_lately(s: Snapshot) -> bool:
     return s.now - s.started_at < s.policy.ttl_seconds
 
 
-@fact(
-    lambda s: f"{_key(s)}; answered: {', '.join(a.name for a in asking.answers(s) if a.reachable)}"
-)
-def a_listed_member_is_silent(s: Snapshot) -> bool:
-    """A member that the `failsafe` key names gave no answer: it may be a primary without store."""
+def _standbys(s: Snapshot) -> list[str]:
+    """Who answered as a standby that runs."""
+    told = (a for a in asking.answers(s) if a.reachable and not a.stale)
+    return [a.name for a in told if a.state == "running" and a.role == "replica"]
+
+
+@fact(lambda s: f"{_key(s)}; standbys: {', '.join(_standbys(s)) or 'nobody'}")
+def a_listed_member_may_go_on(s: Snapshot) -> bool:
+    """A member that the `failsafe` key names is silent, or no standby that runs.
+
+    It may be a primary without the store; one that is down may start again by the members' word.
+    """
     view = views.cluster(s)
     listed = set(view.failsafe or ()) if view else set()
-    return bool(
-        listed - {s.me.name} - {a.name for a in asking.answers(s) if a.reachable and not a.stale}
-    )
+    return bool(listed - {s.me.name, *_standbys(s)})

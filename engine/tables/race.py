@@ -4,7 +4,7 @@ from engine import asking, views, watchdog
 from engine import synchronous as sync
 from engine.actions import AcquireLock, Action, AskPeers, Hold, Remember, StopPostgres
 from engine.facts.failsafe import (
-    a_listed_member_is_silent,
+    a_listed_member_may_go_on,
     consent_is_asked,
     consented,
     failsafe_is_on,
@@ -212,8 +212,8 @@ RACE = Table(
         ),
         Rule(
             "race.just_started",
-            "This daemon is young, and a member that `failsafe` names is silent: wait for one ttl",
-            when=(failsafe_is_on, started_lately, a_listed_member_is_silent),
+            "This daemon is young, and a member that `failsafe` names may go on: wait one ttl",
+            when=(failsafe_is_on, started_lately, a_listed_member_may_go_on),
             then=lambda s: (
                 Hold(
                     "the end of what a former daemon agreed to", s.started_at + s.policy.ttl_seconds

@@ -52,6 +52,13 @@ FOUND: tuple[Mistake, ...] = (
         (catching.story("the-former-leader-takes-the-lead-back-where-nobody-gets-the-votes"),),
     ),
     Mistake(
+        "down-means-gone",
+        "A daemon that has just started races although a former primary is only down",
+        "that one starts again, by what the daemon before had agreed to: two primaries",
+        breaking.fact_is("a_listed_member_may_go_on", lambda _: False),
+        (catching.story("a-young-daemon-waits-for-a-former-primary-that-is-down"),),
+    ),
+    Mistake(
         "connections-are-trusted",
         "A standby does not ask about a connection that was made while its daemon hung",
         "it streams from another server's timeline of the same number",

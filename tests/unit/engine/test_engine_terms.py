@@ -168,8 +168,11 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (promotion.promotion_is_barred, "sync race", {"memory.raced_on": 2}, True),
     # --- the race ---
     # A hung member may be the primary that lost the store.
-    (failsafe.a_listed_member_is_silent, "race", {**LISTED, "peers": both()}, False),
-    (failsafe.a_listed_member_is_silent, "race", {**LISTED, "peers": both(stale=True)}, True),
+    (failsafe.a_listed_member_may_go_on, "race", {**LISTED, "peers": both()}, False),
+    (failsafe.a_listed_member_may_go_on, "race", {**LISTED, "peers": both(stale=True)}, True),
+    (failsafe.a_listed_member_may_go_on, "race", {**LISTED, "peers": both(reachable=False)}, True),
+    (failsafe.a_listed_member_may_go_on, "race", {**LISTED, "peers": both(state="stopped")}, True),
+    (failsafe.a_listed_member_may_go_on, "race", {**LISTED, "peers": both(role="primary")}, True),
     # Who is ahead of us, or hangs, does not vote for us.
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers()}, False),
     (sync.too_few_votes, "race", {**QUORUM, "peers": answers(lsn=LSN + 1)}, True),
