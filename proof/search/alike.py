@@ -52,7 +52,7 @@ def _lease_without_use(node: Node, memory: tuple[tuple[str, Any], ...]) -> dict[
     """
     job = node.job
     work = [] if job is None else [(job[0], *job[3])]
-    becomes_writable = any(
+    becomes_writable = ("promoting", True) in memory or any(
         op[0] in {"arm", "promote"} or (op[0] == "start" and op[1:2] != ("standby",))
         for op in (*work, *node.pending)
     )
