@@ -64,20 +64,20 @@ def wanted_upstream(s: Snapshot) -> Upstream | None:
     if view is None or leader is None or not leader.host or leader.name == s.me.name:
         return None
     named = view.member(s.me.tags.replicatefrom)
-    if named and _may_be_followed(s, view, named) and not _leads_back(s, view, named):
+    if named and _may_be_followed(s, named) and not _leads_back(s, view, named):
         return upstream_at(s, named)
     return upstream_at(s, leader)
 
 
-def _may_be_followed(s: Snapshot, view: Cluster, member: Member) -> bool:
+def _may_be_followed(s: Snapshot, member: Member) -> bool:
     """Whether that member runs, and shows that its WAL is the cluster's.
 
-    It leads, or streams itself, which it does only after it has asked the leader; one that reads
-    the archive shows nothing else.  Whoever streams from it already goes on.
+    It streams itself, which it does only after it has asked the leader; one that reads the archive
+    shows nothing else.  Whoever streams from it already goes on.
     """
     if not member.host or member.state != "running":
         return False
-    if member.name == view.leader or member.replication_state == "streaming":
+    if member.replication_state == "streaming":
         return True
     here, at = views.server(s), f"{member.host}:{member.port}"
     streams = here is not None and here.replication_state == "streaming"

@@ -196,22 +196,35 @@ def synchronous(s: Snapshot) -> bool:
     return s.policy.synchronous_mode != "off" and s.policy.standby_cluster is None
 
 
-def votes(s: Snapshot) -> int:
-    """How many that `sync` names answered with no more WAL than ours; -1 for us outside."""
+def votes_for(s: Snapshot, name: str) -> int:
+    """How many that `sync` names were seen with no more WAL than that member, in mode `quorum`.
+
+    The member itself is not counted; one outside `sync` has one fewer.  Whoever has not looked
+    since the lock became free, or reads WAL that it does not show yet, counts for nobody.
+    """
     key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
-    told = s.postgres.server
-    if key is None or not isinstance(told, Known):
+    ends = _ends_seen(s)
+    mine = ends.get(name.lower())
+    if key is None or mine is None:
         return 0
-    here, named = told.value, {key.leader, *key.standbys}
-    mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
-    seen = [
-        a
-        for a in answers(s)
-        if a.reachable and not a.stale and a.name in named - {s.me.name}
-        if a.looked_at is None or a.looked_at >= (s.memory.lock_free_since or 0.0)
-        if a.lsn is not None and (a.lsn <= mine or (a.timeline or 0) < (here.timeline or 0))
-    ]
-    return len(seen) - (s.me.name not in named)
+    named = {other.lower() for other in (key.leader, *key.standbys)}
+    behind = [x for x in named - {name.lower()} if x in ends and ends[x] <= mine]
+    return len(behind) - (name.lower() not in named)
+
+
+def _ends_seen(s: Snapshot) -> dict[str, tuple[int, int]]:
+    """(timeline, LSN) of ours and of every member that told it, by the name in lower case."""
+    since, ends = s.memory.lock_free_since or 0.0, dict[str, tuple[int, int]]()
+    for a in answers(s):
+        looked = a.asked_at if a.looked_at is None else a.looked_at
+        told = a.reachable and not a.stale and not a.unread_wal and looked >= since
+        if told and a.timeline and a.lsn is not None:
+            ends[a.name.lower()] = (a.timeline, a.lsn)
+    here = s.postgres.server.value if isinstance(s.postgres.server, Known) else None
+    if here is not None and here.timeline:
+        mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
+        ends[s.me.name.lower()] = (here.timeline, mine)
+    return ends
 
 
 def acts_on_postgres(actions: Sequence[Action]) -> list[Action]:

@@ -146,23 +146,10 @@ def _may_lead(s: Snapshot, answer: PeerAnswer) -> bool:
 
 def _has_votes(s: Snapshot, candidate: PeerAnswer) -> bool:
     """Whether, in mode `quorum`, enough that `sync` names told no more WAL than that member."""
-    assert isinstance(s.cluster, Known)
-    assert isinstance(s.postgres.server, Known)
-    key, here = s.cluster.value.sync, s.postgres.server.value
+    key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
     if s.policy.synchronous_mode != "quorum" or key is None or key.leader == candidate.name:
         return True
-    mine = max(here.receive_lsn or 0, here.replay_lsn or 0)
-    ends = {s.me.name: (here.timeline or 0, mine)}
-    for a in checker.answers(s):
-        looked = a.asked_at if a.looked_at is None else a.looked_at
-        told = a.reachable and not a.stale and not a.unread_wal and a.lsn is not None
-        if told and a.timeline and looked >= (s.memory.lock_free_since or 0.0):
-            ends[a.name] = (a.timeline, a.lsn or 0)
-    named = {key.leader, *key.standbys}
-    if candidate.name not in ends:
-        return False
-    seen = [x for x in named - {candidate.name} if x in ends and ends[x] <= ends[candidate.name]]
-    return len(seen) - (candidate.name not in named) >= key.quorum
+    return checker.votes_for(s, candidate.name) >= key.quorum
 
 
 @about(CreateInitialize)

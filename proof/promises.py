@@ -330,7 +330,7 @@ def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[A
     if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
         free = key is None or not key.leader or key.leader == s.me.name
         if s.policy.synchronous_mode == "quorum":
-            enough = key is not None and checker.votes(s) >= key.quorum
+            enough = key is not None and checker.votes_for(s, s.me.name) >= key.quorum
         else:
             enough = key is not None and s.me.name in key.standbys
         assert _handover_by_hand(s) or free or enough
