@@ -68,6 +68,12 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def boot_id() -> str:
+    """Which start of this machine it is: another text after each."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
 def identify(pid: int) -> ProcessId | None:
     """Identity of the process that has this number now; None when there is none alive."""
     stat = _read_stat(pid)

@@ -1,6 +1,7 @@
 """Facts about what was asked of this node: pause, stop, restarts, hand-overs, bootstrap."""
 
 from engine import asking, candidates, upstreams, views
+from engine import synchronous as sync
 from engine.document import role_text
 from engine.rule import fact
 from engine.state import Request, RequestKind, Snapshot
@@ -307,6 +308,32 @@ def somebody_can_take_over(s: Snapshot) -> bool:
 def a_wanted_candidate_is_fit(s: Snapshot) -> bool:
     """The named candidate, or anybody when none is named, is fit to lead."""
     return bool(candidates.wanted(s))
+
+
+def _votes(s: Snapshot) -> str:
+    now, wanted = sync.key(s), ", ".join(a.name for a in candidates.wanted(s))
+    return f"{wanted}; sync={now}, quorum={now.quorum if now else 0}"
+
+
+@fact(_votes)
+def a_wanted_candidate_can_get_the_votes(s: Snapshot) -> bool:
+    """Enough that `sync` names answered for one of the fit candidates to lead after us.
+
+    Who is named for a failover by hand needs none.
+    """
+    request = views.failover_request(s)
+    if request is not None and request.candidate and request.leader is None:
+        return True
+    present = frozenset(a.name.lower() for a in asking.answers(s) if a.reachable)
+    present |= {s.me.name.lower()}
+    return any(sync.votes_are_within_reach(s, a.name, present) for a in candidates.wanted(s))
+
+
+@fact(lambda s: f"due since {s.memory.handover_since}, loop_wait={s.policy.loop_wait_seconds:g}s")
+def handover_has_waited(s: Snapshot) -> bool:
+    """The hand-over has been due for loop_wait."""
+    since = s.memory.handover_since
+    return since is not None and s.now - since >= s.policy.loop_wait_seconds
 
 
 def _shutdown(s: Snapshot) -> str:

@@ -21,7 +21,6 @@ from engine.facts.lease import (
 )
 from engine.facts.postgres import (
     a_job_runs,
-    bootstrap_step_failed,
     crashed_as_primary,
     directory_is_valid,
     directory_was_standby,
@@ -46,7 +45,6 @@ from engine.facts.race import (
     truth_has_an_address,
 )
 from engine.facts.standby_cluster import (
-    bootstrap_is_a_copy,
     in_standby_cluster,
     leads_a_standby_cluster,
     may_start_unasked,
@@ -57,7 +55,6 @@ from engine.facts.sync import i_am_synchronous
 from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     a_candidate_has_everything,
-    bootstrapping,
     daemon_is_stopping,
     handover_takes_too_long,
     leader_leads,
@@ -70,6 +67,7 @@ from engine.facts.work import (
     to_be_brought_back,
 )
 from engine.rule import Rule, Table
+from engine.tables import bootstrap
 from engine.tables.leave import final_lsn
 from engine.tables.steps import (
     ONLY_A_NEW_COPY_HELPS,
@@ -78,7 +76,6 @@ from engine.tables.steps import (
     ask_leader,
     ask_peers,
     give_handover_up,
-    leave_bootstrap,
     leave_sync,
     remove_after_failed_rewind,
     report_foreign,
@@ -94,35 +91,7 @@ DOWN = Table(
     "PostgreSQL is down and its directory is whole: what now?",
     applies=(~daemon_is_stopping, ~a_job_runs, ~postmaster_runs, directory_is_valid),
     rules=(
-        Rule(
-            "down.bootstrap_failed",
-            "A step of the bootstrap failed: let others try",
-            when=(bootstrap_step_failed,),
-            then=leave_bootstrap,
-            why="The half-made directory is set aside for inspection, never deleted.",
-            ends=True,
-        ),
-        Rule(
-            "down.bootstrap_standby",
-            "The remote primary is copied: start as its standby",
-            when=(bootstrapping, bootstrap_is_a_copy, store_answers),
-            then=start_standby,
-            why="As a primary it would be a second one of the remote cluster, on its timeline.",
-        ),
-        Rule(
-            "down.bootstrap",
-            "initdb is done: start the new cluster's first primary",
-            when=(bootstrapping, store_answers),
-            then=start_primary,
-            why="Nobody else has this cluster's data, so no lock is needed for the first start.",
-        ),
-        Rule(
-            "down.bootstrap_unproven",
-            "initdb is done, but the store does not answer: do not start yet",
-            when=(bootstrapping,),
-            then=lambda _: (Hold("the store to answer"),),
-            why="Only the store tells whether another member has become the leader meanwhile.",
-        ),
+        *bootstrap.RULES,
         Rule(
             "down.reinitialize_early",
             "An operator asked for a new copy, and the leader has not been promoted yet",

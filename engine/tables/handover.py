@@ -1,11 +1,15 @@
 """What a leader does with the `failover` key before it stands down: the same for every leader."""
 
 from engine import agreement, asking, candidates, views
+from engine import synchronous as sync
 from engine.actions import Action, ClearFailover, Hold, Remember, Report
 from engine.facts.failsafe import members_keep_from_leading
+from engine.facts.lease import i_own_the_lock
 from engine.facts.work import (
+    a_wanted_candidate_can_get_the_votes,
     a_wanted_candidate_is_fit,
     handover_has_begun,
+    handover_has_waited,
     handover_is_due,
     handover_is_from_another,
     handover_is_late,
@@ -40,6 +44,12 @@ def _nobody_fits(s: Snapshot) -> str:
     if named and not reasons:
         return f"the candidate {named} has no member key"
     return "; ".join(reasons) or "there is no other member"
+
+
+def _too_few_votes(s: Snapshot) -> str:
+    now, names = sync.key(s), ", ".join(a.name for a in candidates.wanted(s))
+    assert now is not None
+    return f"{names}: too few of those that `sync` names answer, {now.quorum} other votes needed"
 
 
 def request_rules(table: str, *also: Fact) -> tuple[Rule, ...]:
@@ -116,3 +126,27 @@ def _find_candidate(table: str, also: tuple[Fact, ...]) -> tuple[Rule, ...]:
             why="A switchover without a successor would be an outage.",
         ),
     )
+
+
+VOTE_RULES = (
+    Rule(
+        "primary.handover_votes",
+        "A hand-over is due, but no candidate could get enough votes: wait for loop_wait at most",
+        when=(
+            i_own_the_lock,
+            handover_is_due,
+            ~a_wanted_candidate_can_get_the_votes,
+            ~handover_has_waited,
+        ),
+        then=lambda s: (Hold("enough votes for a candidate", s.now + 1.0),),
+        why="While the voters change, `sync` asks for more votes than before or after; that takes "
+        "moments.",
+    ),
+    Rule(
+        "primary.handover_outvoted",
+        "A hand-over is due, but no candidate can get enough votes: drop it and say why",
+        when=(i_own_the_lock, handover_is_due, ~a_wanted_candidate_can_get_the_votes),
+        then=lambda s: _clear(s, _too_few_votes(s)),
+        why="Nobody could lead after us until we do it again: that would be an outage.",
+    ),
+)

@@ -60,13 +60,22 @@ def _took_note(last: JobResult, **more: object) -> Remember:
     return Remember({"job_seen": last.finished, **more})
 
 
+def _is_tried_again(s: Snapshot, last: JobResult) -> bool:
+    """Whether the bootstrap goes on after that: a stop is no step of it.
+
+    A new cluster that is whole is started until it runs: its identity may be published already.
+    """
+    whole = s.memory.roles_created or s.memory.bootstrap_copied
+    return last.kind is JobKind.STOP or (whole and last.kind is JobKind.START)
+
+
 def _note_failure(s: Snapshot) -> tuple[Action, ...]:
     last = s.last_job
     assert last is not None
     pause = RETRY_SECONDS[min(s.memory.failures, len(RETRY_SECONDS) - 1)]
     failed = s.memory.bootstrap_failed
-    if s.memory.bootstrapping and last.kind is not JobKind.STOP:
-        failed = last.why or "no reason given"  # a stop is no step of it
+    if s.memory.bootstrapping and not _is_tried_again(s, last):
+        failed = last.why or "no reason given"
     return (
         Report("error", f"{last.kind.value} failed: {last.why}"),
         _took_note(

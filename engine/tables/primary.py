@@ -50,7 +50,7 @@ from engine.facts.work import (
 from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables import fence_loss
-from engine.tables.handover import request_rules
+from engine.tables.handover import VOTE_RULES, request_rules
 from engine.tables.safety import arm_ahead, stop_at_once
 from engine.tables.steps import acquire_lock
 
@@ -230,6 +230,7 @@ PRIMARY = Table(
             why="The table `write` stops PostgreSQL before the lease ends.",
         ),
         *request_rules("primary", i_own_the_lock),
+        *VOTE_RULES,
         Rule(
             "primary.handover",
             "A hand-over is due and a candidate is fit: checkpoint, then stop",

@@ -41,6 +41,7 @@ class Disk:
         self.never_led = False  # what a bootstrap made, before its host has had the leader key
         self.unfinished = False  # being filled: a look says that it is empty
         self.half_rewound = False
+        self.rewound_in_boot: int | None = None  # until a server starts on it
         self.memory = Memory(knows_cluster=False)  # memory.json
         self.config: Mapping[str, Any] | None = None  # the kept copy of the dynamic configuration
         self._seen_running = DataDirectory(DirectoryKind.VALID)

@@ -68,6 +68,7 @@ class Host:
         self.replay_stands = 0  # how many reasons there are that replay stands still
         self.wall_offset = 0.0
         self.troubles: dict[str, list[float | str]] = {}
+        self.boots = 0
         self._booted_at = world.clock.now
         self._boot_local = BOOT_LOCAL_SECONDS + number
 
@@ -284,6 +285,7 @@ class Host:
         if self.up:
             return
         self.up = True
+        self.boots += 1
         self._booted_at, self._boot_local = self.world.clock.now, 10.0
         self.start_daemon()
 

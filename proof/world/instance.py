@@ -311,6 +311,11 @@ class Instance:
         if host.server is not None:
             raise PostgresError("PostgreSQL runs: stop it first")
         self._write("standby", source)
+        if disk.rewound_in_boot is not None:
+            disk.standby_signal = True
+            if disk.rewound_in_boot != host.boots:
+                raise PostgresError("pg_rewind ended before the machine did, and can't be repeated")
+            return  # it ended unseen: it is not repeated
         disk.standby_signal = False
         up = self._reachable(source.name)
         if up is None:
@@ -343,7 +348,7 @@ class Instance:
         disk.min_recovery_lsn, disk.min_recovery_timeline = theirs.end, theirs.branch.timeline
         disk.consistent_on, disk.consistent_at = theirs.branch, theirs.end
         disk.state = "in archive recovery"
-        disk.half_rewound = False
+        disk.half_rewound, disk.rewound_in_boot = False, host.boots
 
     def remove_data_directory(self) -> Steps:
         """Empty the data directory."""

@@ -110,6 +110,7 @@ class Server:
         host, disk = self.host, self.host.disk
         if disk.half_rewound:
             self.world.found_half_made(host.name)
+        disk.rewound_in_boot = None  # recovery renames backup_label as it begins
         crashed = disk.state in CRASHED | {"in archive recovery"}
         yield host.seconds_for("recovery" if crashed else "start")
         failure = host.failure_of("start")

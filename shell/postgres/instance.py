@@ -32,7 +32,7 @@ from shell.postgres.directory import make_private
 from shell.postgres.errors import Cancelled, PostgresError
 from shell.postgres.observe import Observer
 from shell.postgres.session import CONNECT_SECONDS, Session
-from shell.postgres.unfinished import is_unfinished
+from shell.postgres.unfinished import is_unfinished, unmark
 from shell.postgres.waiting import NEVER
 from shell.processes import now, read_postmaster, send_signal
 
@@ -162,6 +162,7 @@ class Instance:
                 self.write_configuration("primary", None)
         if accepts:
             self._loaded = True
+            unmark(self.data_dir)
             self._back_up()
         return accepts
 

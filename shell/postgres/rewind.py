@@ -15,12 +15,13 @@ from shell.postgres.archive import archive_waiting
 from shell.postgres.binaries import Binaries
 from shell.postgres.commands import explain, run, run_checked
 from shell.postgres.configuration import FilesPlan, write_signal
+from shell.postgres.controldata import ControlReader
 from shell.postgres.errors import PostgresError
 from shell.postgres.history import parse_history
 from shell.postgres.same_wal import openings, same_wal
 from shell.postgres.session import Session, SqlError
 from shell.postgres.start import clear_left_overs
-from shell.postgres.unfinished import end_left_over_tool, mark, unmark
+from shell.postgres.unfinished import end_left_over_tool, mark, worked_since_boot
 from shell.postgres.waiting import NEVER
 from shell.postgres.walfiles import timelines_here
 from shell.processes import now, read_postmaster
@@ -75,11 +76,18 @@ def rewind(
 ) -> None:
     """Run pg_rewind against that server; the directory is a standby's afterwards.
 
+    The mark stays until a server runs there.  A run that ended while nobody saw it is not repeated:
+    on its own result pg_rewind would first run crash recovery, which writes where the source has
+    gone on, and then find nothing to do.
+
     Raises PostgresError with pg_rewind's last words, Cancelled; the directory may then be
     unusable, and only a second run or a clone mends it.
     """
     _check_stopped(plan.data_dir)
     end_left_over_tool(plan.data_dir)
+    if _has_ended(binaries, plan.data_dir):
+        _keep_what_ended(plan)
+        return
     clear_left_overs(plan.data_dir)
     write_signal(plan, "none")
     version = binaries.version()
@@ -109,9 +117,36 @@ def rewind(
         if done.code != 0:
             raise PostgresError(f"pg_rewind from {source.address} failed: {explain(done)}")
     finally:
-        unmark(plan.data_dir)
         # Until it is started again this directory must not look like a primary's.
         write_signal(plan, "standby")
+
+
+def _has_ended(binaries: Binaries, data_dir: Path) -> bool:
+    """Whether pg_rewind came to its end there, and no server has started since.
+
+    It writes backup_label, and pg_control after all else; a start renames the label.
+    """
+    try:
+        label = (data_dir / "backup_label").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PostgresError(f"{error.filename} cannot be read: {error.strerror}") from None
+    control = ControlReader().read(binaries, data_dir).control
+    return "BACKUP METHOD: pg_rewind" in label and control.state == "in archive recovery"
+
+
+def _keep_what_ended(plan: FilesPlan) -> None:
+    """Take over a rewind that ended unseen; PostgreSQL writes the files to disk when it starts.
+
+    Raises PostgresError where the machine may have lost what was not on disk.
+    """
+    if not worked_since_boot(plan.data_dir, "rewind"):
+        raise PostgresError(
+            f"pg_rewind has changed {plan.data_dir} before, but it is not known whether all of it "
+            "is on disk (the machine was restarted), and it can't be repeated"
+        )
+    write_signal(plan, "standby")
 
 
 def leader_timeline(

@@ -12,7 +12,11 @@ import signal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from shell.processes import ProcessId, identify, is_alive
+from shell.postgres.errors import PostgresError
+from shell.postgres.waiting import NEVER, wait_until
+from shell.processes import ProcessId, boot_id, identify, is_alive, now
+
+END_SECONDS = 10.0  # from SIGKILL to the end of a tool: more only where its disk hangs
 
 # What fills the directory: initdb (or a bootstrap command), pg_basebackup, a replica script; or
 # repairs it: pg_rewind, which never makes it worth nothing.
@@ -29,7 +33,8 @@ def mark(data_dir: Path, maker: Maker, pid: int) -> None:
     identity = identify(pid)
     # Without permission to write beside the data directory we do without the mark.
     with contextlib.suppress(OSError):
-        mark_path(data_dir).write_text(f"{maker} {pid} {identity.start_ticks if identity else 0}\n")
+        ticks = identity.start_ticks if identity else 0
+        mark_path(data_dir).write_text(f"{maker} {pid} {ticks} {boot_id()}\n")
 
 
 def unmark(data_dir: Path) -> None:
@@ -44,6 +49,12 @@ def maker_of(data_dir: Path) -> str:
     return found[0] if found else ""
 
 
+def worked_since_boot(data_dir: Path, maker: Maker) -> bool:
+    """Whether that tool was the last to work there, and the machine has run on since."""
+    found = _read(data_dir)
+    return found is not None and found[0] == maker and found[3] == boot_id()
+
+
 def is_unfinished(data_dir: Path) -> bool:
     """Whether what lies there is half-made by us, and may be replaced."""
     maker = maker_of(data_dir)
@@ -55,17 +66,29 @@ def is_unfinished(data_dir: Path) -> bool:
 
 
 def end_left_over_tool(data_dir: Path) -> None:
-    """End the tool of an earlier daemon that may still write into the directory."""
+    """End the tool of an earlier daemon that may still write into the directory.
+
+    Raises PostgresError when it does not end.
+    """
     found = _read(data_dir)
-    if found and found[1] > 1 and is_alive(ProcessId(found[1], found[2])):
-        # Tools lead their own process group.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(found[1], signal.SIGKILL)
+    tool = ProcessId(found[1], found[2]) if found and found[1] > 1 else None
+    if tool is None or not is_alive(tool):
+        return
+    # Tools lead their own process group.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(tool.pid, signal.SIGKILL)
+    if not wait_until(lambda: not is_alive(tool), now() + END_SECONDS, NEVER, "ending a tool"):
+        raise PostgresError(
+            f"process {tool.pid}, which an earlier hae-daemon started, still fills {data_dir} and "
+            "does not end: end it, or wait for its disk"
+        )
 
 
-def _read(data_dir: Path) -> tuple[str, int, int] | None:
+def _read(data_dir: Path) -> tuple[str, int, int, str] | None:
+    """(maker, pid, start ticks, boot); the boot is "-" in a mark that has none."""
     try:
-        maker, pid, ticks = mark_path(data_dir).read_text("utf-8", "replace").split()
-        return maker, int(pid), int(ticks)
+        text = mark_path(data_dir).read_text("utf-8", "replace")
+        maker, pid, ticks, boot = f"{text.rstrip()} -".split()[:4]
+        return maker, int(pid), int(ticks), boot
     except (OSError, ValueError):
         return None

@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shell.processes import now
+from shell.processes import boot_id, now
 from shell.stores.base import StoreError, StoreMisconfigured, StoreUnavailable
 
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS keys (
     path TEXT PRIMARY KEY,
@@ -47,7 +46,7 @@ class StoreFile:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.boot_id = BOOT_ID_FILE.read_text().strip()
+        self.boot_id = boot_id()
         self.transactions = 0
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None

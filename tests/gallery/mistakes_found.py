@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from engine import asking, lineage
 from engine.facts import race, sync
-from engine.state import PeerAnswer, Snapshot
+from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
+from engine.tables import note
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
 
 
 def _laggards_too(s: Snapshot) -> list[PeerAnswer]:
     return [a for a in asking.answers(s) if race._may_lead(s, a) and sync.gets_votes(s, a)]
+
+
+def _only_stops(_: Snapshot, last: JobResult) -> bool:
+    return last.kind is JobKind.STOP
 
 
 FOUND: tuple[Mistake, ...] = (
@@ -48,7 +53,10 @@ FOUND: tuple[Mistake, ...] = (
         "waits-for-a-loser",
         "Who is preferred, or ahead, is waited for though it can't get the votes",
         "in quorum mode nobody leads after a hand-over between two changes of the voters",
-        breaking.function_is(race, "gets_votes", lambda _: lambda *_seen: True),
+        breaking.all_of(
+            breaking.function_is(race, "gets_votes", lambda _: lambda *_seen: True),
+            breaking.fact_is("a_wanted_candidate_can_get_the_votes", lambda _: True),
+        ),
         (catching.story("the-former-leader-takes-the-lead-back-where-nobody-gets-the-votes"),),
     ),
     Mistake(
@@ -57,6 +65,13 @@ FOUND: tuple[Mistake, ...] = (
         "that one starts again, by what the daemon before had agreed to: two primaries",
         breaking.fact_is("a_listed_member_may_go_on", lambda _: False),
         (catching.story("a-young-daemon-waits-for-a-former-primary-that-is-down"),),
+    ),
+    Mistake(
+        "founding-is-given-up-late",
+        "A new cluster is set aside after a failed start although it has its roles",
+        "its identity is published by a request whose answer was lost: nobody can ever lead",
+        breaking.function_is(note, "_is_tried_again", lambda _: _only_stops),
+        (catching.story("a-new-cluster-is-not-set-aside-once-it-may-be-published"),),
     ),
     Mistake(
         "connections-are-trusted",

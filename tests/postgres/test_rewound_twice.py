@@ -1,14 +1,18 @@
 """A rewound server whose source is lost before it has the WAL that it needs: what PostgreSQL does.
 
-Two things that the rules count on: it waits for ever, and a second pg_rewind ends well and leaves
-pages behind that no leader has.
+What the rules count on: it waits for ever, and a second pg_rewind ends well and leaves pages behind
+that no leader has.  And a rewind whose end nobody saw: a second one would make it diverge.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from shell.postgres.errors import PostgresError
 from shell.postgres.instance import Instance
+from shell.postgres.unfinished import mark_path
 from tests.postgres.cluster import Cluster, server
 from tests.support.wait import wait_for
 
@@ -79,3 +83,49 @@ def test_a_rewound_standby_waits_for_lost_wal_for_ever(cluster: Cluster) -> None
     assert a.start("standby", cluster.upstream("c"), 30)
     pages = [cluster.sql(name, "SELECT xmax::text FROM public.t WHERE i = 1") for name in "ac"]
     assert pages[0] != pages[1], "a page that only the lost primary had is served"
+
+
+def parted(cluster: Cluster) -> tuple[Instance, Instance]:
+    """`a`, stopped with a row that nobody else has, and `b`, which leads since."""
+    a = cluster.primary("a")
+    cluster.sql("a", "CREATE TABLE public.t (i int, v text)")
+    b = cluster.standby("b", "a")
+    wait_for(lambda: cluster.sql("b", "SELECT to_regclass('public.t')")[0][0], 10, "b")
+    b.stop("fast")
+    cluster.sql("a", "INSERT INTO public.t VALUES (1, 'only a')")
+    a.stop("fast")
+    assert b.start("standby", None, 30)
+    b.promote(20)
+    b.checkpoint()
+    cluster.sql("b", "INSERT INTO public.t VALUES (2, 'b')")
+    return a, b
+
+
+def test_a_rewind_that_ended_unseen_is_not_repeated(cluster: Cluster) -> None:
+    """The daemon died before it saw that pg_rewind ended: what is there is a standby of `b`."""
+    a, _ = parted(cluster)
+    a.rewind(cluster.upstream("b"))
+    (a.data_dir / "standby.signal").unlink()  # as a daemon leaves it that is killed before the end
+    seen = a.observe().directory
+    a.rewind(cluster.upstream("b"))
+    assert a.observe().directory.control == seen.control
+    assert a.observe().directory.standby_signal
+    assert a.start("standby", cluster.upstream("b"), 30)
+    cluster.sql("b", "INSERT INTO public.t VALUES (3, 'b')")
+    rows = "SELECT i FROM public.t ORDER BY i"
+    wait_for(lambda: cluster.sql("a", rows) == [(2,), (3,)], 20, "a to have what b has")
+    assert server(a).replication_state == "streaming"
+    assert not mark_path(a.data_dir).exists()
+
+
+def test_a_rewind_before_the_machine_restarted_is_not_trusted(cluster: Cluster) -> None:
+    """What pg_rewind wrote last may be on disk while other files are not; it can't be repeated."""
+    a, _ = parted(cluster)
+    a.rewind(cluster.upstream("b"))
+    control = a.observe().directory.control
+    path = mark_path(a.data_dir)
+    for text in ("", "rewind 1 1\n", "rewind 1 1 another-boot\n"):
+        path.write_text(text)
+        with pytest.raises(PostgresError, match="can't be repeated"):
+            a.rewind(cluster.upstream("b"))
+    assert a.observe().directory.control == control
