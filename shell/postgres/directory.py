@@ -11,7 +11,7 @@ from engine.state import DataDirectory, DirectoryKind
 from shell.postgres.binaries import Binaries
 from shell.postgres.controldata import ControlReader
 from shell.postgres.errors import PostgresError
-from shell.postgres.unfinished import is_unfinished, maker_of, mark_path
+from shell.postgres.unfinished import is_unfinished, maker_of, mark_path, worked_since_boot
 
 REFUSED_MODE = 0o027  # anything for others, or writing for the group
 _IGNORED = frozenset({"lost+found"})
@@ -52,10 +52,11 @@ def _described(
     if problem:
         return _alien(problem)
     maker = "" if running else maker_of(data_dir)
-    if maker == "script":
+    problem = _doubt(data_dir, names, maker)
+    if problem:
         return _alien(
-            f"{data_dir} was being filled by a replica method when hae ended: empty it, or remove "
-            f"{mark_path(data_dir)} if it is complete"
+            f"{data_dir} was being filled by {problem}: empty it, or remove {mark_path(data_dir)} "
+            "if it is complete"
         )
     # A clone cut off at its very end is complete, but was not made a standby yet.
     standby = "standby.signal" in names or maker == "basebackup"
@@ -71,6 +72,17 @@ def _described(
         control=found.control,
         standby_signal=standby,
     )
+
+
+def _doubt(data_dir: Path, names: set[str], maker: str) -> str:
+    """Who was filling, and when, a directory that looks whole and may not be; empty if nobody."""
+    if maker == "script":
+        return "a replica method when hae ended"
+    # It writes pg_control, and then everything to disk: files may be missing, or empty, after that.
+    ran = "postmaster.opts" in names
+    if maker == "basebackup" and not ran and not worked_since_boot(data_dir, "basebackup"):
+        return "pg_basebackup before this machine was restarted"
+    return ""
 
 
 def make_private(data_dir: Path) -> None:

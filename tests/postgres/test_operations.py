@@ -12,7 +12,8 @@ import pytest
 
 from engine.state import DirectoryKind, Known, PendingParameter, Postgres, Unknown
 from shell.postgres.errors import Cancelled, PostgresError
-from shell.processes import ProcessId, identify, read_postmaster, send_signal
+from shell.postgres.unfinished import mark, mark_path
+from shell.processes import ProcessId, boot_id, identify, read_postmaster, send_signal
 from tests.postgres.cluster import PASSWORDS, Cluster, server
 from tests.support.freezing import freeze
 from tests.support.wait import wait_for
@@ -210,12 +211,31 @@ def test_half_a_clone_of_an_ended_daemon_is_replaced(newest: Cluster) -> None:
     second = newest.node("b")
     second.data_dir.mkdir(mode=0o700)
     (second.data_dir / "PG_VERSION").write_text("16\n")
-    mark = second.data_dir.with_name(".b.unfinished")
-    mark.write_text("basebackup 999999999 1\n")
+    path = mark_path(second.data_dir)
+    path.write_text("basebackup 999999999 1\n")
     assert second.observe().directory.kind is DirectoryKind.EMPTY
     second.clone(newest.upstream("a"))
     found = second.observe().directory
-    assert (found.kind, found.standby_signal, mark.exists()) == (DirectoryKind.VALID, True, False)
+    assert (found.kind, found.standby_signal, path.exists()) == (DirectoryKind.VALID, True, False)
+
+
+def test_a_clone_that_ended_with_its_machine_is_not_trusted(newest: Cluster) -> None:
+    """pg_control may be on disk before the rest is; nobody deletes it, and nobody starts it."""
+    newest.primary("a")
+    second = newest.standby("b", "a")
+    second.stop("fast")
+    mark(second.data_dir, "basebackup", os.getpid())
+    text = mark_path(second.data_dir).read_text()
+    assert second.observe().directory.kind is DirectoryKind.VALID
+    mark_path(second.data_dir).write_text(text.replace(boot_id(), "another-boot"))
+    assert second.observe().directory.kind is DirectoryKind.VALID, "a server has run there"
+    (second.data_dir / "postmaster.opts").unlink()
+    found = second.observe().directory
+    assert found.kind is DirectoryKind.ALIEN
+    assert "pg_basebackup before this machine was restarted" in found.problem
+    assert str(mark_path(second.data_dir)) in found.problem
+    mark_path(second.data_dir).unlink()
+    assert second.start("standby", newest.upstream("a"), 30)
 
 
 def test_stop_during_the_first_moment_of_a_start_leaves_nothing_running(newest: Cluster) -> None:
