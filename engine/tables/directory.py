@@ -36,6 +36,7 @@ from engine.facts.postgres import (
 )
 from engine.facts.race import a_clone_source_exists, start_timeout_is_over
 from engine.facts.standby_cluster import in_standby_cluster
+from engine.facts.sync import i_am_synchronous
 from engine.facts.watchdog import watchdog_is_missing
 from engine.facts.work import (
     bootstrapping,
@@ -217,6 +218,14 @@ DIRECTORY = Table(
             when=(initialize_is_empty, we_are_the_founder, lock_is_free),
             then=lambda _: (Remember({"bootstrapping": True}),),
             why="We created it, but the answer came late, was lost, or we died before noting it.",
+        ),
+        Rule(
+            "directory.synchronous",
+            "`sync` names this member, whose data is gone: wait until the leader has released it",
+            when=(a_clone_source_exists, i_am_synchronous),
+            then=lambda _: (Hold("the leader to release this member, whose data is gone"),),
+            why="It may lead by what it confirmed, and a copy of a member that lags may lack it. "
+            "The leader sees within moments that it does not stream.",
         ),
         Rule(
             "directory.clone",

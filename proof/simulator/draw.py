@@ -73,19 +73,25 @@ def draw(seed: int, pace_seconds: float | None = None) -> Plan:
         at += r.expovariate(1.0 / pace)
         steps += _steps(r, r.choice(wanted), at, setup)
     rare = Random(f"hae simulator {seed} rare")
-    setup, rare_kinds = _rare(rare, setup)
+    setup, rare_kinds = _rare(rare, setup, wanted)
     steps += _rare_steps(rare, setup, rare_kinds, quiet, quiet + length, pace)
     return Plan(setup, tuple(steps), quiet + length + 5.0)
 
 
-def _rare(r: Random, setup: Setup) -> tuple[Setup, list[str]]:
-    """What only some worlds have, of a random stream of its own; which faults go with it."""
+def _rare(r: Random, setup: Setup, wanted: list[str]) -> tuple[Setup, list[str]]:
+    """What only some worlds have, of a random stream of its own; which faults go with it.
+
+    No disk is lost where the store may lose all keys: then nothing would tell a member that there
+    was a cluster.
+    """
     kinds = [kind for kind in ("retime", "stop-replay") if r.random() < RARE]
     if r.random() < RARE:
         kinds.append("watchdog-refuses")
         setup = _watchdogs(r, setup)
     if r.random() < RARE and setup.nodes > 2:
         setup = _cascade(r, setup)
+    if r.random() < RARE and "store-loses-all" not in wanted:
+        kinds.append("lose-disk")
     return setup, kinds
 
 
@@ -276,4 +282,5 @@ _RARE_KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
     "retime": lambda r, _s: tuple(map(str, r.choice(TIMINGS))),
     "stop-replay": lambda r, s: (_member(r, s), _seconds(r, s)),
     "watchdog-refuses": lambda r, s: (_member(r, s), _seconds(r, s)),
+    "lose-disk": lambda r, s: (_member(r, s), _seconds(r, s)),
 }

@@ -125,6 +125,16 @@ def _crash_host(world: World, name: str, seconds: str) -> None:
     _later(world, seconds, host.boot)
 
 
+def _lose_disk(world: World, name: str, seconds: str) -> None:
+    """The machine is replaced by one with an empty disk, while another member serves writes."""
+    host = world.hosts[name]
+    serving = {h.name for h in world.hosts.values() if h.server and h.server.acknowledges}
+    if serving and name not in serving:
+        host.crash()
+        host.disk.replace()
+        _later(world, seconds, host.boot)
+
+
 def _freeze_host(world: World, name: str, seconds: str) -> None:
     host = world.hosts[name]
     if host.up:
@@ -339,6 +349,7 @@ STEPS: dict[str, Callable[..., None]] = {
     "hang-loop": _hang_loop,
     "stop-daemon": _stop_daemon,
     "crash-host": _crash_host,
+    "lose-disk": _lose_disk,
     "freeze-host": _freeze_host,
     "kill-postgres": _kill_postgres,
     "freeze-postgres": _freeze_postgres,

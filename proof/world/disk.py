@@ -70,6 +70,10 @@ class Disk:
         self.__init__(self.rewindable)  # type: ignore[misc]
         self.memory, self.config, self.set_aside = kept
 
+    def replace(self) -> None:
+        """Another disk, with nothing on it."""
+        self.__init__(self.rewindable)  # type: ignore[misc]
+
     def look(self, *, running: bool, identifier_seen: str) -> DataDirectory:
         """What the shell finds there."""
         if not running and self.unfinished:

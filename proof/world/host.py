@@ -227,6 +227,12 @@ class Host:
         until = views.certain_until(daemon.lease, daemon.memory)
         return until is not None and self.now() < min(until, daemon.memory.failsafe_until)
 
+    @property
+    def may_be_promoted(self) -> bool:
+        """Whether it has the leader key, or, where nobody has that, the members' word."""
+        owner = self.world.store.cluster.leader
+        return owner == self.name or (owner is None and self.has_the_word)
+
     def _respawn(self) -> None:
         seconds = self.between(*RESPAWN_SECONDS)
         self.world.clock.after(seconds, None, self.start_daemon)

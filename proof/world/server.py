@@ -158,7 +158,7 @@ class Server:
         if self.promoting or not self.in_recovery or self.phase != "up":
             return
         self.promoting = True
-        self.kept_the_lock = self.world.store.cluster.leader == self.host.name
+        self.kept_the_lock = self.host.may_be_promoted
         self.world.note("promotion", self.host.name)
         Task(self.world.clock, self.life, self._promote()).start()
 

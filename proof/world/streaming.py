@@ -74,6 +74,7 @@ class Link:
     def _confirm(self, lsn: int) -> None:
         if lsn > self.flushed and not self.broken.fired:
             self.flushed = lsn
+            self.up.version += 1
             slots = self.up.host.disk.slots
             name = self.down.host.slot
             if name in slots:

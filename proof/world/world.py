@@ -256,11 +256,8 @@ class World:
         if owner in self.hosts:
             self.hosts[owner].disk.never_led = False
         for host in self.hosts.values():
-            by_word = owner is None and host.has_the_word
-            if owner == host.name or by_word or host.server is None:
-                continue
-            if host.server.promoting:
-                host.server.kept_the_lock = False
+            if host.server is not None and host.server.promoting:
+                host.server.kept_the_lock &= host.may_be_promoted
         self.note("lock free" if owner is None else "lock taken", owner or "")
 
     def _operators_answer_for(self, leader: Host) -> bool:

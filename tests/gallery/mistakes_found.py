@@ -39,8 +39,16 @@ FOUND: tuple[Mistake, ...] = (
         breaking.all_of(
             breaking.no_rule("request.reinit_leave_sync", "request.reinit_synchronous"),
             breaking.no_rule("down.reinitialize_synchronous"),
+            breaking.no_rule("directory.synchronous"),
         ),
         (catching.story("a-synchronous-standby-is-released-before-it-is-emptied"),),
+    ),
+    Mistake(
+        "copied-while-synchronous",
+        "A synchronous standby that has lost its disk is copied while `sync` still names it",
+        "its leader, cut off, is lost before it noticed; the copy of a laggard leads",
+        breaking.no_rule("directory.synchronous"),
+        (catching.story("a-synchronous-standby-without-its-disk-waits-to-be-released"),),
     ),
     Mistake(
         "waits-for-a-laggard",

@@ -1,8 +1,8 @@
-"""What a daemon of the model asks others: an answer, or none, within the patience of who asks."""
+"""What a daemon of the model learns by asking: peers, within its patience, and its own server."""
 
 from __future__ import annotations
 
-from engine.state import Tags
+from engine.state import Known, Tags
 from proof.world.setup import Setup
 from proof.world.world import World
 
@@ -31,4 +31,25 @@ def test_a_machine_that_crashes_keeps_nobody_waiting() -> None:
     world.clock.run(30.0 + TIMEOUT_SECONDS + 0.2, ())
     assert answer.over
     assert not answer.ended.value.reachable
+    world.clock.end()
+
+
+def test_a_look_shows_what_standbys_have_confirmed() -> None:
+    """A position that a standby confirms is in the primary's next answer, if nothing else changes.
+
+    Found by seed 180000813: the names stood, nobody wrote, and the leader waited for a minute.
+    """
+    world = World(Setup(nodes=2))
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(30.0, ())
+    primary = next(h for h in world.hosts.values() if h.server and not h.server.in_recovery)
+    assert primary.server is not None
+    assert primary.daemon is not None
+    primary.daemon.instance.observe()
+    (link,) = primary.server.links
+    link._confirm(link.flushed + 8)
+    seen = primary.daemon.instance.observe().server
+    assert isinstance(seen, Known)
+    assert [row.flush_lsn for row in seen.value.replication] == [link.flushed]
     world.clock.end()
