@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,24 @@ def test_a_synchronous_standby_is_released_before_it_is_emptied(tmp_path: Path) 
         assert_released_before(chosen, "request.reinitialize")
         cluster.wait_for(lambda: not is_marked(cluster, chosen), 30, "no nosync any more")
         assert cluster.wait_healthy() is leader
+
+
+def test_a_synchronous_standby_that_lost_its_disk_waits_to_be_released(tmp_path: Path) -> None:
+    """While its leader can't release it, it is not copied; it can't lead without its data."""
+    with healthy(tmp_path, dynamic=ON) as cluster, Writer(cluster.dsn()) as writer:
+        leader, (chosen,) = cluster.leader(), wait_for_standbys(cluster, 1)
+        cluster.wait_for(lambda: writer.count() > 50, 30, "rows")
+        leader.pause_daemon()
+        chosen.die()
+        shutil.rmtree(chosen.place.data_dir)
+        chosen.start_daemon()
+        cluster.wait_for(lambda: "directory.synchronous" in rules(chosen), 30, "it to wait")
+        cluster.wait_for(lambda: not leader.is_writable(), 60, "the fence to end the leader")
+        cluster.wait_for(lambda: "directory.wait" in rules(chosen), 60, "nobody to lead")
+        leader.continue_daemon()
+        assert cluster.wait_healthy() is leader
+        writer.close()
+        assert writer.lost(leader) == []
 
 
 def assert_released_before(node: Node, rule: str) -> None:
