@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from shell.postgres.errors import PostgresError
-from shell.postgres.unfinished import end_left_over_tool, unmark
+from shell.postgres.unfinished import NO_PROCESS, end_left_over_tool, mark, unmark
 from shell.postgres.waiting import check
 from shell.processes import processes_of
 
@@ -27,7 +27,9 @@ def empty_directory(data_dir: Path, cancel: threading.Event) -> None:
     try:
         if not data_dir.is_dir():
             return
-        # PG_VERSION and pg_control go first: what is left after an interruption is no cluster.
+        # PG_VERSION and pg_control go first: what is left after an interruption is no cluster, and
+        # the mark says whose it was.
+        mark(data_dir, "removal", NO_PROCESS)
         for name in ("global/pg_control", "PG_VERSION"):
             (data_dir / name).unlink(missing_ok=True)
         for elsewhere in _elsewhere(data_dir):

@@ -1,4 +1,4 @@
-"""A mark beside the data directory while a tool fills it, so that half a copy is known as such.
+"""A mark beside the data directory while it is filled or emptied, so that half a copy is known.
 
 A daemon that died meanwhile finds the mark at its next start: the tool that may still be writing
 is ended, and what it left may be replaced.  The mark alone allows nothing: a directory that
@@ -19,8 +19,9 @@ from shell.processes import ProcessId, boot_id, identify, is_alive, now
 END_SECONDS = 10.0  # from SIGKILL to the end of a tool: more only where its disk hangs
 
 # What fills the directory: initdb (or a bootstrap command), pg_basebackup, a replica script; or
-# repairs it: pg_rewind, which never makes it worth nothing.
-Maker: TypeAlias = Literal["initdb", "basebackup", "script", "rewind"]
+# repairs it: pg_rewind, which never makes it worth nothing; or empties it, as was allowed.
+Maker: TypeAlias = Literal["initdb", "basebackup", "script", "rewind", "removal"]
+NO_PROCESS = 0
 
 
 def mark_path(data_dir: Path) -> Path:
@@ -61,8 +62,11 @@ def is_unfinished(data_dir: Path) -> bool:
     if maker == "initdb":
         # A server that ever ran left its options, and a restored backup its label.
         return not any((data_dir / name).exists() for name in ("postmaster.opts", "backup_label"))
-    # pg_basebackup, like every sane restore, writes pg_control last.
-    return maker in {"basebackup", "script"} and not (data_dir / "global/pg_control").exists()
+    # pg_basebackup, like every sane restore, writes pg_control last; a removal takes it first.
+    return (
+        maker in {"basebackup", "script", "removal"}
+        and not (data_dir / "global/pg_control").exists()
+    )
 
 
 def end_left_over_tool(data_dir: Path) -> None:

@@ -219,6 +219,23 @@ def test_half_a_clone_of_an_ended_daemon_is_replaced(newest: Cluster) -> None:
     assert (found.kind, found.standby_signal, path.exists()) == (DirectoryKind.VALID, True, False)
 
 
+def test_half_a_removal_of_an_ended_daemon_is_gone_on_with(newest: Cluster) -> None:
+    """What is left of a directory that was to be emptied counts as empty, and is replaced."""
+    newest.primary("a")
+    second = newest.standby("b", "a")
+    second.stop("fast")
+    kept = second.data_dir / "base" / "1"
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        second.remove_data_directory(cancel)
+    assert kept.exists()
+    assert second.observe().directory.kind is DirectoryKind.EMPTY
+    second.clone(newest.upstream("a"))
+    assert second.observe().directory.kind is DirectoryKind.VALID
+    assert not mark_path(second.data_dir).exists()
+
+
 def test_a_clone_that_ended_with_its_machine_is_not_trusted(newest: Cluster) -> None:
     """pg_control may be on disk before the rest is; nobody deletes it, and nobody starts it."""
     newest.primary("a")
