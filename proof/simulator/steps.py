@@ -126,10 +126,9 @@ def _crash_host(world: World, name: str, seconds: str) -> None:
 
 
 def _lose_disk(world: World, name: str, seconds: str) -> None:
-    """The machine is replaced by one with an empty disk, while another member serves writes."""
-    host = world.hosts[name]
-    serving = {h.name for h in world.hosts.values() if h.server and h.server.acknowledges}
-    if serving and name not in serving:
+    """The machine is replaced by one with an empty disk, while the leader, another one, serves."""
+    host, leader = world.hosts[name], world.hosts.get(world.store.cluster.leader or name)
+    if leader is not None and leader is not host and leader.server and leader.server.acknowledges:
         host.crash()
         host.disk.replace()
         _later(world, seconds, host.boot)

@@ -41,6 +41,7 @@ class Server:
     def __init__(self, host: Host, role: str) -> None:
         self.host = host
         self.left_in_pause = False  # see Daemon.note_pause
+        self.outlived_its_lock = False  # in maintenance mode: another one has led since
         self.world = host.world
         self.life = Life()
         self.identity = Postmaster(host.world.new_pid(), 1)
@@ -301,7 +302,7 @@ class Server:
         still = []
         for commit in self.waiting:
             if rule is None or self._is_enough(commit.lsn, rule):
-                synchronous = rule is not None
+                synchronous = rule is not None and not self.outlived_its_lock
                 commit.branch.told.append((commit.lsn, commit.number, synchronous))
                 if synchronous:
                     self.world.promise(commit.branch, commit.lsn)

@@ -255,9 +255,13 @@ class World:
             self._forgive()
         if owner in self.hosts:
             self.hosts[owner].disk.never_led = False
-        for host in self.hosts.values():
-            if host.server is not None and host.server.promoting:
-                host.server.kept_the_lock &= host.may_be_promoted
+        for server in (h.server for h in self.hosts.values() if h.server is not None):
+            if server.promoting:
+                server.kept_the_lock &= server.host.may_be_promoted
+            if owner == server.host.name:
+                server.outlived_its_lock = False
+            elif owner is not None and server.acknowledges and server.host.is_paused:
+                server.outlived_its_lock = True
         self.note("lock free" if owner is None else "lock taken", owner or "")
 
     def _operators_answer_for(self, leader: Host) -> bool:
