@@ -118,14 +118,14 @@ def test_a_rewind_that_ended_unseen_is_not_repeated(cluster: Cluster) -> None:
     assert not mark_path(a.data_dir).exists()
 
 
-def test_a_rewind_before_the_machine_restarted_is_not_trusted(cluster: Cluster) -> None:
+def test_a_rewind_before_the_machine_restarted_is_not_trusted(newest: Cluster) -> None:
     """What pg_rewind wrote last may be on disk while other files are not; it can't be repeated."""
-    a, _ = parted(cluster)
-    a.rewind(cluster.upstream("b"))
+    a, _ = parted(newest)
+    a.rewind(newest.upstream("b"))
     control = a.observe().directory.control
     path = mark_path(a.data_dir)
     for text in ("", "rewind 1 1\n", "rewind 1 1 another-boot\n"):
         path.write_text(text)
         with pytest.raises(PostgresError, match="can't be repeated"):
-            a.rewind(cluster.upstream("b"))
+            a.rewind(newest.upstream("b"))
     assert a.observe().directory.control == control

@@ -212,29 +212,43 @@ def test_lost_answers_of_conditional_changes_are_found_out(
     assert store.read(soon()).entries == {}
 
 
+def keep_deletes(store: Any, monkeypatch: pytest.MonkeyPatch, *, send: bool) -> list[Any]:
+    """Every request that deletes a key from now on, as it may come to the store late.
+
+    Without `send` none of them gets there, and the store does not answer.
+    """
+    transport, kept = type(store._transport), []
+    call = transport.call
+
+    def keep(self: Any, *request: Any) -> Any:
+        if request[0] == "DELETE" or "request_delete_range" in str(request):
+            kept.append(request[:-1])
+            if not send:
+                raise StoreUnavailable("no answer in time")
+        return call(self, *request)
+
+    monkeypatch.setattr(transport, "call", keep)
+    return kept
+
+
+def carry_out_late(store: Any, request: Any) -> None:
+    """Let the store have a request that was kept; it may refuse it."""
+    with contextlib.suppress(StoreError):
+        store._transport.call(*request, soon())
+
+
 def test_a_release_that_comes_late_does_not_touch_a_renewed_key(
     client: Client, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon gave the request up and leads again; then the store carries it out after all."""
-    store: Any = client.open(proxy.host, use_proxies=True)
+    store = client.open(proxy.host, use_proxies=True)
     assert store.acquire_leader("n1", 30, soon())
-    transport, held_up = store._transport, []
-    call = type(transport).call
-
-    def hold_up(self: Any, *request: Any) -> Any:
-        deletes = request[0] == "DELETE" or "request_delete_range" in str(request)
-        if not deletes:
-            return call(self, *request)
-        held_up.append(request[:-1])
-        raise StoreUnavailable("no answer in time")
-
-    monkeypatch.setattr(type(transport), "call", hold_up)
+    held_up = keep_deletes(store, monkeypatch, send=False)
     with pytest.raises(StoreUnavailable):
         store.release_leader("n1", soon())
     assert store.renew_leader("n1", 30, soon(), create=False)
     monkeypatch.undo()
-    with contextlib.suppress(StoreError):
-        transport.call(*held_up[0], soon())
+    carry_out_late(store, held_up[0])
     assert store.read(soon()).entries["leader"].value == "n1"
     assert store.release_leader("n1", soon())
     assert store.read(soon()).entries == {}
@@ -244,24 +258,15 @@ def test_a_release_that_was_repeated_does_not_end_the_next_leadership(
     client: Client, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first try had no answer, and may come to the store after this member leads again."""
-    store: Any = client.open(proxy.host, use_proxies=True)
+    store = client.open(proxy.host, use_proxies=True)
     assert store.acquire_leader("n1", 30, soon())
-    transport, sent = store._transport, []
-    call = type(transport).call
-
-    def keep(self: Any, *request: Any) -> Any:
-        if request[0] == "DELETE" or "request_delete_range" in str(request):
-            sent.append(request[:-1])
-        return call(self, *request)
-
-    monkeypatch.setattr(type(transport), "call", keep)
+    sent = keep_deletes(store, monkeypatch, send=True)
     proxy.lose("leader")
     assert store.release_leader("n1", soon())
     monkeypatch.undo()
     assert proxy.lost == 1
     assert store.acquire_leader("n1", 30, soon())
-    with contextlib.suppress(StoreError):
-        transport.call(*sent[0], soon())
+    carry_out_late(store, sent[0])
     assert store.read(soon()).entries["leader"].value == "n1"
 
 
