@@ -12,11 +12,14 @@ def after(
     """Whose keys have gone, where `known` was true of the view `before`; sorted by name.
 
     Whoever is back is left out, unless it was lost together with us: then all are kept, until all
-    are lost again.
+    are lost again.  Those that the store had lost before, with a cluster that has not come back
+    between, were lost with us as well.
     """
     gone = [member for member in before.members if now.member(member.name) is None]
     if any(member.name == me for member in gone):
-        return tuple(Vanished(member, moment, with_ours=True) for member in before.members)
+        lost = {v.member.name: v.member for v in known if v.with_ours and not before.initialize}
+        lost |= {member.name: member for member in before.members}
+        return tuple(Vanished(lost[name], moment, with_ours=True) for name in sorted(lost))
     kept = {v.member.name: v for v in known if v.with_ours or now.member(v.member.name) is None}
     for member in gone:
         with_ours = member.name in kept and kept[member.name].with_ours

@@ -5,9 +5,12 @@ Belongs here: one entry for each whose story must catch it.
 
 from __future__ import annotations
 
-from engine import asking, lineage
+from collections.abc import Callable
+from typing import Any
+
+from engine import asking, lineage, vanished
 from engine.facts import race, sync
-from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
+from engine.state import Cluster, JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
@@ -19,6 +22,14 @@ def _laggards_too(s: Snapshot) -> list[PeerAnswer]:
 
 def _only_stops(_: Snapshot, last: JobResult) -> bool:
     return last.kind is JobKind.STOP
+
+
+def _forgets(right: Callable[..., Any]) -> Callable[..., Any]:
+    def after(known: Any, before: Cluster, now: Cluster, me: str, moment: float) -> Any:
+        all_went = before.member(me) is not None and now.member(me) is None
+        return right(() if all_went else known, before, now, me, moment)
+
+    return after
 
 
 FOUND: tuple[Mistake, ...] = (
@@ -42,6 +53,13 @@ FOUND: tuple[Mistake, ...] = (
             breaking.no_rule("directory.synchronous"),
         ),
         (catching.story("a-synchronous-standby-is-released-before-it-is-emptied"),),
+    ),
+    Mistake(
+        "lost-twice-is-forgotten",
+        "When the store loses all keys again, what it had lost before is forgotten",
+        "a primary that hung all the while has its cluster founded anew beside it",
+        breaking.function_is(vanished, "after", _forgets),
+        (catching.story("a-cluster-that-was-lost-twice-is-not-founded-anew"),),
     ),
     Mistake(
         "copied-while-synchronous",

@@ -34,6 +34,16 @@ def test_whoever_was_lost_with_us_is_kept_for_good() -> None:
     assert again == (lost[0], Vanished(N3, 7.0, with_ours=True))
 
 
+def test_whoever_was_lost_before_the_cluster_came_back_is_kept_at_the_next_loss() -> None:
+    """Its primary may hang: its key was not there again when all keys went once more."""
+    lost = (Vanished(N1, 1.0, with_ours=True), Vanished(N2, 1.0, with_ours=True))
+    without, back = replace(of("n2", "n3"), initialize=None), of("n2", "n3")
+    again = vanished.after(lost, without, of(), "n2", 5.0)
+    assert again == tuple(Vanished(member, 5.0, with_ours=True) for member in (N1, N2, N3))
+    assert vanished.after(lost, back, of(), "n2", 5.0) == again[1:]
+    assert vanished.after((Vanished(N1, 1.0),), without, of(), "n2", 5.0) == again[1:]
+
+
 def test_a_loss_of_its_own_is_none_together_with_us() -> None:
     """Also of a member that had been lost alone before."""
     known = (Vanished(N3, 1.0),)
