@@ -70,12 +70,12 @@ def named(s: Snapshot) -> frozenset[str]:
 
 
 def votes_are_within_reach(s: Snapshot, name: str, present: frozenset[str]) -> bool:
-    """Whether that member, without this leader, can get the votes that mode `quorum` asks of it.
+    """Whether that member, without this leader, can get the votes that the key asks of it.
 
     `present` are those that can be asked then, this one among them; in lower case, as the name is.
     """
     now, who = key(s), name.lower()
-    if s.policy.synchronous_mode != "quorum" or not is_on(s) or now is None:
+    if not is_on(s) or now is None:
         return True
     others = (named(s) & present) - {who}
     return len(others) - (0 if who in named(s) else 1) >= now.quorum
