@@ -69,16 +69,13 @@ def named(s: Snapshot) -> frozenset[str]:
     return frozenset(n.lower() for n in (now.leader, *now.standbys)) if now else quorum.NOBODY
 
 
-def votes_are_within_reach(s: Snapshot, name: str, present: frozenset[str]) -> bool:
-    """Whether that member, without this leader, can get the votes that the key asks of it.
+def votes_of(s: Snapshot, name: str, voters: frozenset[str]) -> int:
+    """How many votes that member has if these vote for it; who is not named starts at -1.
 
-    `present` are those that can be asked then, this one among them; in lower case, as the name is.
+    Only the others that the key names count; `voters` are in lower case.
     """
-    now, who = key(s), name.lower()
-    if not is_on(s) or now is None:
-        return True
-    others = (named(s) & present) - {who}
-    return len(others) - (0 if who in named(s) else 1) >= now.quorum
+    names, who = named(s), name.lower()
+    return len((names & voters) - {who}) - (0 if who in names else 1)
 
 
 # --- who could confirm commits --------------------------------------------------------------------

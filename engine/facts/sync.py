@@ -145,14 +145,14 @@ def votes(s: Snapshot) -> int:
 def _votes_for(s: Snapshot, name: str, end: tuple[int, int] | None) -> int:
     """How many of the others that `sync` names have, as far as we see, no more WAL than `end`.
 
-    That is (timeline, LSN), of the member of that name; who is not named itself starts at -1.
+    That is (timeline, LSN), of the member of that name.
     """
     told = {a.name.lower(): _end_told(s, a) for a in asking.answers(s)}
     told[s.me.name.lower()] = _my_end(s)
-    named, who = sync.named(s), name.lower()
-    others = [told.get(other) for other in named if other != who]
-    seen = sum(its is not None and end is not None and its <= end for its in others)
-    return seen - (0 if who in named else 1)
+    behind = frozenset(
+        other for other, its in told.items() if its is not None and end is not None and its <= end
+    )
+    return sync.votes_of(s, name, behind)
 
 
 def _my_end(s: Snapshot) -> tuple[int, int] | None:

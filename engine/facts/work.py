@@ -319,14 +319,16 @@ def _votes(s: Snapshot) -> str:
 def a_wanted_candidate_can_get_the_votes(s: Snapshot) -> bool:
     """Enough that `sync` names answered for one of the fit candidates to lead after us.
 
-    Who is named for a failover by hand needs none.
+    Who is named for a failover by hand needs none, nor does anybody while nothing is promised.
     """
-    request = views.failover_request(s)
+    request, key = views.failover_request(s), sync.key(s)
     if request is not None and request.candidate and request.leader is None:
         return True
+    needed = key.quorum if key is not None and sync.is_on(s) else None
     present = frozenset(a.name.lower() for a in asking.answers(s) if a.reachable)
     present |= {s.me.name.lower()}
-    return any(sync.votes_are_within_reach(s, a.name, present) for a in candidates.wanted(s))
+    wanted = candidates.wanted(s)
+    return any(needed is None or sync.votes_of(s, a.name, present) >= needed for a in wanted)
 
 
 @fact(lambda s: f"due since {s.memory.handover_since}, loop_wait={s.policy.loop_wait_seconds:g}s")
