@@ -12,6 +12,8 @@ from engine.facts.lease import (
     store_names_me,
 )
 from engine.facts.postgres import (
+    identity_differs,
+    identity_is_unreadable,
     may_accept_writes,
     runs_as_standby,
 )
@@ -48,6 +50,14 @@ LOCK = Table(
             when=(daemon_is_stopping, ~store_answers),
             then=nothing,
             why="A request that fails would hold up the stop of PostgreSQL and the end.",
+        ),
+        Rule(
+            "lock.foreign",
+            "The cluster is another one than our data's: let the lease end",
+            when=(identity_differs, ~identity_is_unreadable),
+            then=nothing,
+            why="This daemon ends.  Renewed whenever it is started again, the lease would shut out "
+            "whoever has the cluster's data.",
         ),
         Rule(
             "lock.shorten",

@@ -124,6 +124,13 @@ FOUND: tuple[Mistake, ...] = (
         (catching.story("a-directory-that-needs-lost-wal-is-not-rewound-again"),),
     ),
     Mistake(
+        "keeps-a-lock-of-another-cluster",
+        "A daemon that ends since its data is another cluster's renews the lease first",
+        "a service manager starts it again and again, and who has the cluster's data never leads",
+        breaking.no_rule("lock.foreign"),
+        (catching.story("a-member-of-another-cluster-does-not-keep-the-lock"),),
+    ),
+    Mistake(
         "votes-for-a-loser",
         "Members give way to a named candidate whether or not it can get the votes",
         "in quorum mode nobody leads after a switchover whose leader died",
