@@ -4,6 +4,7 @@ Bookkeeping that the shell does between two snapshots; what follows from it is t
 """
 
 from engine.cluster import Cluster, KeysLost, Vanished
+from engine.observed import Known, Unknown
 
 
 def after(
@@ -13,11 +14,13 @@ def after(
 
     Whoever is back is left out, unless it was lost together with us: then all are kept, until all
     are lost again.  Those that the store had lost before, with a cluster that has not come back
-    between, were lost with us as well.
+    between, were lost with us as well; and so were those whose key had only ended, since the store
+    does not tell any more that they are of the cluster.
     """
     gone = [member for member in before.members if now.member(member.name) is None]
     if any(member.name == me for member in gone):
-        lost = {v.member.name: v.member for v in known if v.with_ours and not before.initialize}
+        came_back = [v for v in known if v.with_ours and before.initialize]
+        lost = {v.member.name: v.member for v in known if v not in came_back}
         lost |= {member.name: member for member in before.members}
         return tuple(Vanished(lost[name], moment, with_ours=True) for name in sorted(lost))
     kept = {v.member.name: v for v in known if v.with_ours or now.member(v.member.name) is None}
@@ -28,12 +31,20 @@ def after(
 
 
 def keys_lost(
-    known: KeysLost | None, before: Cluster | None, now: Cluster, me: str, moment: float
+    known: KeysLost | None,
+    before: Cluster | None,
+    now: Cluster,
+    me: str,
+    moment: float,
+    *,
+    unwatched: bool = False,
 ) -> KeysLost | None:
     """Since when the store does not hold the cluster, where `known` was true of `before`.
 
     They were lost again, unseen, if our own key has gone once more, or an empty `initialize`: what
-    was being founded may have been finished, and lost, while we did not look.
+    was being founded may have been finished, and lost, while we did not look.  And they may have
+    been if the store was `unwatched` between the two views: a leader may have come and gone, and a
+    late request of ours have written our own key anew.
     """
     if now.initialize or now.leader is not None:
         return None
@@ -43,4 +54,11 @@ def keys_lost(
     founding_went = before.initialize is not None and now.initialize is None
     if known is None or ours_went or founding_went:
         return KeysLost(moment, seen=True)
-    return known
+    return KeysLost(moment, known.seen) if unwatched else known
+
+
+def was_unwatched(
+    former: Known[Cluster] | Unknown, seen_at: float, loop_wait_seconds: float
+) -> bool:
+    """Whether changes between two views may have gone unseen: the store was silent, or we hung."""
+    return isinstance(former, Unknown) or seen_at - former.when > 2 * loop_wait_seconds

@@ -202,7 +202,7 @@ class World:
             before = self.known_cluster()
             self._parsed = (view.entries, layout.parse_cluster(view.entries))
             self.entries = view.entries
-            self._note_vanished(before, self._parsed[1])
+            self._note_vanished(before, self._parsed[1], view.seen_at)
         self._cluster = Known(self._parsed[1], view.seen_at)
         return self._cluster
 
@@ -210,10 +210,15 @@ class World:
         """The cluster as it was seen last, if it ever was."""
         return self._parsed[1] if self._parsed else None
 
-    def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
+    def _note_vanished(self, before: Cluster | None, after: Cluster, seen_at: float) -> None:
         """Keep whose keys have gone; forget answers of whom nobody knows any more."""
         me, at = self.configured.me.name, now()
-        self._keys_lost = vanished.keys_lost(self._keys_lost, before, after, me, at)
+        unwatched = vanished.was_unwatched(
+            self._cluster, seen_at, self.configured.policy.loop_wait_seconds
+        )
+        self._keys_lost = vanished.keys_lost(
+            self._keys_lost, before, after, me, at, unwatched=unwatched
+        )
         if before is not None:
             self._vanished = vanished.after(self._vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())

@@ -59,16 +59,20 @@ class ClaimFounding:
 
 @dataclass(frozen=True, slots=True)
 class DropFounder:
-    """Delete `hae/founder`, only at that revision."""
+    """Delete `hae/founder`, only at that revision, and while `initialize` is absent."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class CreateInitialize:
-    """Create `initialize`, only if absent; empty while its creator bootstraps the cluster."""
+    """Create `initialize`, only if absent; empty while its creator bootstraps the cluster.
+
+    Then only while `hae/founder` is our claim, that is, at that revision.
+    """
 
     system_identifier: str = ""
+    founder_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,23 +35,29 @@ def member_key_is_outdated(s: Snapshot) -> bool:
     return s.published != document and _steady(s.published) != _steady(document)
 
 
+_SHOWN = ("role", "state", "timeline")
+
+
 def _shown(s: Snapshot) -> tuple[object, ...] | None:
-    """Our key as the store has shown it since we wrote it: role, state and timeline."""
+    """Our key as the store has shown it since we wrote it: empty if it is gone, None if unknown."""
     if isinstance(s.cluster, Unknown) or s.published_at is None:
         return None
-    shown = s.cluster.value.member(s.me.name)
-    if shown is None or s.cluster.when < s.published_at:
+    if s.cluster.when < s.published_at:
         return None
-    return shown.role, shown.state, shown.timeline
+    shown = s.cluster.value.member(s.me.name)
+    return () if shown is None else tuple(getattr(shown, name) for name in _SHOWN)
 
 
 @fact(lambda s: f"{_published(s)}, the store shows {_shown(s)}")
 def member_key_was_overwritten(s: Snapshot) -> bool:
-    """The store shows another role, state or timeline of ours than we wrote last; unknown: no."""
+    """The store shows no key of ours, or another role, state or timeline than we wrote last.
+
+    Unknown counts as no.
+    """
     shown, published = _shown(s), s.published
     if shown is None or published is None:
         return False
-    return shown != tuple(published.get(name) for name in ("role", "state", "timeline"))
+    return shown != tuple(published.get(name) for name in _SHOWN)
 
 
 # --- status and history ---------------------------------------------------------------------------

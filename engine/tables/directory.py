@@ -13,6 +13,7 @@ from engine.actions import (
     Report,
     RunInitdb,
 )
+from engine.facts.failsafe import consented
 from engine.facts.keys import (
     a_lease_may_be_left,
     a_running_cluster_lost_its_keys,
@@ -29,6 +30,7 @@ from engine.facts.postgres import (
     founder_is_here,
     initialize_is_empty,
     initialize_is_missing,
+    initialize_is_set,
     postmaster_runs,
     waits_to_retry,
     we_are_seen,
@@ -65,10 +67,15 @@ def _copy_remote(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({"bootstrap_copied": True}), Clone(upstreams.remote(s), remote=True))
 
 
-def _drop_founder(s: Snapshot) -> tuple[Action, ...]:
+def _founder_revision(s: Snapshot) -> int:
     view = views.cluster(s)
     assert view is not None
-    return (DropFounder(view.founder_revision),)
+    return view.founder_revision
+
+
+def _win_bootstrap(s: Snapshot) -> tuple[Action, ...]:
+    create = CreateInitialize(founder_revision=_founder_revision(s))
+    return (create, Remember({"bootstrapping": True}))
 
 
 DIRECTORY = Table(
@@ -128,6 +135,13 @@ DIRECTORY = Table(
             when=(waits_to_retry,),
             then=lambda s: (Hold("the next try", s.memory.retry_at),),
             why="Trying again at once, for ever, would fill the log and the machine.",
+        ),
+        Rule(
+            "directory.consented",
+            "We agreed that a primary without the store goes on: found no cluster",
+            when=(consented, ~initialize_is_set),
+            then=lambda s: (Hold("the end of our consent", s.memory.consented_until),),
+            why="There is a cluster, whatever the store has lost: that primary's.",
         ),
         Rule(
             "directory.copy_remote",
@@ -202,15 +216,16 @@ DIRECTORY = Table(
             "directory.founder_gone",
             "The founder vanished before it created anything: drop its claim",
             when=(initialize_is_missing, may_bootstrap, lock_is_free, ~founder_is_here),
-            then=_drop_founder,
+            then=lambda s: (DropFounder(_founder_revision(s)),),
             why="A member that is not there must not keep the others from founding the cluster.",
         ),
         Rule(
             "directory.win_bootstrap",
             "No cluster exists, and the right to found it is ours: create it",
             when=(initialize_is_missing, may_bootstrap, lock_is_free, we_are_the_founder),
-            then=lambda _: (CreateInitialize(), Remember({"bootstrapping": True})),
-            why="The `initialize` key is created only if it is absent, so exactly one member wins.",
+            then=_win_bootstrap,
+            why="The `initialize` key is created only if it is absent, and by our claim as it is "
+            "now: a request that comes late, after the claim was dropped, makes no second founder.",
         ),
         Rule(
             "directory.go_on",

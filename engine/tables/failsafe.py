@@ -24,7 +24,7 @@ from engine.facts.failsafe import (
 )
 from engine.facts.lease import i_own_the_lock, store_names_me
 from engine.facts.postgres import may_accept_writes
-from engine.facts.work import paused
+from engine.facts.work import bootstrapping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 
@@ -73,6 +73,13 @@ CONSENT = Table(
             when=(may_become_writable,),
             then=lambda s: _answer(s, 503, f"{s.me.name} is starting PostgreSQL"),
             why="Whoever agrees must be sure not to write.",
+        ),
+        Rule(
+            "consent.founding",
+            "A cluster is being created here: refuse",
+            when=(bootstrapping,),
+            then=lambda s: _answer(s, 503, f"{s.me.name} is creating a cluster"),
+            why="The store has lost what it knew of the caller's; this one's server starts soon.",
         ),
         Rule(
             "consent.leads",

@@ -172,10 +172,11 @@ PUBLISH = Table(
         ),
         Rule(
             "publish.overwritten",
-            "The store shows another member key than we wrote last: publish it again",
+            "The store shows no member key of ours, or another than we wrote: publish it again",
             when=(member_key_was_overwritten,),
             then=_publish,
-            why="A write that we had given up came late, after the newer one.",
+            why="A write that we had given up came late, after the newer one; or the store has "
+            "lost it, and nobody else sees that there is data here.",
         ),
         Rule(
             "publish.due",

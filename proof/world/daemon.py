@@ -294,15 +294,20 @@ class Daemon:
             return self._cluster
         if view.cluster is not self.known_cluster:
             before, self.known_cluster = self.known_cluster, view.cluster
-            self._note_vanished(before if self.seen_cluster else None, view.cluster)
+            self._note_vanished(before if self.seen_cluster else None, view)
             self.seen_cluster = True
         self._config = view.config
         self._cluster = Known(view.cluster, view.seen_at)
         return self._cluster
 
-    def _note_vanished(self, before: Cluster | None, after: Cluster) -> None:
-        me, at = self.host.name, self.now()
-        self._keys_lost = vanished.keys_lost(self._keys_lost, before, after, me, at)
+    def _note_vanished(self, before: Cluster | None, view: View) -> None:
+        me, at, after = self.host.name, self.now(), view.cluster
+        unwatched = vanished.was_unwatched(
+            self._cluster, view.seen_at, self.policy.loop_wait_seconds
+        )
+        self._keys_lost = vanished.keys_lost(
+            self._keys_lost, before, after, me, at, unwatched=unwatched
+        )
         if before is not None:
             if before.members is after.members and before.failsafe is after.failsafe:
                 return  # nobody can have come or gone

@@ -165,16 +165,20 @@ class Store:
         self.write(founder=name, founder_revision=self.version + 1)
         return True
 
-    def drop_founder(self, revision: int) -> bool:
-        """Delete `hae/founder`, only at that revision."""
+    def drop_founder(self, revision: int, *, founded: bool = True) -> bool:
+        """Delete `hae/founder`, only at that revision; perhaps not where `initialize` is there."""
         if self.cluster.founder is None or self.cluster.founder_revision != revision:
+            return False
+        if not founded and self.cluster.initialize is not None:
             return False
         self.write(founder=None, founder_revision=0)
         return True
 
-    def create_initialize(self, value: str) -> bool:
-        """Create `initialize`, only if absent."""
+    def create_initialize(self, value: str, founder_revision: int | None = None) -> bool:
+        """Create `initialize`, only if absent, and while that claim stands."""
         if self.cluster.initialize is not None:
+            return False
+        if founder_revision not in {None, self.cluster.founder_revision}:
             return False
         self.write(initialize=value, initialize_revision=self.version + 1)
         return True

@@ -41,9 +41,9 @@ class StoreWork:
             case a.ClaimFounding():
                 return self._claim()
             case a.DropFounder():
-                return self._delete(lambda: store.drop_founder(action.revision))
+                return self._delete(lambda: store.drop_founder(action.revision, founded=False))
             case a.CreateInitialize():
-                return self._create_initialize(action.system_identifier)
+                return self._create_initialize(action)
             case a.WriteInitialize():
                 return self._write_initialize(action.system_identifier)
             case a.DeleteInitialize():
@@ -149,10 +149,11 @@ class StoreWork:
         self._perhaps_ours = None if claimed else self._perhaps_ours
         return claimed
 
-    def _create_initialize(self, identifier: str) -> Steps:
+    def _create_initialize(self, action: a.CreateInitialize) -> Steps:
+        identifier = action.system_identifier
         store, asked_before = self._daemon.world.store, self._perhaps_ours == identifier
         self._perhaps_ours = identifier
-        if (yield from self._first_initialize(identifier)):
+        if (yield from self._first_initialize(identifier, action.founder_revision)):
             return True
         cluster = self._daemon.known_cluster
         if asked_before:
@@ -164,10 +165,13 @@ class StoreWork:
             yield from self._delete(lambda: store.drop_founder(cluster.founder_revision))
         return False
 
-    def _first_initialize(self, identifier: str) -> Steps:
+    def _first_initialize(self, identifier: str, founder_revision: int | None = None) -> Steps:
         store = self._daemon.world.store
-        create, held = lambda: store.create_initialize(identifier), lambda: store.cluster.initialize
-        return self._create(create, held, identifier)
+        return self._create(
+            lambda: store.create_initialize(identifier, founder_revision),
+            lambda: store.cluster.initialize,
+            identifier,
+        )
 
     def _delete_initialize(self, revision: int) -> Steps:
         gone = yield from self._delete(lambda: self._daemon.world.store.drop_initialize(revision))

@@ -62,9 +62,9 @@ class StoreEffects:
             case ClaimFounding():
                 return self._claim
             case DropFounder():
-                return lambda: self._drop(layout.FOUNDER, action.revision)
+                return lambda: self._drop_founder(action.revision)
             case CreateInitialize():
-                return lambda: self._create_initialize(action.system_identifier)
+                return lambda: self._create_initialize(action)
             case WriteInitialize():
                 return lambda: self._write_initialize(action.system_identifier)
             case DeleteInitialize():
@@ -164,8 +164,8 @@ class StoreEffects:
         self._world.published = None
         return True
 
-    def _create(self, key: str, value: str) -> bool:
-        return self._world.store.create(key, value, self._world.deadline())
+    def _create(self, key: str, value: str, given: tuple[str, int] | None = None) -> bool:
+        return self._world.store.create(key, value, self._world.deadline(), given=given)
 
     def _put(self, key: str, value: str) -> bool:
         self._world.store.put(key, value, self._world.deadline())
@@ -198,14 +198,16 @@ class StoreEffects:
             return self._create(key, text)
         return store.replace(key, text, action.revision, self._world.deadline())
 
-    def _create_initialize(self, system_identifier: str) -> bool:
+    def _create_initialize(self, action: CreateInitialize) -> bool:
         """Refused for certain, it is another's: our claim must not say otherwise.
 
         It is not for certain where an earlier call of ours may have written what is there.
         """
+        system_identifier, revision = action.system_identifier, action.founder_revision
+        claim_stands = None if revision is None else (layout.FOUNDER, revision)
         asked_before = self._perhaps_ours == system_identifier
         self._perhaps_ours = system_identifier
-        if self._create(layout.INITIALIZE, system_identifier):
+        if self._create(layout.INITIALIZE, system_identifier, claim_stands):
             return True
         entries = self._world.entries
         if asked_before:
@@ -240,6 +242,11 @@ class StoreEffects:
         if not action.revision:
             return store.create(layout.SYNC, text, deadline)
         return store.replace(layout.SYNC, text, action.revision, deadline)
+
+    def _drop_founder(self, revision: int) -> bool:
+        return self._world.store.delete(
+            layout.FOUNDER, self._world.deadline(), revision, unless=layout.INITIALIZE
+        )
 
     def _drop(self, key: str, revision: int) -> bool:
         return self._world.store.delete(key, self._world.deadline(), revision=revision)

@@ -151,9 +151,13 @@ class Store(Protocol):
     def put(self, key: str, value: str, deadline: float) -> None:
         """Write a permanent key, whatever it holds."""
 
-    def create(self, key: str, value: str, deadline: float) -> bool:
+    def create(
+        self, key: str, value: str, deadline: float, *, given: tuple[str, int] | None = None
+    ) -> bool:
         """Write a permanent key if it is missing; False when it exists.
 
+        Given another key and its revision, only while that one is there, unchanged; False as well
+        when it is not.
         Raises `StoreUnavailable` when a reply was lost and the key then holds this same value:
         whether we or somebody else wrote it cannot be told.
         """
@@ -161,8 +165,18 @@ class Store(Protocol):
     def replace(self, key: str, value: str, revision: int, deadline: float) -> bool:
         """Write a permanent key if its revision is still `revision`."""
 
-    def delete(self, key: str, deadline: float, revision: int | None = None) -> bool:
-        """Delete a key, if its revision is still `revision` when given; True when it is gone."""
+    def delete(
+        self,
+        key: str,
+        deadline: float,
+        revision: int | None = None,
+        *,
+        unless: str | None = None,
+    ) -> bool:
+        """Delete a key, if its revision is still `revision` when given; True when it is gone.
+
+        With `unless`, only while there is no key of that name.
+        """
 
     def delete_all(self, deadline: float) -> None:
         """Delete every key below the base path."""

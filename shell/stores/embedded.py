@@ -129,11 +129,17 @@ class EmbeddedStore:
         with self._file.writing(deadline, durable=True) as cursor:
             self._write(cursor, key, value, None)
 
-    def create(self, key: str, value: str, deadline: float) -> bool:
-        """Write a permanent key if it is missing."""
+    def create(
+        self, key: str, value: str, deadline: float, *, given: tuple[str, int] | None = None
+    ) -> bool:
+        """Write a permanent key if it is missing, and the given one is as it was."""
         with self._file.writing(deadline, durable=True) as cursor:
             if self._held(cursor, key) is not None:
                 return False
+            if given is not None:
+                other = self._held(cursor, given[0])
+                if other is None or other[1] != given[1]:
+                    return False
             self._write(cursor, key, value, None)
             return True
 
@@ -146,11 +152,20 @@ class EmbeddedStore:
             self._write(cursor, key, value, None)
             return True
 
-    def delete(self, key: str, deadline: float, revision: int | None = None) -> bool:
-        """Delete a key, if its revision is unchanged when one is given."""
+    def delete(
+        self,
+        key: str,
+        deadline: float,
+        revision: int | None = None,
+        *,
+        unless: str | None = None,
+    ) -> bool:
+        """Delete a key, if its revision is unchanged when one is given, unless another is there."""
         with self._file.writing(deadline, durable=True) as cursor:
             held = self._held(cursor, key)
             if held is None or revision not in {None, held[1]}:
+                return False
+            if unless is not None and self._held(cursor, unless) is not None:
                 return False
             return self._remove(cursor, key)
 

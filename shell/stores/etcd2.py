@@ -149,8 +149,17 @@ class Etcd2Store:
         """Write a permanent key."""
         self._put(key, {"value": value}, deadline)
 
-    def create(self, key: str, value: str, deadline: float) -> bool:
-        """Write a permanent key if it is missing."""
+    def create(
+        self, key: str, value: str, deadline: float, *, given: tuple[str, int] | None = None
+    ) -> bool:
+        """Write a permanent key if it is missing.
+
+        The v2 API compares one key only, so the given one is read a moment before.
+        """
+        if given is not None:
+            held = self.read(deadline).entries.get(given[0])
+            if held is None or held.revision != given[1]:
+                return False
         try:
             self._put(key, {"value": value, "prevExist": "false"}, deadline)
         except Refused as refused:
@@ -174,8 +183,20 @@ class Etcd2Store:
             return refused.after_loss and self._holds(key, value, deadline)
         return True
 
-    def delete(self, key: str, deadline: float, revision: int | None = None) -> bool:
-        """Delete a key, if its index is unchanged when one is given."""
+    def delete(
+        self,
+        key: str,
+        deadline: float,
+        revision: int | None = None,
+        *,
+        unless: str | None = None,
+    ) -> bool:
+        """Delete a key, if its index is unchanged when one is given.
+
+        The v2 API compares one key only, so the other one is looked for a moment before.
+        """
+        if unless is not None and unless in self.read(deadline).entries:
+            return False
         return self._deleted(key, {} if revision is None else {"prevIndex": revision}, deadline)
 
     def delete_all(self, deadline: float) -> None:

@@ -86,6 +86,10 @@ class Etcd3Store:
                 return View(entries, copy.seen_at)
         view, revision = self._read(deadline)
         self._newest.note(view.entries, revision)
+        if self._published is not None:
+            held = view.entries.get(f"members/{self._published[0]}")
+            if held is None or held.value != self._published[1]:
+                self._published = None  # it is gone: without a watch nothing else tells
         return view
 
     def read(self, deadline: float) -> View:
@@ -187,10 +191,15 @@ class Etcd3Store:
         """Write a permanent key."""
         self._write("kv/put", put(self._base + key, value), deadline)
 
-    def create(self, key: str, value: str, deadline: float) -> bool:
-        """Write a permanent key if it is missing."""
+    def create(
+        self, key: str, value: str, deadline: float, *, given: tuple[str, int] | None = None
+    ) -> bool:
+        """Write a permanent key if it is missing, and the given one is as it was."""
         path = self._base + key
-        body = transaction(absent(path), [{"request_put": put(path, value)}], [_get(path)])
+        conditions = [absent(path)]
+        if given is not None:
+            conditions.append(revision_is(self._base + given[0], given[1]))
+        body = transaction(conditions, [{"request_put": put(path, value)}], [_get(path)])
         reply = self._write("kv/txn", body, deadline)
         if _succeeded(reply):
             return True
@@ -212,13 +221,23 @@ class Etcd3Store:
         held = _held(reply)
         return reply.after_loss and bool(held) and held[0].value == value
 
-    def delete(self, key: str, deadline: float, revision: int | None = None) -> bool:
-        """Delete a key, if its revision is unchanged when one is given."""
+    def delete(
+        self,
+        key: str,
+        deadline: float,
+        revision: int | None = None,
+        *,
+        unless: str | None = None,
+    ) -> bool:
+        """Delete a key, if its revision is unchanged when one is given, unless another is there."""
         path = self._base + key
-        if revision is None:
+        conditions = [] if revision is None else [revision_is(path, revision)]
+        if unless is not None:
+            conditions.append(absent(self._base + unless))
+        if not conditions:
             reply = self._write("kv/deleterange", {"key": encoded(path)}, deadline)
             return int(reply.body.get("deleted", 0)) > 0 or reply.after_loss
-        body = transaction(revision_is(path, revision), [_delete(path)], [_get(path)])
+        body = transaction(conditions, [_delete(path)], [_get(path)])
         reply = self._write("kv/txn", body, deadline)
         return _succeeded(reply) or (reply.after_loss and not _held(reply))
 

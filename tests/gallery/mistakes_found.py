@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import asking, lineage, vanished
+from engine.actions import CreateInitialize, Remember
 from engine.facts import race, sync
 from engine.state import Cluster, JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
@@ -122,6 +123,42 @@ FOUND: tuple[Mistake, ...] = (
         "pages of a primary that was lost stay among those of the other",
         breaking.fact_is("rewound_and_not_up_since", lambda _: False),
         (catching.story("a-directory-that-needs-lost-wal-is-not-rewound-again"),),
+    ),
+    Mistake(
+        "founds-by-any-claim",
+        "`initialize` is created whoever has claimed the founding by then",
+        "a founder's request comes late, after another has claimed it: two clusters, two primaries",
+        breaking.rule_gives(
+            "directory.win_bootstrap",
+            lambda _: (CreateInitialize(), Remember({"bootstrapping": True})),
+        ),
+        (catching.story("a-claim-that-was-dropped-founds-no-cluster"),),
+    ),
+    Mistake(
+        "losses-are-missed",
+        "A second loss of all keys is missed while the store gives no answer",
+        "a lease that was given between the two is not waited for: two primaries",
+        breaking.function_is(vanished, "was_unwatched", lambda _: lambda *_seen: False),
+        (
+            catching.story("a-lease-given-while-a-former-primary-was-blind"),
+            catching.story("a-lease-given-while-an-empty-member-was-blind"),
+        ),
+    ),
+    Mistake(
+        "agrees-and-founds",
+        "A member without data founds a cluster although it lets a primary go on",
+        "the store has lost its keys, that primary is cut off from it: two primaries",
+        breaking.all_of(
+            breaking.no_rule("directory.consented"), breaking.no_rule("consent.founding")
+        ),
+        (catching.story("a-member-that-agreed-founds-no-cluster"),),
+    ),
+    Mistake(
+        "a-lost-member-key-waits",
+        "A member key that the store has lost is written again when it is due",
+        "until then a new disk sees no data anywhere, and founds another cluster",
+        breaking.fact_is("member_key_was_overwritten", lambda _: False),
+        (catching.story("a-member-key-that-the-store-has-lost-is-written-at-once"),),
     ),
     Mistake(
         "keeps-a-lock-of-another-cluster",

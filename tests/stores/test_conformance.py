@@ -62,6 +62,36 @@ def test_create_succeeds_once(store: Store, other: Store) -> None:
     assert value_of(other, "initialize") == ""
 
 
+def test_create_compares_another_key_when_given(store: Store, other: Store) -> None:
+    """Nothing is created by a claim that is gone, or was made anew since."""
+    store.put("hae/founder", "n1", soon())
+    claim = "hae/founder", store.read(soon()).entries["hae/founder"].revision
+    other.put("hae/founder", "n1", soon())
+    assert not store.create("initialize", "", soon(), given=claim)
+    stands = "hae/founder", store.read(soon()).entries["hae/founder"].revision
+    other.delete("hae/founder", soon())
+    assert not store.create("initialize", "", soon(), given=stands)
+    assert value_of(store, "initialize") is None
+    store.put("hae/founder", "n1", soon())
+    anew = "hae/founder", store.read(soon()).entries["hae/founder"].revision
+    assert store.create("initialize", "", soon(), given=anew)
+    assert not store.create("initialize", "7401", soon(), given=anew)
+
+
+def test_delete_spares_a_key_beside_another(store: Store) -> None:
+    """A claim is not dropped any more once what it was made for is there."""
+    store.put("hae/founder", "n1", soon())
+    revision = store.read(soon()).entries["hae/founder"].revision
+    store.put("initialize", "", soon())
+    assert not store.delete("hae/founder", soon(), revision, unless="initialize")
+    assert not store.delete("hae/founder", soon(), unless="initialize")
+    assert value_of(store, "hae/founder") == "n1"
+    store.delete("initialize", soon())
+    assert not store.delete("hae/founder", soon(), revision + 1000, unless="initialize")
+    assert store.delete("hae/founder", soon(), revision, unless="initialize")
+    assert value_of(store, "hae/founder") is None
+
+
 def test_replace_compares_the_revision(store: Store, other: Store) -> None:
     """A change based on an older revision is refused, and on a missing key as well."""
     store.put("sync", "one", soon())

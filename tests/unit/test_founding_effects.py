@@ -27,15 +27,17 @@ class Slow(EmbeddedStore):
     late: Callable[[], object] | None = None
     loses = ""
 
-    def create(self, key: str, value: str, deadline: float) -> bool:
+    def create(
+        self, key: str, value: str, deadline: float, *, given: tuple[str, int] | None = None
+    ) -> bool:
         """Create the key, unless something else is to become of this request."""
         loses, self.loses = self.loses, ""
         if loses == "the request":
             raise StoreUnavailable("no answer")
         if loses == "the answer for now":
-            self.late = lambda: EmbeddedStore.create(self, key, value, now() + 10)
+            self.late = lambda: EmbeddedStore.create(self, key, value, now() + 10, given=given)
             raise StoreUnavailable("no answer")
-        done = super().create(key, value, deadline)
+        done = super().create(key, value, deadline, given=given)
         if loses == "the answer":
             raise StoreUnavailable("no answer")
         return done
@@ -79,10 +81,15 @@ class Daemon:
         """Carry it out, on what was seen last."""
         return self._effects.work_of(action)()
 
-    def claim(self) -> None:
-        """Claim the founding, and see that."""
+    def claim(self) -> a.CreateInitialize:
+        """Claim the founding, and see that; what may be created by that claim."""
         assert self.do(a.ClaimFounding())
         self.look()
+        return a.CreateInitialize(founder_revision=self.revision(layout.FOUNDER))
+
+    def revision(self, key: str) -> int:
+        """Of that key, as it was seen last."""
+        return int(self._world.entries[key].revision)
 
 
 def test_a_founder_that_is_refused_for_certain_drops_its_claim(store: Slow) -> None:
@@ -139,7 +146,7 @@ def test_what_is_gone_again_may_have_been_ours(
     store.loses = "the request"
     with pytest.raises(StoreUnavailable):
         daemon.do(CREATE)
-    monkeypatch.setattr(store, "create", lambda *_: False)
+    monkeypatch.setattr(store, "create", lambda *_, **__: False)
 
     with pytest.raises(StoreUnavailable):
         daemon.do(CREATE)
@@ -182,6 +189,34 @@ def test_a_founding_that_was_given_up_says_nothing_of_the_next(store: Slow, anew
     assert not daemon.do(CREATE)
 
     assert store.keys() == {layout.INITIALIZE: ""}
+
+
+@pytest.mark.parametrize("founder", ["n1", "n2"])
+def test_a_request_by_a_claim_that_was_dropped_creates_nothing(store: Slow, founder: str) -> None:
+    """It comes late: another member has dropped that claim, and somebody claims the founding."""
+    create, other = Daemon(store, "n1").claim(), Daemon(store, "n2")
+    store.loses = "the answer for now"
+    with pytest.raises(StoreUnavailable):
+        Daemon(store, "n1").do(create)
+    other.look()
+    assert other.do(a.DropFounder(other.revision(layout.FOUNDER)))
+    Daemon(store, founder).claim()
+
+    store.arrive()
+
+    assert store.keys() == {layout.FOUNDER: founder}
+
+
+def test_a_claim_is_not_dropped_once_it_was_used(store: Slow) -> None:
+    """Else nobody could tell who may go on with the bootstrap."""
+    daemon, other = Daemon(store, "n1"), Daemon(store, "n2")
+    create = daemon.claim()
+    other.look()
+    assert daemon.do(create)
+
+    assert not other.do(a.DropFounder(other.revision(layout.FOUNDER)))
+
+    assert store.keys() == {layout.INITIALIZE: "", layout.FOUNDER: "n1"}
 
 
 def test_a_claim_of_another_member_stays(store: Slow) -> None:

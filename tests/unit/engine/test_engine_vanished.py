@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine import vanished
-from engine.state import Cluster, KeysLost, Vanished
+from engine.state import Cluster, KeysLost, Known, Unknown, Vanished
 from tests.support.snapshots import cluster, members
 
 N1, N2, N3 = members()
@@ -26,7 +26,7 @@ def test_a_member_is_kept_from_its_loss_to_its_return() -> None:
 
 def test_whoever_was_lost_with_us_is_kept_for_good() -> None:
     """A return of some says nothing about the others, nor about what the store has lost."""
-    lost = vanished.after((Vanished(N1, 1.0),), of("n2", "n3"), of(), "n2", 5.0)
+    lost = vanished.after((), of("n2", "n3"), of(), "n2", 5.0)
     assert lost == (Vanished(N2, 5.0, with_ours=True), Vanished(N3, 5.0, with_ours=True))
     back = vanished.after(lost, of(), of("n2", "n3"), "n2", 6.0)
     assert back == lost
@@ -41,7 +41,12 @@ def test_whoever_was_lost_before_the_cluster_came_back_is_kept_at_the_next_loss(
     again = vanished.after(lost, without, of(), "n2", 5.0)
     assert again == tuple(Vanished(member, 5.0, with_ours=True) for member in (N1, N2, N3))
     assert vanished.after(lost, back, of(), "n2", 5.0) == again[1:]
-    assert vanished.after((Vanished(N1, 1.0),), without, of(), "n2", 5.0) == again[1:]
+
+
+def test_whose_key_had_ended_before_all_went_is_kept_with_them() -> None:
+    """A primary whose machine was down has this cluster's data, though no key told so any more."""
+    lost = vanished.after((Vanished(N1, 1.0),), of("n2", "n3"), of(), "n2", 5.0)
+    assert lost == tuple(Vanished(member, 5.0, with_ours=True) for member in (N1, N2, N3))
 
 
 def test_a_loss_of_its_own_is_none_together_with_us() -> None:
@@ -100,3 +105,18 @@ def test_what_was_lost_stays_lost_while_nothing_comes_back() -> None:
     assert lost == KeysLost(6.0, seen=True)
     assert vanished.keys_lost(lost, Cluster(), Cluster(), "n2", 7.0) == lost
     assert vanished.keys_lost(lost, Cluster(), Cluster(initialize="74"), "n2", 8.0) is None
+
+
+def test_a_time_without_a_look_counts_as_another_loss() -> None:
+    """A leader may have come and gone meanwhile, and our own key have been written late."""
+    found, nothing, ours = KeysLost(5.0, seen=False), Cluster(), Cluster(members=(N2,))
+    again = vanished.keys_lost(found, nothing, ours, "n2", 9.0, unwatched=True)
+    assert again == KeysLost(9.0, seen=False)
+    assert vanished.keys_lost(found, nothing, ours, "n2", 9.0, unwatched=False) == found
+
+
+def test_the_store_is_watched_while_it_answers_loop_by_loop() -> None:
+    """A silent store, or a daemon that hung, has missed what happened between two views."""
+    assert vanished.was_unwatched(Unknown(4.0, "no answer"), 5.0, 10.0)
+    assert not vanished.was_unwatched(Known(Cluster(), 5.0), 25.0, 10.0)
+    assert vanished.was_unwatched(Known(Cluster(), 5.0), 25.1, 10.0)
