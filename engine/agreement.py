@@ -20,14 +20,26 @@ def wanted_key(s: Snapshot) -> Mapping[str, str]:
     return {name: members[name] for name in sorted(members)}
 
 
-def electorate(s: Snapshot) -> Mapping[str, str]:
-    """Who could race, were the store silent from now on; empty if we are not named ourselves.
+def key_may_change(s: Snapshot) -> bool:
+    """Whether a write from before our lease may still replace, or delete, the `failsafe` key.
 
-    Those that the key names, those that a former leader's late write may name, and those that a
-    write of ours names of which we do not know whether it was done.
+    It does so at the revision that it saw, so it cannot once the key was written in our time.
     """
     view = views.cluster(s)
-    if view is None or view.failsafe is None or s.me.name not in view.failsafe:
+    if view is None or s.memory.failsafe_members:  # it was certain before
+        return False
+    return s.memory.failsafe_sent_over in {-1, view.failsafe_revision}
+
+
+def electorate(s: Snapshot) -> Mapping[str, str]:
+    """Who could race, were the store silent from now on.
+
+    Those that the key names, those that it should name, and those that a write of ours names of
+    which we do not know whether it was done.  Empty if we are not named ourselves, or if the key
+    may be changed behind our back.
+    """
+    view = views.cluster(s)
+    if view is None or view.failsafe is None or s.me.name not in view.failsafe or key_may_change(s):
         return {}
     unsettled = s.memory.failsafe_sent_over == view.failsafe_revision
     all_of_them = {

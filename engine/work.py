@@ -94,6 +94,7 @@ class PeerAnswer:
     paused: bool = False  # it is in maintenance mode, where nothing guards a primary
     looked_at: float | None = None  # from when its position is, at the earliest; None: when asked
     unread_wal: bool = False  # it may have more WAL than it has come to
+    failsafe: bool = False  # it goes on by the members' word, or has given its own to a primary
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ class Peers:
             watchdog_failed=bool(document.get("watchdog_failed")),
             stale=isinstance(loop_age, int | float) and loop_age > self._ttl_seconds,
             paused=document.get("pause") is True,
+            failsafe=document.get("failsafe_mode_is_active") is True,
             looked_at=asked_at - age if isinstance(age, int | float) else None,
         )
 

@@ -101,14 +101,16 @@ def _key(s: Snapshot) -> str:
 def failsafe_key_differs(s: Snapshot) -> bool:
     """The key does not name every member that can be asked, and only those; unknown counts as no.
 
-    With failsafe mode off there should be none.
+    One that is right, but may be changed by a write from before our lease, differs as well.  With
+    failsafe mode off there should be none.
     """
     view = views.cluster(s)
     if view is None:
         return False
     if not s.policy.failsafe_mode:
         return view.failsafe is not None
-    return view.failsafe is None or dict(view.failsafe) != dict(agreement.wanted_key(s))
+    is_right = view.failsafe is not None and dict(view.failsafe) == agreement.wanted_key(s)
+    return not is_right or agreement.key_may_change(s)
 
 
 # --- as one that is asked -------------------------------------------------------------------------
@@ -192,14 +194,17 @@ def started_lately(s: Snapshot) -> bool:
 
 
 def _standbys(s: Snapshot) -> list[str]:
-    """Who answered as a standby that runs."""
-    told = (a for a in asking.answers(s) if a.reachable and not a.stale)
+    """Who answered as a standby that runs, and is not part of an agreement in failsafe mode.
+
+    A server that is being promoted is in recovery until the end, and may go on by such a word.
+    """
+    told = (a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe)
     return [a.name for a in told if a.state == "running" and a.role == "replica"]
 
 
 @fact(lambda s: f"{_key(s)}; standbys: {', '.join(_standbys(s)) or 'nobody'}")
 def a_listed_member_may_go_on(s: Snapshot) -> bool:
-    """A member that the `failsafe` key names is silent, or no standby that runs.
+    """A member that the `failsafe` key names is silent, no standby that runs, or bound by its word.
 
     It may be a primary without the store; one that is down may start again by the members' word.
     """

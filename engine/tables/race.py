@@ -7,7 +7,6 @@ from engine.facts.failsafe import (
     a_listed_member_may_go_on,
     consent_is_asked,
     consented,
-    failsafe_is_on,
     not_listed_for_failsafe,
     started_lately,
 )
@@ -213,13 +212,14 @@ RACE = Table(
         Rule(
             "race.just_started",
             "This daemon is young, and a member that `failsafe` names may go on: wait one ttl",
-            when=(failsafe_is_on, started_lately, a_listed_member_may_go_on),
+            when=(started_lately, a_listed_member_may_go_on),
             then=lambda s: (
                 Hold(
                     "the end of what a former daemon agreed to", s.started_at + s.policy.ttl_seconds
                 ),
             ),
-            why="The daemon before this one may have let that member go on without the store.",
+            why="The daemon before this one may have let that member go on without the store; it "
+            "does not see there that an operator has turned failsafe mode off since.",
         ),
         Rule(
             "race.no_quorum",

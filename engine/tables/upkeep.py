@@ -229,11 +229,12 @@ LEADER = Table(
         ),
         Rule(
             "leader.failsafe",
-            "The `failsafe` key does not name the members as they are: write it",
+            "The `failsafe` key does not name the members as they are, or may change: write it",
             when=(failsafe_key_differs,),
             then=_failsafe,
             why="It says who must agree before a primary goes on without the store, and who may "
-            "race while one might.",
+            "race while one might.  A late write of a former leader, or life of this daemon, does "
+            "not replace one that was written in our time.",
         ),
         Rule(
             "leader.history",

@@ -56,7 +56,10 @@ UNTIL = frozenset(
 # Told to nobody in this world, or kept in a field of its own.
 _MOVING = frozenset({"xlog_location", "receive_lsn", "replay_lsn"})
 _DECIDING = ("role", "state", "timeline")  # of a member key: what others decide by
-UNKEPT = frozenset({"announced_role", "announced_up", "status_at", "job_seen", "unclaimed_since"})
+UNKEPT = frozenset(
+    {"announced_role", "announced_up", "status_at", "job_seen", "unclaimed_since"}
+    | {"failsafe_sent_over"}  # no world writes that key
+)
 
 
 def address(n: int) -> str:
@@ -281,7 +284,9 @@ def memory(node: Node) -> Memory:
     if "former_upstream" in fields:
         fields["former_upstream"] = server_at(fields["former_upstream"])
     noted = node.last is None or node.last[2]
-    return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
+    return Memory(
+        status_at=LONG_AGO, job_seen=NOW if noted else 0.0, failsafe_sent_over=0, **fields
+    )
 
 
 def _me(n: int) -> Member:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine import views, watchdog
+from engine import agreement, views, watchdog
 from engine.actions import AskFailsafe
 from engine.state import FailsafeAnswer, FailsafeCall, Known, PeerAnswer
 from proof.world.events import Signal, Steps, Wait
@@ -105,6 +105,7 @@ class Questions:
             watchdog_failed=watchdog.is_missing(s),
             stale=peer.now() - published_at > self._daemon.policy.ttl_seconds,
             paused=s.policy.pause,
+            failsafe=agreement.active_until(s) > s.now,
             looked_at=None if age is None else asked_at - age,
         )
 

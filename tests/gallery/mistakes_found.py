@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine import asking, lineage, vanished
+from engine import agreement, asking, lineage, vanished
 from engine.actions import CreateInitialize, Remember
 from engine.facts import race, sync
+from engine.facts.failsafe import failsafe_is_on
 from engine.state import Cluster, JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
 from tests.gallery import breaking, catching
@@ -159,6 +160,23 @@ FOUND: tuple[Mistake, ...] = (
         "until then a new disk sees no data anywhere, and founds another cluster",
         breaking.fact_is("member_key_was_overwritten", lambda _: False),
         (catching.story("a-member-key-that-the-store-has-lost-is-written-at-once"),),
+    ),
+    Mistake(
+        "young-and-sure",
+        "A daemon that has just started races at once where failsafe mode is off",
+        "an operator has turned it off, which a primary that goes on by its word can't know",
+        breaking.rule_also_asks("race.just_started", failsafe_is_on),
+        (catching.story("a-young-daemon-waits-though-failsafe-mode-was-turned-off"),),
+    ),
+    Mistake(
+        "trusts-the-failsafe-key-it-found",
+        "A leader counts on a `failsafe` key that was written before its time",
+        "a late write replaces or deletes it, and a member leads that was never asked",
+        breaking.function_is(agreement, "key_may_change", lambda _: lambda _s: False),
+        (
+            catching.story("the-failsafe-key-is-not-deleted-late"),
+            catching.story("the-failsafe-key-is-not-replaced-late"),
+        ),
     ),
     Mistake(
         "keeps-a-lock-of-another-cluster",

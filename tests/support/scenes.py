@@ -236,7 +236,7 @@ BASES: dict[str, Callable[[], Snapshot]] = {
     "cut off": lambda: _base(
         *("n1", "silent", "primary", "overdue"),
         policy=Policy(failsafe_mode=True),
-        memory=_told("primary", status_at=NOW - 12, failsafe_members=URLS),
+        memory=_told("primary", status_at=NOW - 12, failsafe_members=URLS, failsafe_sent_over=4),
         fence=Fence(True, "", 4711, NOW - 12 + 30 - 3.5),
     ),
     # n2 streams from n1, which has lost the store and asks to go on.
