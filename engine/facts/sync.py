@@ -267,9 +267,9 @@ def sync_key_promises_too_much(s: Snapshot) -> bool:
 
 @fact(lambda s: f"revision {sync.revision(s)}, our last write was for {s.memory.sync_asked}")
 def sync_key_is_certain(s: Snapshot) -> bool:
-    """No write of the key from us, or from an earlier daemon, can still arrive: it would come late.
+    """No write of the key from before can still be carried out, whoever sent it.
 
-    Each write is for one revision; once the key has another one, the write can't be done any more.
+    Each is for one revision; since we took the lock, we have asked for another one, and got it.
     """
     return s.memory.sync_asked is not None and sync.revision(s) != s.memory.sync_asked
 

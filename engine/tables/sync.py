@@ -153,7 +153,10 @@ SYNC = Table(
             "sync.off_key",
             "Synchronous mode is off, and the key is still there: delete it",
             when=(~synchronous_mode_is_on, sync_key_is_there),
-            then=lambda s: (DeleteSync(sync.revision(s)),),
+            then=lambda s: (
+                Remember({"sync_asked": sync.revision(s)}),
+                DeleteSync(sync.revision(s)),
+            ),
             why="First nobody relies on it any more, then the names change.",
         ),
         Rule(
@@ -209,11 +212,11 @@ SYNC = Table(
         ),
         Rule(
             "sync.touch",
-            "Other names should be in force, but an earlier write of the key may still arrive",
-            when=(~sync_names_are_right, sync_names_may_follow, ~sync_key_is_certain),
+            "A write from before may still replace, or delete, the key: write it again",
+            when=(~sync_key_is_certain,),
             then=lambda s: write_key(s, sync.promise(s)),
-            why="A promise that comes late would not be kept by the new names; written again, the "
-            "key has a revision for which the late one was not meant.",
+            why="It comes from an earlier daemon, or leader, and would promise what was not kept "
+            "since.  Written again, the key has a revision for which the late one was not meant.",
         ),
         Rule(
             "sync.names",

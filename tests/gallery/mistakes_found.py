@@ -179,6 +179,16 @@ FOUND: tuple[Mistake, ...] = (
         ),
     ),
     Mistake(
+        "trusts-the-sync-key-it-found",
+        "A leader counts on a `sync` key that was written before its time, if it is right",
+        "a late write replaces or deletes it, and a member leads without acknowledged commits",
+        breaking.fact_is("sync_key_is_certain", lambda _: True),
+        (
+            catching.story("the-sync-key-is-not-deleted-late"),
+            catching.story("a-late-claim-does-not-replace-what-a-primary-promised"),
+        ),
+    ),
+    Mistake(
         "keeps-a-lock-of-another-cluster",
         "A daemon that ends since its data is another cluster's renews the lease first",
         "a service manager starts it again and again, and who has the cluster's data never leads",

@@ -132,6 +132,7 @@ _PEER_CHANGES: dict[str, tuple[Any, ...]] = {
     "watchdog_failed": FLAG,
     "stale": FLAG,
     "unread_wal": FLAG,
+    "failsafe": FLAG,
     "paused": FLAG,
     "looked_at": (None, NOW - 0.5, NOW - 1.2, NOW - 30.0),
 }
