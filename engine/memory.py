@@ -16,6 +16,11 @@ def with_changes(memory: Memory, changes: Mapping[str, Any]) -> Memory:
     return Memory(**{**dict(zip(_NAMES, _ALL(memory), strict=True)), **changes})
 
 
+def nothing_kept() -> Memory:
+    """Of a member that never ran here: it has seen no cluster, and no ttl to wait by."""
+    return Memory(knows_cluster=False, ttl_seconds=0.0, longest_ttl_seconds=0.0)
+
+
 def after_restart(memory: Memory) -> Memory:
     """The lasting part: what directory and server are up to, and what operators asked for later.
 
@@ -47,4 +52,6 @@ def after_restart(memory: Memory) -> Memory:
         logical_slots=memory.logical_slots,
         covered_by=memory.covered_by,
         covered_from=memory.covered_from,
+        ttl_seconds=memory.ttl_seconds,
+        longest_ttl_seconds=memory.longest_ttl_seconds,
     )

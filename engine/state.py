@@ -168,6 +168,9 @@ class Memory:
     fence_missing_since: float | None = None  # we lead, and the required fence is gone
     consented_until: float = 0.0  # we agreed not to lead until then,
     consented_to: str = ""  # for the sake of this primary
+    ttl_seconds: float = 30.0  # the configuration's, as it was noted last,
+    ttl_since: float = 0.0  # since when, in this life of the daemon,
+    longest_ttl_seconds: float = 30.0  # and the longest that a lease from before may still have
 
 
 @dataclass(frozen=True, slots=True)

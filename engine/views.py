@@ -96,6 +96,11 @@ def lease_ends(s: Snapshot) -> float | None:
     return certain_until(s.lease, s.memory)
 
 
+def longest_ttl_seconds(s: Snapshot) -> float:
+    """The longest that a lease, or a word of ours, from before may last: ttl may be lower now."""
+    return max(s.policy.ttl_seconds, s.memory.longest_ttl_seconds)
+
+
 def a_member_leads(s: Snapshot) -> bool:
     """Whether a member told us, since our last renewal, that it is primary or leader itself."""
     sent = s.lease.sent_at

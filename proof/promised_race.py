@@ -178,9 +178,10 @@ def who_asks_for_the_lock_founds_no_more(s: Snapshot, actions: Sequence[Action])
 def nobody_hurries_after_a_loss(s: Snapshot, actions: Sequence[Action]) -> None:
     """For one ttl after the store lost all keys only a running primary restores the cluster.
 
-    Whoever led before may count on its lease as long.  A standby cluster has no primary.
+    Whoever led before may count on its lease as long, and ttl may have been longer when it got it.
+    A standby cluster has no primary.
     """
-    lost, ttl = s.keys_lost, s.policy.ttl_seconds
+    lost, ttl = s.keys_lost, max(s.policy.ttl_seconds, s.memory.longest_ttl_seconds)
     restores = any(isinstance(x, CreateInitialize) for x in actions) or _races(s, actions)
     if lost is None or not restores or s.now - lost.at >= ttl or checker.runs_as_primary(s):
         return

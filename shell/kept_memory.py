@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
-from engine.memory import after_restart
+from engine.memory import after_restart, nothing_kept
 from engine.state import Memory
 from shell.recorder.codec import DecodeError, decode, encode
 
@@ -38,7 +38,7 @@ class KeptMemory:
         try:
             kept: Memory = decode(Memory, json.loads(self._path.read_text()))
         except FileNotFoundError:
-            return Memory(knows_cluster=False)
+            return nothing_kept()
         except (OSError, ValueError, DecodeError) as error:
             _log.warning("%s is not readable and is ignored: %s", self._path, error)
             return Memory()

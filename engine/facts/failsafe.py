@@ -162,14 +162,20 @@ def promised_to_another(s: Snapshot) -> bool:
 def _ttl(s: Snapshot) -> str:
     call = first_call(s)
     asked = call.ttl_seconds if call else 0.0
-    return f"asked for {asked:g}s, ttl={s.policy.ttl_seconds:g}s"
+    noted = s.memory.longest_ttl_seconds
+    return f"asked for {asked:g}s, ttl={s.policy.ttl_seconds:g}s, noted: up to {noted:g}s"
+
+
+def longest_word_seconds(s: Snapshot) -> float:
+    """For how long we may give our word: a daemon after this one waits for what was noted."""
+    return min(s.policy.ttl_seconds, s.memory.longest_ttl_seconds)
 
 
 @fact(_ttl)
 def asks_for_more_than_ttl(s: Snapshot) -> bool:
-    """The caller would count on our word for longer than the ttl that we know."""
+    """The caller would count on our word for longer than the ttl that we know, and have noted."""
     call = first_call(s)
-    return call is not None and call.ttl_seconds > s.policy.ttl_seconds
+    return call is not None and call.ttl_seconds > longest_word_seconds(s)
 
 
 @fact(_promise)
@@ -187,10 +193,20 @@ def not_listed_for_failsafe(s: Snapshot) -> bool:
     return not candidates.is_listed_for_failsafe(s, s.me.name)
 
 
-@fact(lambda s: f"started {s.now - s.started_at:.1f}s ago, ttl={s.policy.ttl_seconds:g}s")
+def former_word_over_at(s: Snapshot) -> float:
+    """When whatever the daemon before this one agreed to is over, by the ttl that it knew."""
+    return s.started_at + views.longest_ttl_seconds(s)
+
+
+def _age(s: Snapshot) -> str:
+    age, longest = s.now - s.started_at, views.longest_ttl_seconds(s)
+    return f"started {age:.1f}s ago, ttl was up to {longest:g}s"
+
+
+@fact(_age)
 def started_lately(s: Snapshot) -> bool:
-    """This daemon is younger than ttl: it can't know what its predecessor agreed to."""
-    return s.now - s.started_at < s.policy.ttl_seconds
+    """This daemon is younger than ttl was: it can't know what its predecessor agreed to."""
+    return s.now < former_word_over_at(s)
 
 
 def _standbys(s: Snapshot) -> list[str]:

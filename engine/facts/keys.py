@@ -17,7 +17,7 @@ def leases_over_at(s: Snapshot) -> float | None:
     lost = s.keys_lost
     if lost is None or not (lost.seen or s.memory.knows_cluster):
         return None
-    return lost.at + s.policy.ttl_seconds
+    return lost.at + views.longest_ttl_seconds(s)
 
 
 def _loss(s: Snapshot) -> str:
@@ -25,7 +25,8 @@ def _loss(s: Snapshot) -> str:
     if lost is None:
         return "the store holds the cluster, or a leader"
     how = "its keys went" if lost.seen else "found without its keys"
-    return f"{how} {s.now - lost.at:.1f}s ago, ttl={s.policy.ttl_seconds:g}s"
+    longest = f"leases of up to {views.longest_ttl_seconds(s):g}s"
+    return f"{how} {s.now - lost.at:.1f}s ago, {longest}"
 
 
 @fact(lambda s: f"knows_cluster={s.memory.knows_cluster}")

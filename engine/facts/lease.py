@@ -30,6 +30,40 @@ def store_is_silent_for_ttl(s: Snapshot) -> bool:
     return s.now - s.cluster.since >= s.policy.ttl_seconds
 
 
+def _ttls(s: Snapshot) -> str:
+    now, noted = s.policy.ttl_seconds, s.memory.ttl_seconds
+    return f"ttl={now:g}s, noted: {noted:g}s, the longest: {s.memory.longest_ttl_seconds:g}s"
+
+
+@fact(_ttls)
+def ttl_is_noted(s: Snapshot) -> bool:
+    """The ttl that the configuration has is the one that was remembered last."""
+    return s.policy.ttl_seconds == s.memory.ttl_seconds
+
+
+@fact(lambda s: f"{_ttls(s)}; noted {s.now - _ttl_since(s):.0f}s ago; {_configured(s)}")
+def longer_ttl_is_over(s: Snapshot) -> bool:
+    """The cluster's ttl has been lower for twice as long as the longest that is remembered.
+
+    Once for whoever has not seen the lower one yet, and once for what it was given until then.
+    Without the configuration in the store nobody knows what the cluster's ttl is.
+    """
+    longest, view = s.memory.longest_ttl_seconds, views.cluster(s)
+    if view is None or not view.config_present or s.policy.ttl_seconds >= longest:
+        return False
+    return s.now - _ttl_since(s) >= 2 * longest
+
+
+def _ttl_since(s: Snapshot) -> float:
+    return max(s.memory.ttl_since, s.started_at)
+
+
+def _configured(s: Snapshot) -> str:
+    view = views.cluster(s)
+    present = view is not None and view.config_present
+    return f"the store's configuration: {'known' if present else 'unknown'}"
+
+
 @fact(lambda s: f"{_lock(s)}, {_left(s)}")
 def i_own_the_lock(s: Snapshot) -> bool:
     """Our lease has time left and the store does not name another owner.

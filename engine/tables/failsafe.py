@@ -17,6 +17,7 @@ from engine.facts.failsafe import (
     failsafe_members_differ,
     first_call,
     lease_is_certain,
+    longest_word_seconds,
     may_become_writable,
     promised_to_another,
     renewal_is_overdue,
@@ -106,7 +107,7 @@ CONSENT = Table(
             "consent.too_long",
             "The caller counts on our word for longer than the ttl that we know: refuse",
             when=(asks_for_more_than_ttl,),
-            then=lambda s: _answer(s, 503, f"ttl is {s.policy.ttl_seconds:g}s here"),
+            then=lambda s: _answer(s, 503, f"ttl is {longest_word_seconds(s):g}s here"),
             why="It would still write when we race; we learn a longer ttl from the store.",
         ),
         Rule(

@@ -7,7 +7,9 @@ from engine.facts.keys import cluster_is_noted
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
+    longer_ttl_is_over,
     store_answers,
+    ttl_is_noted,
 )
 from engine.facts.postgres import (
     a_job_ended_well,
@@ -150,6 +152,11 @@ def _note_connection(s: Snapshot) -> tuple[Action, ...]:
     if told.same_wal is True and s.memory.needs_new_copy:
         learned |= _IS_THE_CLUSTERS
     return (Remember({"proven": lineage.connection(s), **learned}),)
+
+
+def _note_ttl(s: Snapshot) -> tuple[Action, ...]:
+    noted = {"ttl_seconds": s.policy.ttl_seconds, "ttl_since": s.now}
+    return (Remember({**noted, "longest_ttl_seconds": views.longest_ttl_seconds(s)}),)
 
 
 def _forget_the_last_promotion(s: Snapshot) -> tuple[Action, ...]:
@@ -340,6 +347,20 @@ NOTE = Table(
             ),
             why="This copy may be the best one that is left.",
             ends=True,
+        ),
+        Rule(
+            "note.ttl",
+            "The configuration has another ttl than before: remember it, and the longest",
+            when=(~ttl_is_noted,),
+            then=_note_ttl,
+            why="Leases, and words given in failsafe mode, outlive a change of ttl, and a daemon.",
+        ),
+        Rule(
+            "note.ttl_over",
+            "ttl has been lower for so long that nothing is left of the longer one: forget it",
+            when=(longer_ttl_is_over,),
+            then=lambda s: (Remember({"longest_ttl_seconds": s.policy.ttl_seconds}),),
+            why="Whoever waits for what was given before need not wait any longer than that.",
         ),
         Rule(
             "note.leaving_over",

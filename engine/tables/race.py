@@ -7,6 +7,7 @@ from engine.facts.failsafe import (
     a_listed_member_may_go_on,
     consent_is_asked,
     consented,
+    former_word_over_at,
     not_listed_for_failsafe,
     started_lately,
 )
@@ -214,9 +215,7 @@ RACE = Table(
             "This daemon is young, and a member that `failsafe` names may go on: wait one ttl",
             when=(started_lately, a_listed_member_may_go_on),
             then=lambda s: (
-                Hold(
-                    "the end of what a former daemon agreed to", s.started_at + s.policy.ttl_seconds
-                ),
+                Hold("the end of what a former daemon agreed to", former_word_over_at(s)),
             ),
             why="The daemon before this one may have let that member go on without the store; it "
             "does not see there that an operator has turned failsafe mode off since.",

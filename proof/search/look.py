@@ -269,8 +269,8 @@ def sent_at(node: Node) -> float | None:
     return None if node.sent is None else NOW - node.sent - HAIR
 
 
-def memory(node: Node) -> Memory:
-    """The engine's memory, as this node has it."""
+def memory(world: World, node: Node) -> Memory:
+    """The engine's memory, as this node has it.  The ttl never changes here, so it is noted."""
     fields: dict[str, Any] = {}
     for name, value in node.memory:
         fields[name] = moment(name, value) if isinstance(value, float) else value
@@ -284,9 +284,9 @@ def memory(node: Node) -> Memory:
     if "former_upstream" in fields:
         fields["former_upstream"] = server_at(fields["former_upstream"])
     noted = node.last is None or node.last[2]
-    return Memory(
-        status_at=LONG_AGO, job_seen=NOW if noted else 0.0, failsafe_sent_over=0, **fields
-    )
+    ttl = world.policy.ttl_seconds
+    fields |= {"ttl_seconds": ttl, "longest_ttl_seconds": ttl, "failsafe_sent_over": 0}
+    return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
 
 
 def _me(n: int) -> Member:
@@ -327,7 +327,7 @@ def snapshot(world: World, n: int, node: Node, shared: Shared) -> Snapshot:
         lease=Lease(sent_at(node), policy.ttl_seconds, node.refused),
         postgres=_postgres(node),
         fence=_fence(world, node),
-        memory=memory(node),
+        memory=memory(world, node),
         job=None if node.job is None else Job(JobKind(node.job[0]), NOW, node.job[1]),
         last_job=last,
         store_busy_since=None if node.flight is None else NOW,

@@ -37,9 +37,11 @@ HEALING_LOOPS = 40
 SLOWEST_SECONDS = 90.0
 REST_LOOPS = 3
 SETTLING_SECONDS = 40.0  # a slow copy and start, where loops are short
-# Moments that are moved on and on; consent is given anew while failsafe mode is active.
+# Moments that are moved on and on; consent is given anew while failsafe mode is active.  A longer
+# ttl from before is forgotten in its own time.
 TIMES = frozenset(
     {*("status_at", "consented_until", "consented_to"), *("failsafe_until", "failsafe_lease")}
+    | {"longest_ttl_seconds"}
 )
 ROUTINE = (
     Answer,

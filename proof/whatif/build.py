@@ -221,7 +221,8 @@ def _begin(world: Watched, picture: Picture, part: Part) -> None:
 
 def _memory(part: Part) -> Memory:
     if part.snapshot is None:
-        return Memory()
+        ttl = part.policy.ttl_seconds
+        return Memory(ttl_seconds=ttl, longest_ttl_seconds=ttl)
     return replace(part.snapshot.memory, logical_slots=(), covered_by="", covered_from={})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.state import ControlData, DataDirectory, DirectoryKind, Memory, Slot
+from engine.memory import nothing_kept
+from engine.state import ControlData, DataDirectory, DirectoryKind, Slot
 from proof.world.wal import Branch, contains
 
 STANDBY_STATES = frozenset({"in archive recovery", "shut down in recovery"})
@@ -42,7 +43,7 @@ class Disk:
         self.unfinished = False  # being filled: a look says that it is empty
         self.half_rewound = False
         self.rewound_in_boot: int | None = None  # until a server starts on it
-        self.memory = Memory(knows_cluster=False)  # memory.json
+        self.memory = nothing_kept()  # memory.json
         self.config: Mapping[str, Any] | None = None  # the kept copy of the dynamic configuration
         self._seen_running = DataDirectory(DirectoryKind.VALID)
         self.set_aside = 0  # how many half-made directories were moved away

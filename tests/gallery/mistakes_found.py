@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine import agreement, asking, lineage, vanished
+from engine import agreement, asking, lineage, vanished, views
 from engine.actions import CreateInitialize, Remember
 from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
@@ -24,6 +24,10 @@ def _laggards_too(s: Snapshot) -> list[PeerAnswer]:
 
 def _only_stops(_: Snapshot, last: JobResult) -> bool:
     return last.kind is JobKind.STOP
+
+
+def _present_ttl(s: Snapshot) -> float:
+    return s.policy.ttl_seconds
 
 
 def _forgets(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,6 +147,17 @@ FOUND: tuple[Mistake, ...] = (
         (
             catching.story("a-lease-given-while-a-former-primary-was-blind"),
             catching.story("a-lease-given-while-an-empty-member-was-blind"),
+        ),
+    ),
+    Mistake(
+        "old-leases-by-the-new-ttl",
+        "What was given before ttl was lowered, or went back to the file's, is waited for by that",
+        "a primary that counts on the longer one still writes: two primaries",
+        breaking.function_is(views, "longest_ttl_seconds", lambda _: _present_ttl),
+        (
+            catching.story("a-young-daemon-waits-by-the-ttl-that-its-predecessor-agreed-by"),
+            catching.story("a-longer-lease-is-waited-for-after-ttl-was-lowered"),
+            catching.story("the-wait-after-a-loss-goes-by-the-clusters-ttl"),
         ),
     ),
     Mistake(

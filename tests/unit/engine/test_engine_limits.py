@@ -68,11 +68,15 @@ def handover(epoch: float | None) -> dict[str, Any]:
 GONE = {"fence": "missing", "policy.fence_required": True}
 OLD = {"cluster": "silent"}
 FREE = {"cluster": "free", "lease.sent_at": NOW - 10}
+LOWERED = {"memory.longest_ttl_seconds": 60.0}
 BACKOFF = {"policy.primary_race_backoff_seconds": 5.0}
 
 LIMITS: tuple[tuple[Fact, str, dict[str, Any], str, Any, Any], ...] = (
     # --- the lease: ttl 30, a margin of 5, renewed every 10 ---
     (lease.store_is_silent_for_ttl, "primary", {}, "cluster", silent(NOW - 30), silent(NOW - 29.9)),
+    (lease.longer_ttl_is_over, "replica", LOWERED, "memory.ttl_since", NOW - 120, NOW - 120 + BIT),
+    (lease.longer_ttl_is_over, "replica", LOWERED, "started_at", NOW - 120, NOW - 120 + BIT),
+    (lease.longer_ttl_is_over, "replica", LOWERED, "policy.ttl_seconds", 59.0, 60.0),
     (lease.i_own_the_lock, "primary", OLD, SENT, NOW - 30 + BIT, NOW - 30),
     (lease.i_own_the_lock, "primary", FREE, "cluster.when", NOW - 10, NOW - 10 + BIT),
     (lease.lock_is_free, "primary", FREE, "cluster.when", NOW - 10 + BIT, NOW - 10),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.memory import with_changes
+from engine.memory import after_restart, with_changes
 from engine.state import Memory
 
 
@@ -16,6 +16,12 @@ def test_what_is_not_named_stays() -> None:
     changes = {"failures": 0, "wrote_on": None}
     assert with_changes(before, changes) == replace(before, failures=0, wrote_on=None)
     assert with_changes(before, {}) == before
+
+
+def test_how_long_a_lease_may_be_outlives_the_daemon() -> None:
+    """The longest ttl is kept; since when it is lower is told by another clock after a reboot."""
+    before = Memory(ttl_seconds=20.0, ttl_since=990.0, longest_ttl_seconds=60.0)
+    assert after_restart(before) == replace(before, ttl_since=0.0)
 
 
 def test_what_the_memory_does_not_have_is_refused() -> None:
