@@ -6,8 +6,9 @@ Belongs here: the calls and the reading of the answers.  What the answers mean i
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import urllib3
@@ -20,6 +21,9 @@ from shell.processes import now
 
 MOST_BYTES = 1_000_000
 MOST_THREADS = 8
+# A call takes longer than its timeout where a name resolves slowly, or to several silent addresses.
+# Answers count for three seconds: one such member must not make those of all others too old.
+PATIENCE_SECONDS = 0.5
 
 
 class Peers:
@@ -31,6 +35,8 @@ class Peers:
 
     def __init__(self, settings: Settings) -> None:
         self._pool = ThreadPoolExecutor(MOST_THREADS, "peers")
+        self._lock = threading.Lock()
+        self._calls: dict[tuple[str, str], Future[PeerAnswer]] = {}
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.use(settings)
 
@@ -48,9 +54,26 @@ class Peers:
         self._http = urllib3.PoolManager(num_pools=8, ssl_context=context, retries=False)
 
     def ask(self, members: Sequence[Member], timeout_seconds: float) -> list[PeerAnswer]:
-        """Ask all of them side by side; takes little more than `timeout_seconds`."""
-        calls = [self._pool.submit(self._ask_one, member, timeout_seconds) for member in members]
-        return [call.result() for call in as_completed(calls)]
+        """Ask all of them side by side; takes little more than `timeout_seconds`.
+
+        Who has not answered by then is unreachable, and not asked anew before that call has ended.
+        """
+        asked_at = now()
+        calls = {member.name: self._begin(member, timeout_seconds) for member in members}
+        wait(calls.values(), timeout_seconds + PATIENCE_SECONDS)
+        late = f"no answer in {timeout_seconds:g} s"
+        return [
+            call.result() if call.done() else PeerAnswer(name, asked_at, reachable=False, why=late)
+            for name, call in calls.items()
+        ]
+
+    def _begin(self, member: Member, timeout_seconds: float) -> Future[PeerAnswer]:
+        place = (member.name, member.api_url)
+        with self._lock:
+            self._calls = {key: call for key, call in self._calls.items() if not call.done()}
+            if place not in self._calls:
+                self._calls[place] = self._pool.submit(self._ask_one, member, timeout_seconds)
+            return self._calls[place]
 
     def _ask_one(self, member: Member, timeout_seconds: float) -> PeerAnswer:
         asked_at = now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -64,3 +66,32 @@ def test_a_member_tells_that_it_is_in_maintenance_mode(pause: bool) -> None:
     s = snapshots.replica(now())
     with running(replace(s, policy=replace(s.policy, pause=pause))) as api:
         assert asked(api.port).paused is pause
+
+
+def test_a_name_that_resolves_slowly_makes_no_answer_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for the resolver is unreachable meanwhile, and is not asked by one thread more."""
+    let_go, resolve, resolved = threading.Event(), socket.getaddrinfo, []
+
+    def slow(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host != "n1.example":
+            return resolve(host, *arguments, **named)
+        resolved.append(host)
+        let_go.wait(60)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    monkeypatch.setattr(node_calls, "FRESH_WAIT_SECONDS", 0.1)
+    silent = Member("n1", api_url="http://n1.example:8008/patroni")
+    peers = Peers(SETTINGS)
+    try:
+        with running(snapshots.replica(now())) as api:
+            there = Member("n3", api_url=f"http://127.0.0.1:{api.port}/patroni")
+            for _ in range(2):
+                answers = {answer.name: answer for answer in peers.ask([silent, there], 3.0)}
+                assert now() - answers["n3"].asked_at < 20
+                assert answers["n3"].reachable
+                assert not answers["n1"].reachable
+    finally:
+        let_go.set()
+        peers.close()
+    assert resolved == ["n1.example"]
