@@ -223,7 +223,8 @@ class World:
             self._vanished = vanished.after(self._vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
         names |= {gone.member.name for gone in self._vanished}
-        self.peers = {name: a for name, a in self.peers.items() if name in names}
+        # Of a copy: a thread that asks may add an answer at any moment.
+        self.peers = {name: a for name, a in dict(self.peers).items() if name in names}
 
     def members_named(self, names: Iterable[str]) -> list[Member]:
         """The members of these names, as they were seen last."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,18 @@ from unittest.mock import MagicMock
 import pytest
 
 from engine.actions import AcquireLock, RenewLock, Upstream
-from engine.state import DataDirectory, DirectoryKind, JobKind, Lease, Memory, Postgres, Unknown
+from engine.state import (
+    Cluster,
+    DataDirectory,
+    DirectoryKind,
+    JobKind,
+    Lease,
+    Member,
+    Memory,
+    PeerAnswer,
+    Postgres,
+    Unknown,
+)
 from shell.config import load_local
 from shell.config.effective import effective
 from shell.effects.executor import Executor
@@ -190,3 +203,30 @@ def test_a_strange_answer_of_the_store_does_not_end_the_daemon() -> None:
     _, outcomes = Executor(world, reconfigure=lambda: None).run([AcquireLock(now() + 60, None)])
 
     assert outcomes == ("AcquireLock: not done",)
+
+
+def test_an_answer_may_come_while_others_are_forgotten() -> None:
+    """A member that answers just when the keys of others go does not end the daemon."""
+    store: Any = MagicMock()
+    world = World(MagicMock(), store, MagicMock(), None, MagicMock(), MagicMock(), lambda _: None)
+    kept = Cluster(members=tuple(Member(f"n{number}") for number in range(10_000)))
+    world.peers = {m.name: PeerAnswer(m.name, 0.0, reachable=True) for m in kept.members}
+    over, interval = threading.Event(), sys.getswitchinterval()
+
+    def answer() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            world.peers[f"gone{number}"] = PeerAnswer(f"gone{number}", 0.0, reachable=True)
+
+    answering = threading.Thread(target=answer)
+    sys.setswitchinterval(1e-4)  # it changes hands in the middle of what takes a millisecond
+    try:
+        answering.start()
+        for _ in range(20):
+            world._note_vanished(None, kept)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        answering.join()
+        world.close()
