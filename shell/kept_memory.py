@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.memory import after_restart, nothing_kept
 from engine.state import Memory
+from shell.postgres.files import sync_folder
 from shell.recorder.codec import DecodeError, decode, encode
 
 _log = logging.getLogger(__name__)
@@ -64,8 +65,10 @@ class KeptMemory:
             with temporary.open("w") as file:
                 file.write(json.dumps(encode(lasting)))
                 file.flush()
-                os.fsync(file.fileno())  # a machine that crashes must find the old one or the new
+                os.fsync(file.fileno())
             temporary.replace(self._path)
+            # A machine that crashes finds the old one or the new: from now on, the new.
+            sync_folder(self._path.parent)
             self._written = lasting
         except OSError as error:
             _log.warning("%s was not written: %s", self._path, error.strerror)

@@ -230,3 +230,18 @@ def test_an_answer_may_come_while_others_are_forgotten() -> None:
         over.set()
         answering.join()
         world.close()
+
+
+def test_what_is_remembered_outlives_a_crash_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is on disk before it has its name, and the name when the write is over."""
+    synced, file = [], tmp_path / "memory.json"
+    monkeypatch.setattr(
+        "shell.kept_memory.os.fsync",
+        lambda opened: synced.append((Path(f"/proc/self/fd/{opened}").readlink(), file.exists())),
+    )
+
+    KeptMemory(str(tmp_path)).keep(Memory(rewinding=True))
+
+    assert synced == [(tmp_path / "memory.tmp", False), (tmp_path, True)]
