@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from shell.postgres.errors import PostgresError
+from shell.postgres.files import sync_folder, write_atomically
 from shell.postgres.waiting import NEVER, wait_until
 from shell.processes import ProcessId, boot_id, identify, is_alive, now
 
@@ -30,18 +31,21 @@ def mark_path(data_dir: Path) -> Path:
 
 
 def mark(data_dir: Path, maker: Maker, pid: int) -> None:
-    """Say that this process is filling the directory."""
+    """Say that this process is filling the directory; on disk before what it does may be."""
     identity = identify(pid)
     # Without permission to write beside the data directory we do without the mark.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, PostgresError):
         ticks = identity.start_ticks if identity else 0
-        mark_path(data_dir).write_text(f"{maker} {pid} {ticks} {boot_id()}\n")
+        text = f"{maker} {pid} {ticks} {boot_id()}\n"
+        write_atomically(mark_path(data_dir), text, mode=0o600)
 
 
 def unmark(data_dir: Path) -> None:
     """Say that the directory is complete, or empty again."""
     with contextlib.suppress(OSError):
-        mark_path(data_dir).unlink(missing_ok=True)
+        mark_path(data_dir).unlink()
+        # A mark that came back with a crash of the machine would take it for half-made.
+        sync_folder(data_dir.parent)
 
 
 def maker_of(data_dir: Path) -> str:
