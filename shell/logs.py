@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import queue
+import threading
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
 from shell.config.settings import LogSettings
 
+# What hangs at the end, such as a pipe that nobody reads, must not keep the process alive.
+CLOSE_SECONDS = 5.0
 _PLAIN = "%(asctime)s %(levelname)s: %(message)s"
 _JSON = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -25,6 +28,17 @@ class _Dropping(logging.handlers.QueueHandler):
             self.queue.put_nowait(record)
         except queue.Full:
             self.lost += 1
+
+
+class _Listener(logging.handlers.QueueListener):
+    """Waits for room in a full queue instead of failing, when it is told to end."""
+
+    def __init__(self, records: queue.Queue[Any], handler: logging.Handler) -> None:
+        super().__init__(records, handler)
+        self._records = records
+
+    def enqueue_sentinel(self) -> None:
+        self._records.put(None)
 
 
 class Logs:
@@ -42,7 +56,7 @@ class Logs:
         handler.setFormatter(_formatter(settings))
         self._queue: queue.Queue[Any] = queue.Queue(settings.max_queue_size)
         self._front = _Dropping(self._queue)
-        self._listener = logging.handlers.QueueListener(self._queue, handler)
+        self._listener = _Listener(self._queue, handler)
         root = logging.getLogger()
         root.handlers[:] = [self._front]
         self.use_levels(settings)
@@ -63,8 +77,10 @@ class Logs:
             logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
     def close(self) -> None:
-        """Write what is queued."""
-        self._listener.stop()
+        """Write what is queued; what takes longer than `CLOSE_SECONDS` is left behind."""
+        ending = threading.Thread(target=self._listener.stop, name="end of the log", daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
 
 
 def _formatter(settings: LogSettings) -> logging.Formatter:
