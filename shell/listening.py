@@ -44,9 +44,15 @@ class Listening:
 
     def _keep(self) -> None:
         while not self._over.wait(PROBE_EVERY_SECONDS):
-            if not self._server.probe() and not self._over.is_set():
-                _log.error("the REST API gave no sign of life: starting it anew")
-                self._server.restart()
+            try:
+                self._restart_if_silent()
+            except Exception as error:  # a certificate that is just being replaced: tried again
+                _log.error("the REST API could not be started anew: %s", error)
+
+    def _restart_if_silent(self) -> None:
+        if not self._server.probe() and not self._over.is_set():
+            _log.error("the REST API gave no sign of life: starting it anew")
+            self._server.restart()
 
 
 def _options(settings: Settings) -> ApiOptions:
