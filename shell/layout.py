@@ -304,7 +304,9 @@ def epoch_from_iso(value: object) -> float | None:
     """Seconds since 1970 of an ISO 8601 time with a zone; None without a zone or unreadable."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return moment.timestamp() if moment is not None and moment.tzinfo is not None else None
+        if moment is None or moment.tzinfo is None:
+            return None
+        return moment.astimezone(UTC).timestamp()  # one that `iso_from_epoch` can write again
     except (ValueError, OverflowError):
         return None
 

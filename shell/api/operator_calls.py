@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.state import RequestKind, RestartCondition
@@ -127,7 +127,8 @@ def scheduled_epoch(value: object, wall: float, what: str) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(str(value))
-        epoch = moment.timestamp() if moment.tzinfo is not None else None
+        # In UTC, as it will be written: there the last hours of the year 9999 do not exist.
+        epoch = moment.astimezone(UTC).timestamp() if moment.tzinfo is not None else None
     except (ValueError, OverflowError):
         raise BadRequest(
             422, f"unable to parse {str(value)[:60]!r}; write an ISO 8601 time with a zone"

@@ -82,6 +82,8 @@ def test_restart_conditions(body: Any, condition: RestartCondition) -> None:
         ({"schedule": "2030-01-01T00:00:00"}, 400, "timezone"),
         ({"schedule": "2020-01-01T00:00:00+00:00"}, 422, "in the past"),
         ({"schedule": "soon"}, 422, "unable to parse"),
+        # In UTC it is in the year 10000, which cannot be written into the member's key.
+        ({"schedule": "9999-12-31T23:59:59-05:00"}, 422, "unable to parse"),
     ],
 )
 def test_restart_refused(body: Any, status: int, text: str) -> None:
