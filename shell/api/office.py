@@ -70,6 +70,7 @@ class Office:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="api-store")
+        self._names_pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="api-names")
         self._in_pool = 0
         self._rendering: Rendering | None = None
         self._waiters: set[asyncio.Future[None]] = set()
@@ -78,7 +79,8 @@ class Office:
     def close(self) -> None:
         """Stop listening to the desk and let the pool's threads end."""
         self.desk.remove_reader(self._published)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._names_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     # --- publications ---------------------------------------------------------------------------
 
@@ -136,6 +138,11 @@ class Office:
         self._in_pool += 1
         future = self._loop.run_in_executor(self._pool, partial(work, *arguments, **named))
         future.add_done_callback(self._left_pool)
+        return await asyncio.shield(future)
+
+    async def in_names_pool(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run something that may block on the resolver, and must not wait behind the store."""
+        future = self._loop.run_in_executor(self._names_pool, partial(work, *arguments))
         return await asyncio.shield(future)
 
     def _left_pool(self, _future: asyncio.Future[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 from engine.state import Known
 from shell.api.access import Allowlist
+from shell.api.office import POOL_THREADS
 from shell.processes import now
-from tests.api.support import SECRET, Api, login, running
+from shell.stores.base import View
+from tests.api.support import SECRET, Api, FakeStore, login, running
 from tests.support import snapshots
+from tests.support.wait import wait_for
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -126,6 +130,41 @@ def test_failsafe_is_open_to_unlisted_members() -> None:
         assert api.call("POST", "/failsafe", {}).status == 400
     with running(s, allowlist=("10.9.9.9",)) as api:
         assert api.call("POST", "/failsafe", {"name": "n1"}).status == 403
+
+
+class _HangingStore(FakeStore):
+    """A store that gives no answer until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.let_go = threading.Event()
+
+    def read(self, deadline: float) -> View:
+        """Hang."""
+        self.requests_sent += 1
+        self.let_go.wait(60)
+        return View({}, now())
+
+
+def test_callers_that_wait_for_the_store_hold_up_no_primary_without_it() -> None:
+    """Whether it may call is known although everybody who asks for the cluster hangs."""
+    store = _HangingStore()
+    with running(store=store, allowlist=("127.0.0.1",)) as api:
+        waiting = [
+            threading.Thread(target=api.get, args=("/cluster",)) for _ in range(POOL_THREADS)
+        ]
+        try:
+            for thread in waiting:
+                thread.start()
+            wait_for(lambda: store.requests_sent == POOL_THREADS, 20, "all to wait for the store")
+            asked = b'{"name": "n2"}'
+            head = b"POST /failsafe HTTP/1.1\r\nHost: n1\r\nContent-Length: %d\r\n\r\n"
+            answer = api.raw(head % len(asked) + asked, 10)
+        finally:
+            store.let_go.set()
+            for thread in waiting:
+                thread.join()
+    assert answer.startswith(b"HTTP/1.1 503")  # there was no first cycle yet
 
 
 def test_ipv6_and_mapped_addresses() -> None:
