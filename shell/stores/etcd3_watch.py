@@ -5,7 +5,8 @@ belong here: writing, and what the keys mean.
 
 The stream itself says nothing while nothing changes. Two things tell a quiet one from a dead one:
 TCP keep-alive for a host that vanished, and the answers that the same member gives to our other
-requests: each one moves `seen_at` forward, each failure ends the stream.
+requests: each one moves `seen_at` forward, each failure ends the stream, and so does it when only
+another member answers.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ CONNECT_SECONDS = 2.0
 SILENCE_SECONDS = 900.0
 RETRY_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 LONG_LIFE_SECONDS = 5.0
+# After this time with answers of another member only, the stream is opened there.
+UNCONFIRMED_SECONDS = 2.0
 
 
 class StreamEnded(Exception):  # noqa: N818 - the ordinary end of a stream
@@ -101,8 +104,16 @@ class WatchedPrefix:
 
     def _confirm(self, url: str, sent_at: float) -> None:
         with self._changed:
-            if self._state.healthy and self._state.url == url:
-                self._state.seen_at = max(self._state.seen_at, sent_at)
+            state = self._state
+            if state.healthy and state.url == url:
+                state.seen_at = max(state.seen_at, sent_at)
+            # Two requests at once, of which one failed, may leave us with a member that is asked
+            # no more: its copy would be healthy for ever, and never known to be current.
+            if not state.healthy or sent_at - state.seen_at <= UNCONFIRMED_SECONDS:
+                return
+            state.healthy = False
+            self._changed.notify_all()
+        self._interrupt()
 
     def _doubt(self, url: str) -> None:
         with self._changed:
