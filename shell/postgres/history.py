@@ -24,21 +24,26 @@ def parse_history(text: str) -> tuple[HistoryLine, ...]:
 
 
 class HistoryReader:
-    """Reads the history of a timeline once; it never changes afterwards."""
+    """Reads the history of a timeline once; its file never changes afterwards.
+
+    But a directory that is made anew may get another timeline of the same number.
+    """
 
     def __init__(self) -> None:
-        self._timeline = 0
+        self._key: tuple[int, int, int] | None = None
         self._lines: tuple[HistoryLine, ...] = ()
 
     def read(self, data_dir: Path, timeline: int) -> tuple[HistoryLine, ...]:
         """Return the history of that timeline; empty for the first one or an unreadable file."""
         if timeline == 1:
             return ()
-        if timeline != self._timeline:
-            path = data_dir / "pg_wal" / f"{timeline:08X}.history"
-            try:
+        path = data_dir / "pg_wal" / f"{timeline:08X}.history"
+        try:
+            found = path.stat()
+            key = (timeline, found.st_mtime_ns, found.st_ino)
+            if key != self._key:
                 self._lines = parse_history(path.read_text("utf-8", "replace"))
-            except OSError:
-                return ()
-            self._timeline = timeline
+                self._key = key
+        except OSError:
+            return ()
         return self._lines
