@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +73,7 @@ def run_daemon(path: str | None, local: LocalConfig) -> int:
 
 def _run(configured: Configured, local: LocalConfig) -> int:
     settings = configured.settings
+    hangup = _noted_hangup()
     store = open_store(
         {settings.store.kind: dict(settings.store.options)},
         namespace=settings.namespace,
@@ -90,7 +93,17 @@ def _run(configured: Configured, local: LocalConfig) -> int:
     listening = Listening(Services(desk, store, peers.ask, explain), settings)
     listening.start()
     recorder = Recorder(folder, max_bytes=settings.recorder.max_bytes)
-    return Daemon(world, wakeup, recorder, listening).run()
+    return Daemon(world, wakeup, recorder, listening).run(hangup)
+
+
+def _noted_hangup() -> threading.Event:
+    """Note a SIGHUP for the main loop: while we wait for the store it would end us otherwise.
+
+    systemd counts that as a clean end, and starts nobody who has ended so again.
+    """
+    noted = threading.Event()
+    signal.signal(signal.SIGHUP, lambda _number, _frame: noted.set())
+    return noted
 
 
 def _wait_for_store(store: Store, world: World) -> Mapping[str, Entry]:

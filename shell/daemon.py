@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from dataclasses import dataclass
 from types import FrameType
 
@@ -71,11 +72,12 @@ class Daemon:
         self._hangup = False
         self._told = ""
 
-    def run(self) -> int:
-        """Cycle until a decision says Exit; the exit code."""
+    def run(self, hangup: threading.Event) -> int:
+        """Cycle until a decision says Exit; the exit code.  `hangup`: a SIGHUP came before."""
         self._world.memory = self._kept.load()
         self._world.started_at = now()
         self._install_signals()
+        self._hangup = self._hangup or hangup.is_set()
         self._world.store.watch(lambda: self._wakeup.wake("store changed"))
         while self._executor.exit is None:
             until = self._cycle()
