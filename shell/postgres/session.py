@@ -14,6 +14,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from shell.postgres.errors import Cancelled, PostgresError
+from shell.postgres.resolving import with_addresses
 from shell.postgres.waiting import NEVER, wait_for_events
 from shell.processes import now
 
@@ -42,7 +43,11 @@ class Session:
     ) -> None:
         """Connect with these libpq parameters.  Raises SqlError or Cancelled."""
         self.where = f"{parameters.get('host') or 'localhost'}:{parameters.get('port') or 5432}"
-        wanted = {name: str(value) for name, value in parameters.items() if value is not None}
+        given = {name: str(value) for name, value in parameters.items() if value is not None}
+        try:
+            wanted = with_addresses(given, deadline, cancel)
+        except OSError as error:
+            raise SqlError(f"cannot connect at {self.where}: {error}") from None
         try:
             self._connection = psycopg2.connect(async_=1, **wanted)  # type: ignore[call-overload]
         except psycopg2.Error as error:
