@@ -13,10 +13,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import InsecureRequestWarning, ReadTimeoutError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InsecureRequestWarning,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 from urllib3.response import BaseHTTPResponse
 
 from shell.processes import now
+from shell.resolver import Addresses, is_name, lookup
 from shell.stores.base import StoreError, StoreMisconfigured
 from shell.stores.endpoints import EtcdSection
 
@@ -61,9 +69,51 @@ def pool_settings(section: EtcdSection) -> dict[str, Any]:
     return settings
 
 
+class _BoundedConnection(HTTPConnection):
+    """A connection whose timeout holds for the resolver, too, which knows none."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        if not is_name(name.strip("[]")):
+            return super()._new_conn()
+        problem: Exception | None = None
+        for address in self._addresses(name):
+            self._dns_host = address
+            try:
+                return super()._new_conn()
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                problem = error
+            finally:
+                self._dns_host = name  # the certificate is of this one
+        raise problem or NewConnectionError(self, f"{name} has no address")
+
+    def _addresses(self, name: str) -> Addresses:
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        try:
+            return lookup(name).result(seconds)
+        except TimeoutError as error:
+            raise NewConnectionError(self, f"no answer of the resolver for {name}") from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
+
+
+class _BoundedTlsConnection(_BoundedConnection, HTTPSConnection):
+    """The same with TLS, for which the name counts."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTlsConnection
+
+
 def open_pool(section: EtcdSection) -> urllib3.PoolManager:
     """Return a pool of keep-alive connections that never retries by itself."""
-    return urllib3.PoolManager(**pool_settings(section))
+    manager = urllib3.PoolManager(**pool_settings(section))
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return manager
 
 
 def read_all(response: BaseHTTPResponse, give_up_at: float) -> bytes:
