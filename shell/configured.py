@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from engine.state import Member
 from shell.config import ConfigError, LocalConfig, Settings, effective, load_local
 from shell.config.local import needs_daemon_restart
 from shell.policy import member_of, policy_of
+from shell.postgres.errors import PostgresError
+from shell.postgres.files import mode_for, write_atomically
 
 _log = logging.getLogger(__name__)
 CACHE_NAME = "patroni.dynamic.json"
@@ -34,6 +37,7 @@ class Configured:
         self._local = local
         self._dynamic: Mapping[str, Any] | None = None
         self._told: set[str] = set()
+        self._copying = threading.Lock()
         self._combine()
 
     @property
@@ -67,21 +71,21 @@ class Configured:
 
     def keep_copy(self) -> None:
         """Write the dynamic configuration beside the data; a failure is only logged."""
-        if (
-            self._dynamic is None
-            or not Path(self.settings.postgresql.data_dir, "PG_VERSION").exists()
-        ):
+        with self._copying:
+            kept = None
+            while kept is not self._dynamic:  # it may change while the disk is slow
+                kept = self._dynamic
+                self._write_copy(kept)
+
+    def _write_copy(self, dynamic: Mapping[str, Any] | None) -> None:
+        data_dir, path = Path(self.settings.postgresql.data_dir), self._cache_path()
+        if dynamic is None or not (data_dir / "PG_VERSION").exists():
             return
-        text = json.dumps(self._dynamic, separators=(",", ":"), default=dict)
-        path = self._cache_path()
+        text = json.dumps(dynamic, separators=(",", ":"), default=dict)
         try:
-            if path.exists() and path.read_text() == text:
-                return
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(text)
-            temporary.replace(path)
-        except OSError as error:
-            _log.warning("%s was not written: %s", path, error.strerror)
+            write_atomically(path, text, mode=mode_for(path, data_dir))
+        except PostgresError as error:
+            _log.warning("%s", error)
 
     def _combine(self) -> None:
         self.settings, warnings = effective(self._local, self.dynamic if self._ready() else None)

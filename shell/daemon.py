@@ -174,6 +174,8 @@ class Daemon:
         except TlsError as error:
             _log.error("calls to other members keep their former certificate: %s", error)
         self._listening.take_over(settings)
+        # Also what no file of PostgreSQL shows: the store may lose its keys, and we our memory.
+        self._world.side.start("keep the configuration", self._configured.keep_copy)
 
     def _install_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,74 @@
+"""The copy of the dynamic configuration beside the data, for when the store has lost it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from shell.config import load_local
+from shell.configured import Configured
+from shell.daemon import Daemon
+from shell.lanes import SideLane
+from tests.support.wait import wait_for
+
+OLD = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10}
+
+
+def _configured(folder: Path) -> Configured:
+    """A node's, with a data directory."""
+    (folder / "data").mkdir(mode=0o700)
+    (folder / "data/PG_VERSION").write_text("15\n")
+    path = folder / "node.yml"
+    path.write_text(
+        f"""
+scope: demo
+name: n1
+etcd3: {{host: 127.0.0.1:2379}}
+restapi: {{listen: 127.0.0.1:8008, connect_address: 127.0.0.1:8008}}
+postgresql:
+  listen: 127.0.0.1:5432
+  connect_address: 127.0.0.1:5432
+  data_dir: {folder}/data
+  bin_dir: /usr/lib/postgresql/15/bin
+  authentication:
+    superuser: {{username: postgres}}
+    replication: {{username: replicator}}
+"""
+    )
+    return Configured(str(path), load_local(str(path), {}))
+
+
+def test_what_changes_no_file_of_postgresql_is_kept_too(tmp_path: Path) -> None:
+    """A daemon that starts beside an empty store does not turn synchronous mode off."""
+    configured, world = _configured(tmp_path), MagicMock()
+    configured.use_dynamic(OLD)
+    configured.keep_copy()
+    world.configured, world.side = configured, SideLane(lambda _: None)
+    parts: Any = MagicMock()
+    daemon = Daemon(world, parts, parts, parts)
+    world.entries = {"config": MagicMock(value=json.dumps({**OLD, "synchronous_mode": True}))}
+    try:
+        daemon._look()
+        copy = tmp_path / "data/patroni.dynamic.json"
+        wait_for(lambda: "synchronous_mode" in copy.read_text(), 20, "the copy")
+    finally:
+        world.side.close()
+    again = Configured(str(tmp_path / "node.yml"), load_local(str(tmp_path / "node.yml"), {}))
+    assert again.policy.synchronous_mode == "on"
+
+
+def test_the_copy_outlives_a_crash_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content and its name are on disk when it was written."""
+    configured, synced = _configured(tmp_path), []
+    monkeypatch.setattr(
+        "os.fsync", lambda opened: synced.append(Path(f"/proc/self/fd/{opened}").readlink().parent)
+    )
+    configured.use_dynamic(OLD)
+    configured.keep_copy()
+    assert synced == [tmp_path / "data", tmp_path]
