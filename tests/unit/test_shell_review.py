@@ -224,7 +224,7 @@ def test_an_answer_may_come_while_others_are_forgotten() -> None:
     try:
         answering.start()
         for _ in range(20):
-            world._note_vanished(None, kept)
+            world._note_vanished(None, kept, now())
     finally:
         sys.setswitchinterval(interval)
         over.set()
