@@ -29,21 +29,29 @@ def lookup(host: str) -> Future[Addresses]:
     with _lock:
         call = _under_way.get(host)
         if call is None:
-            call = _under_way[host] = Future()
-            threading.Thread(target=_ask, args=(host, call), name="resolver", daemon=True).start()
+            call = Future()
+            try:
+                threading.Thread(
+                    target=_ask, args=(host, call), name="resolver", daemon=True
+                ).start()
+            except RuntimeError as error:  # no thread is left; others will be
+                call.set_exception(OSError(f"{host} cannot be asked for: {error}"))
+            else:
+                _under_way[host] = call
         return call
 
 
 def _ask(host: str, call: Future[Addresses]) -> None:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        _end(host)
+        addresses = tuple(dict.fromkeys(_text(entry[4]) for entry in found))
+    except Exception as error:  # whatever it was: a call without an end would hold the name up
         why = error.strerror if isinstance(error, OSError) else str(error)
+        _end(host)
         call.set_exception(OSError(f"{host} is not known: {why}"))
     else:
         _end(host)
-        call.set_result(tuple(dict.fromkeys(_text(entry[4]) for entry in found)))
+        call.set_result(addresses)
 
 
 def _end(host: str) -> None:
