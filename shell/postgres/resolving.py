@@ -5,8 +5,8 @@ process run meanwhile: no lease is renewed, and no call answered.  Not here: con
 """
 
 import threading
-from collections.abc import Mapping
-from concurrent.futures import wait
+from collections.abc import Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from shell.postgres.waiting import NOTICE_SECONDS, check
 from shell.processes import now
@@ -18,22 +18,27 @@ def with_addresses(
 ) -> dict[str, str]:
     """These libpq parameters with a `hostaddr` for each host, which stands once for each address.
 
-    Raises OSError when no host is known, or none before the deadline, and Cancelled.
+    `host` stays what certificates and password files go by.  A host that is not known, or not in
+    time, is left out.  Raises OSError when that is so for all of them, and Cancelled.
     """
     hosts = parameters.get("host", "").split(",")
-    if not any(_is_name(host) for host in hosts):
+    calls = {host: lookup(host) for host in hosts if _is_name(host)}
+    if not calls:
         return dict(parameters)
+    _wait(calls.values(), len(calls) < len(set(hosts)), deadline, cancel)
     ports = parameters.get("port", "").split(",")
     places: list[tuple[str, str, str]] = []
     problem = OSError("no host is known")
     for index, host in enumerate(hosts):
         port = ports[min(index, len(ports) - 1)]
         try:
-            found = _addresses(host, deadline, cancel) if _is_name(host) else ("",)
+            found = calls[host].result(0) if host in calls else ("",)
+        except TimeoutError:
+            problem = OSError(f"the resolver gives no answer for {host}")
         except OSError as error:
             problem = error
-            continue
-        places += [(host, address, port) for address in found]
+        else:
+            places += [(host, address, port) for address in found]
     if not places:
         raise problem
     names = ("host", "hostaddr", "port")
@@ -45,12 +50,18 @@ def _is_name(host: str) -> bool:
     return bool(host) and not host.startswith(("/", "@")) and is_name(host)
 
 
-def _addresses(host: str, deadline: float, cancel: threading.Event) -> Addresses:
-    call = lookup(host)
-    while not call.done():
+def _wait(
+    calls: Collection[Future[Addresses]],
+    others: bool,
+    deadline: float,
+    cancel: threading.Event,
+) -> None:
+    """Wait for the resolver; for half the time only once there is a host to connect to."""
+    halfway = (now() + deadline) / 2
+    while waiting := [call for call in calls if not call.done()]:
         check(cancel, "the connection")
-        left = deadline - now()
+        usable = others or any(call.done() and call.exception() is None for call in calls)
+        left = (halfway if usable else deadline) - now()
         if left <= 0:
-            raise TimeoutError(f"the resolver gives no answer for {host}")
-        wait([call], min(left, NOTICE_SECONDS))
-    return call.result()
+            return
+        wait(waiting, min(left, NOTICE_SECONDS), FIRST_COMPLETED)

@@ -63,6 +63,28 @@ def test_a_name_that_nobody_knows_is_told() -> None:
         Session({"host": "n9.example"}, now() + 20)
 
 
+def test_a_name_that_hangs_leaves_time_for_the_other_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of several hosts the others are connected to, while there still is time for it."""
+    let_go = threading.Event()
+
+    def slow(host: str, *_: Any, **__: Any) -> list[Any]:
+        if host == "slow.example":
+            let_go.wait(60)
+        return [(2, 1, 6, "", (KNOWN[host][0], 0))]
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    try:
+        for host in ("10.0.0.7", "n2.example"):
+            deadline = now() + 2
+            found = with_addresses({"host": f"slow.example,{host}", "port": "1,2"}, deadline, NEVER)
+            assert (found["host"], found["port"]) == (host, "2")
+            assert now() < deadline
+    finally:
+        let_go.set()
+
+
 def test_a_slow_resolver_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline holds while a name is resolved, and so does a cancellation; it is asked once.
 
