@@ -30,6 +30,7 @@ from shell.stores.endpoints import EtcdSection
 
 log = logging.getLogger(__name__)
 
+SHORTEST_SECONDS = 0.05  # for one address
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 # A peer that vanished without closing is noticed after about 5 + 3 * 2 seconds.
 SOCKET_OPTIONS = [
@@ -70,25 +71,32 @@ def pool_settings(section: EtcdSection) -> dict[str, Any]:
 
 
 class _BoundedConnection(HTTPConnection):
-    """A connection whose timeout holds for the resolver, too, which knows none."""
+    """A connection whose timeout holds for the resolver, too, and for all addresses together."""
 
     def _new_conn(self) -> socket.socket:
-        name = self._dns_host
-        if not is_name(name.strip("[]")):
+        name, seconds = self._dns_host, self.timeout
+        if not seconds or not is_name(name.strip("[]")):
             return super()._new_conn()
+        give_up_at = now() + seconds
+        addresses = self._addresses(name, seconds)
         problem: Exception | None = None
-        for address in self._addresses(name):
-            self._dns_host = address
+        for tried, address in enumerate(addresses):
+            # Its share of the time: the next one may be of a host that is there.
+            share = (give_up_at - now()) / (len(addresses) - tried)
+            self._dns_host, self.timeout = address, max(share, SHORTEST_SECONDS)
             try:
-                return super()._new_conn()
+                connected = super()._new_conn()
             except (NewConnectionError, ConnectTimeoutError) as error:
                 problem = error
+            else:
+                connected.settimeout(seconds)
+                return connected
             finally:
-                self._dns_host = name  # the certificate is of this one
+                # The certificate is of the name.
+                self._dns_host, self.timeout = name, seconds
         raise problem or NewConnectionError(self, f"{name} has no address")
 
-    def _addresses(self, name: str) -> Addresses:
-        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+    def _addresses(self, name: str, seconds: float) -> Addresses:
         try:
             return lookup(name).result(seconds)
         except TimeoutError as error:
