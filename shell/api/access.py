@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from shell.api.options import ApiOptions
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 NAMES_STAY_VALID_SECONDS = 30.0
@@ -58,6 +59,15 @@ def _login(authorization: bytes) -> bytes:
         return b""
 
 
+def _address(client: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
 class Allowlist:
     """Addresses that may call; host names are resolved, and resolved again after a while.
 
@@ -79,15 +89,17 @@ class Allowlist:
         """Whether nothing is listed."""
         return not self._networks and not self._names
 
+    def lists(self, client: str) -> bool:
+        """Whether that address is listed as one; does not block."""
+        address = _address(client)
+        return address is not None and any(address in network for network in self._networks)
+
     def permits(self, client: str, member_urls: Iterable[str] = ()) -> bool:
         """Whether that address is listed, or is where one of `member_urls` leads."""
-        try:
-            address = ipaddress.ip_address(client)
-        except ValueError:
+        address = _address(client)
+        if address is None:
             return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        if any(address in network for network in self._networks):
+        if self.lists(client):
             return True
         hosts = [urlsplit(url).hostname or "" for url in member_urls]
         return any(str(address) in self._addresses(name) for name in (*self._names, *hosts) if name)

@@ -171,11 +171,12 @@ class App:
     async def _permits(self, client: str, route: Route) -> bool:
         """Whether the allowlist, and the members if they are to be let in, name the caller."""
         include = self._office.options.rest.allowlist_include_members and route.members_allowed
-        if self._allowlist.empty and not include:
+        if (self._allowlist.empty and not include) or self._allowlist.lists(client):
             return True
         view = self._office.desk.last_cluster()
         urls = [m.api_url for m in view.value.members] if include and view is not None else []
-        # A store that hangs is when a primary asks, by POST /failsafe, to go on without it.
+        # Not in the store's pool, nor a listed address behind a resolver that hangs: that is when
+        # a primary asks, by POST /failsafe, to go on without the store.
         return await self._office.in_names_pool(self._allowlist.permits, client, urls)
 
     async def _send(self, response: Response, method: str, send: Send) -> None:

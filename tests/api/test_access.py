@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +134,9 @@ def test_failsafe_is_open_to_unlisted_members() -> None:
         assert api.call("POST", "/failsafe", {"name": "n1"}).status == 403
 
 
+ASKS_TO_GO_ON = b'POST /failsafe HTTP/1.1\r\nHost: n1\r\nContent-Length: 14\r\n\r\n{"name": "n2"}'
+
+
 class _HangingStore(FakeStore):
     """A store that gives no answer until it is let go."""
 
@@ -157,14 +162,41 @@ def test_callers_that_wait_for_the_store_hold_up_no_primary_without_it() -> None
             for thread in waiting:
                 thread.start()
             wait_for(lambda: store.requests_sent == POOL_THREADS, 20, "all to wait for the store")
-            asked = b'{"name": "n2"}'
-            head = b"POST /failsafe HTTP/1.1\r\nHost: n1\r\nContent-Length: %d\r\n\r\n"
-            answer = api.raw(head % len(asked) + asked, 10)
+            answer = api.raw(ASKS_TO_GO_ON, 10)
         finally:
             store.let_go.set()
             for thread in waiting:
                 thread.join()
     assert answer.startswith(b"HTTP/1.1 503")  # there was no first cycle yet
+
+
+def test_callers_that_wait_for_the_resolver_hold_up_no_listed_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strangers whose address has to be compared with names that resolve slowly wait alone."""
+    let_go, resolve, resolved = threading.Event(), socket.getaddrinfo, []
+
+    def slow(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host != "slow.example":
+            return resolve(host, *arguments, **named)
+        resolved.append(host)
+        let_go.wait(60)
+        raise socket.gaierror("no answer")
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    with (
+        running(allowlist=("127.0.0.1", "slow.example")) as api,
+        ExitStack() as strangers,
+    ):
+        strangers.callback(let_go.set)
+        for _ in range(POOL_THREADS):
+            place, source = ("127.0.0.1", api.port), ("127.0.0.2", 0)
+            stranger = socket.create_connection(place, 10, source_address=source)
+            strangers.enter_context(stranger).sendall(ASKS_TO_GO_ON)
+        wait_for(lambda: len(resolved) == POOL_THREADS, 20, "all to wait for the resolver")
+        assert api.raw(ASKS_TO_GO_ON, 10).startswith(
+            b"HTTP/1.1 503"
+        )  # there was no first cycle yet
 
 
 def test_ipv6_and_mapped_addresses() -> None:
