@@ -18,7 +18,6 @@ from engine.state import Member
 from shell.config import ConfigError, LocalConfig, Settings, effective, load_local
 from shell.config.local import needs_daemon_restart
 from shell.policy import member_of, policy_of
-from shell.postgres.errors import PostgresError
 from shell.postgres.files import mode_for, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -36,6 +35,7 @@ class Configured:
         self._path = path
         self._local = local
         self._dynamic: Mapping[str, Any] | None = None
+        self._kept: Mapping[str, Any] | None = None
         self._told: set[str] = set()
         self._copying = threading.Lock()
         self._combine()
@@ -69,23 +69,23 @@ class Configured:
         self._combine()
         return True
 
-    def keep_copy(self) -> None:
-        """Write the dynamic configuration beside the data; a failure is only logged."""
-        with self._copying:
-            kept = None
-            while kept is not self._dynamic:  # it may change while the disk is slow
-                kept = self._dynamic
-                self._write_copy(kept)
+    @property
+    def copy_is_old(self) -> bool:
+        """Whether `keep_copy` has to be called for what changed last."""
+        return self._kept is not self._dynamic
 
-    def _write_copy(self, dynamic: Mapping[str, Any] | None) -> None:
-        data_dir, path = Path(self.settings.postgresql.data_dir), self._cache_path()
-        if dynamic is None or not (data_dir / "PG_VERSION").exists():
-            return
-        text = json.dumps(dynamic, separators=(",", ":"), default=dict)
-        try:
-            write_atomically(path, text, mode=mode_for(path, data_dir))
-        except PostgresError as error:
-            _log.warning("%s", error)
+    def keep_copy(self) -> None:
+        """Write the dynamic configuration beside the data, if there is any.
+
+        Raises PostgresError.
+        """
+        with self._copying:
+            dynamic, self._kept = self._dynamic, None
+            data_dir, path = Path(self.settings.postgresql.data_dir), self._cache_path()
+            if dynamic is not None and (data_dir / "PG_VERSION").exists():
+                text = json.dumps(dynamic, separators=(",", ":"), default=dict)
+                write_atomically(path, text, mode=mode_for(path, data_dir))
+            self._kept = dynamic
 
     def _combine(self) -> None:
         self.settings, warnings = effective(self._local, self.dynamic if self._ready() else None)

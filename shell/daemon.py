@@ -112,6 +112,9 @@ class Daemon:
         if self._configured.use_dynamic(layout.dynamic_config(self._world.entries)[0]):
             self._take_over()
             snapshot = self._world.snapshot()
+        if self._configured.copy_is_old:
+            # Also what no file of PostgreSQL shows: the store may lose its keys, and we our memory.
+            self._world.side.start("keep the configuration", self._configured.keep_copy)
         postmaster = snapshot.postgres.postmaster
         self._wakeup.watch_process(
             ProcessId(postmaster.pid, postmaster.start_ticks) if postmaster else None
@@ -174,8 +177,6 @@ class Daemon:
         except TlsError as error:
             _log.error("calls to other members keep their former certificate: %s", error)
         self._listening.take_over(settings)
-        # Also what no file of PostgreSQL shows: the store may lose its keys, and we our memory.
-        self._world.side.start("keep the configuration", self._configured.keep_copy)
 
     def _install_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

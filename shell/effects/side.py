@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
@@ -70,7 +71,8 @@ class SideEffects:
 
     def _apply(self) -> None:
         self._world.instance.apply_configuration()
-        self._world.configured.keep_copy()
+        with contextlib.suppress(PostgresError):  # the loop tries it again, and says why
+            self._world.configured.keep_copy()
 
     def _asking_peers(self, action: AskPeers) -> Callable[[], None]:
         members = self._world.members_named(action.members)

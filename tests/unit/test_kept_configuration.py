@@ -13,6 +13,7 @@ from shell.config import load_local
 from shell.configured import Configured
 from shell.daemon import Daemon
 from shell.lanes import SideLane
+from shell.postgres.errors import PostgresError
 from tests.support.wait import wait_for
 
 OLD = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10}
@@ -59,6 +60,29 @@ def test_what_changes_no_file_of_postgresql_is_kept_too(tmp_path: Path) -> None:
         world.side.close()
     again = Configured(str(tmp_path / "node.yml"), load_local(str(tmp_path / "node.yml"), {}))
     assert again.policy.synchronous_mode == "on"
+
+
+def test_a_copy_that_was_not_written_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each cycle, until it is there: a disk that was full for a while loses no change."""
+    configured, world = _configured(tmp_path), MagicMock()
+    world.configured, world.entries = configured, {"config": MagicMock(value=json.dumps(OLD))}
+    parts: Any = MagicMock()
+    daemon = Daemon(world, parts, parts, parts)
+
+    def started() -> int:
+        daemon._look()
+        return int(world.side.start.call_count)
+
+    assert (started(), started()) == (1, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", MagicMock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(PostgresError, match="No space left on device"):
+            configured.keep_copy()
+    assert started() == 3
+    configured.keep_copy()
+    assert started() == 3
 
 
 def test_the_copy_outlives_a_crash_of_the_machine(
