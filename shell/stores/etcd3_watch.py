@@ -5,8 +5,8 @@ belong here: writing, and what the keys mean.
 
 The stream itself says nothing while nothing changes. Two things tell a quiet one from a dead one:
 TCP keep-alive for a host that vanished, and the answers that the same member gives to our other
-requests: each one moves `seen_at` forward, each failure ends the stream, and so does it when only
-another member answers.
+requests: each one moves `seen_at` forward, each failure ends the stream. So do answers of another
+member while this one gives none.
 """
 
 from __future__ import annotations
