@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from types import FrameType
 
+from engine import views
 from engine.decide import Decision, run
 from engine.rendering import is_routine, render_short
 from engine.schedule import wake_at
@@ -112,7 +113,7 @@ class Daemon:
         if self._configured.use_dynamic(layout.dynamic_config(self._world.entries)[0]):
             self._take_over()
             snapshot = self._world.snapshot()
-        if self._configured.copy_is_old:
+        if self._configured.copy_is_old and _has_our_data(snapshot):
             # Also what no file of PostgreSQL shows: the store may lose its keys, and we our memory.
             self._world.side.start("keep the configuration", self._configured.keep_copy)
         postmaster = snapshot.postgres.postmaster
@@ -204,3 +205,9 @@ class Daemon:
         self._world.close()
         self._world.store.close()
         return order.code
+
+
+def _has_our_data(s: Snapshot) -> bool:
+    """Whether the data directory is known to be of this cluster; in another's we leave no trace."""
+    view, ours = views.cluster(s), views.system_identifier(s)
+    return view is not None and bool(ours) and view.initialize == ours
