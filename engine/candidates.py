@@ -4,6 +4,7 @@ Readings and comparisons that several facts share; nothing here decides.
 """
 
 from engine import asking, views
+from engine import synchronous as sync
 from engine.state import PeerAnswer, Server, Snapshot
 
 
@@ -27,14 +28,27 @@ def refusal(s: Snapshot, answer: PeerAnswer) -> str:
         return f"{answer.name}: not named in `failsafe`"
     if answer.stale or answer.lsn is None:
         return f"{answer.name}: its position is unknown"
-    limit = s.policy.maximum_lag_on_failover_bytes
-    if here is not None and here - answer.lsn > limit:
-        return f"{answer.name}: {here - answer.lsn} bytes behind, {limit} allowed"
+    lag = None if here is None else here - answer.lsn
+    if lags_too_far(s, answer.name, lag):
+        limit = s.policy.maximum_lag_on_failover_bytes
+        return f"{answer.name}: {lag} bytes behind, {limit} allowed"
     if s.policy.check_timeline and (answer.timeline or 0) < (views.cluster_timeline(view) or 0):
         return f"{answer.name}: on timeline {answer.timeline}, the cluster is on a newer one"
     if not may_lead_in_sync_mode(s, answer.name) and not is_chosen_by_hand(s, answer.name):
         return f"{answer.name}: not a synchronous standby"
     return ""
+
+
+def lags_too_far(s: Snapshot, name: str, lag: int | None) -> bool:
+    """Whether maximum_lag_on_failover keeps that member, so many bytes behind, from leading.
+
+    An unknown lag keeps nobody.  In synchronous mode no lag keeps the leader that `sync` names: it
+    has every acknowledged commit, and once it has claimed the key, nobody else may lead.
+    """
+    if lag is None or lag <= s.policy.maximum_lag_on_failover_bytes:
+        return False
+    now = sync.key(s) if sync.is_on(s) else None
+    return now is None or now.leader != name
 
 
 def is_listed_for_failsafe(s: Snapshot, name: str) -> bool:

@@ -196,6 +196,15 @@ def synchronous(s: Snapshot) -> bool:
     return s.policy.synchronous_mode != "off" and s.policy.standby_cluster is None
 
 
+def leads_by_sync(s: Snapshot, name: str) -> bool:
+    """Whether synchronous mode is on and `sync` names that member as the leader.
+
+    Nobody was told of a commit that it lacks, and it may be the only one that the key lets lead.
+    """
+    key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
+    return synchronous(s) and key is not None and key.leader == name
+
+
 def votes_for(s: Snapshot, name: str) -> int:
     """How many that `sync` names were seen with no more WAL than that member, in mode `quorum`.
 

@@ -109,8 +109,9 @@ def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) 
     """No standby takes the lock while a member that may lead answered with more WAL.
 
     A newer timeline is more, however long our own WAL is.  Nobody waits for one that lags by more
-    than maximum_lag_on_failover: the last leader was on an older timeline.  Nor, in mode `quorum`,
-    for one that can't get the votes.
+    than maximum_lag_on_failover: the last leader was on an older timeline; but for the leader that
+    `sync` names, which no lag keeps from leading.  Nor, in mode `quorum`, for one that can't get
+    the votes.
     """
     if not _races(s, actions):
         return
@@ -120,7 +121,8 @@ def a_standby_gives_way_to_who_has_more(s: Snapshot, actions: Sequence[Action]) 
     limit, known = s.policy.maximum_lag_on_failover_bytes, s.cluster
     published = known.value.optime if isinstance(known, Known) else None
     for answer in checker.answers(s):
-        if (published or 0) - (answer.lsn or 0) > limit:
+        lags = (published or 0) - (answer.lsn or 0) > limit
+        if lags and not checker.leads_by_sync(s, answer.name):
             continue  # it waits for others itself
         if _may_lead(s, answer) and _has_votes(s, answer):
             comparable = answer.timeline and here.timeline

@@ -244,8 +244,9 @@ def only_all_members_prolong_a_lease(s: Snapshot, actions: Sequence[Action]) -> 
 def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Action]) -> None:
     """A standby that its tags, its lag or `sync` keep from leading takes no lock.
 
-    An operator that names it may choose its lag, and with a failover what `sync` says.  Whoever
-    founds a standby cluster is its first standby, and needs no permission any more.
+    An operator that names it may choose its lag, and with a failover what `sync` says.  The leader
+    that `sync` names lacks nothing that was acknowledged, whatever its lag.  Whoever founds a
+    standby cluster is its first standby, and needs no permission any more.
     """
     leads = checker.of(AcquireLock, actions) and not checker.runs_as_primary(s)
     if not leads or s.memory.bootstrapping:
@@ -258,7 +259,8 @@ def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Act
     if view.failover is not None and view.failover.candidate == s.me.name:
         return
     has = max(here.receive_lsn or 0, here.replay_lsn or 0)
-    assert (view.optime or 0) - has <= s.policy.maximum_lag_on_failover_bytes
+    lags = (view.optime or 0) - has > s.policy.maximum_lag_on_failover_bytes
+    assert not lags or checker.leads_by_sync(s, s.me.name)
     if s.policy.synchronous_mode == "on" and s.policy.standby_cluster is None:
         named = {view.sync.leader, *view.sync.standbys} if view.sync else {""}
         assert "" in named or s.me.name in named

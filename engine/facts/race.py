@@ -39,19 +39,21 @@ def may_miss_synchronous_commits(s: Snapshot) -> bool:
 def _lag(s: Snapshot) -> str:
     limit = s.policy.maximum_lag_on_failover_bytes
     lag = views.lag_bytes(s, views.position(views.server(s)))
-    return f"{lag} bytes behind the last known position, {limit} allowed"
+    return f"{lag} bytes behind the last known position, {limit} allowed; {_sync(s)}"
 
 
 @fact(_lag)
 def lags_too_far(s: Snapshot) -> bool:
-    """We are further behind than maximum_lag_on_failover; an unknown own position counts as yes."""
+    """We are further behind than maximum_lag_on_failover; an unknown own position counts as yes.
+
+    In synchronous mode the leader that `sync` names may be, as it has all that was acknowledged.
+    """
     here = views.position(views.server(s))
-    return here is None or _is_too_far(s, here)
+    return here is None or _is_too_far(s, s.me.name, here)
 
 
-def _is_too_far(s: Snapshot, lsn: int | None) -> bool:
-    lag = views.lag_bytes(s, lsn)
-    return lag is not None and lag > s.policy.maximum_lag_on_failover_bytes
+def _is_too_far(s: Snapshot, name: str, lsn: int | None) -> bool:
+    return candidates.lags_too_far(s, name, views.lag_bytes(s, lsn))
 
 
 def _timeline(s: Snapshot) -> str:
@@ -128,7 +130,7 @@ def _rivals(s: Snapshot) -> list[PeerAnswer]:
     One that lags too far itself can't, on a newer timeline than ours either: the last leader was
     on an older one then, as check_timeline allows.
     """
-    able = (a for a in asking.answers(s) if _may_lead(s, a) and not _is_too_far(s, a.lsn))
+    able = (a for a in asking.answers(s) if _may_lead(s, a) and not _is_too_far(s, a.name, a.lsn))
     return [a for a in able if gets_votes(s, a)]
 
 
@@ -157,6 +159,29 @@ def the_named_candidate_can_lead(s: Snapshot) -> bool:
     request = views.failover_request(s)
     answer = asking.answer_of(s, request.candidate) if request else None
     return answer is not None and _may_lead(s, answer)
+
+
+def _waited(s: Snapshot) -> float | None:
+    """For how long a scheduled hand-over is due, and the lock free for its candidate."""
+    request, since = views.failover_request(s), s.memory.lock_free_since
+    if request is None or request.scheduled_epoch is None or since is None:
+        return None
+    return min(s.now - since, s.wall - request.scheduled_epoch)
+
+
+def _time(s: Snapshot) -> str:
+    waited, ttl = _waited(s), s.policy.ttl_seconds
+    return "no scheduled hand-over" if waited is None else f"due for {waited:.1f}s, ttl={ttl:g}s"
+
+
+@fact(_time)
+def the_named_candidate_had_its_time(s: Snapshot) -> bool:
+    """A scheduled hand-over is due for a ttl by our clock, the lock was free, and nobody took it.
+
+    By the candidate's own clock it may not be due yet.
+    """
+    waited = _waited(s)
+    return waited is not None and waited >= s.policy.ttl_seconds
 
 
 @fact(_answers)

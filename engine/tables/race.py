@@ -28,6 +28,7 @@ from engine.facts.race import (
     somebody_else_can_lead,
     tagged_nofailover,
     the_named_candidate_can_lead,
+    the_named_candidate_had_its_time,
     the_old_primary_sent_a_moment_ago,
     the_old_primary_still_sends,
     timeline_is_behind,
@@ -243,9 +244,11 @@ RACE = Table(
                 handover_is_due,
                 the_named_candidate_can_lead,
                 named_candidate_gets_votes,
+                ~the_named_candidate_had_its_time,
             ),
             then=lambda s: _soon(s, "the named candidate to take the lock"),
-            why="The operator chose that member.",
+            why="The operator chose that member.  A scheduled switchover counts for one ttl: a "
+            "candidate whose clock is slow waits for who has more WAL, and both would wait long.",
         ),
         Rule(
             "race.give_way_after_handover",
@@ -260,7 +263,9 @@ RACE = Table(
             "We are too far behind the last known position",
             when=(lags_too_far,),
             then=lambda s: _soon(s, "a member within maximum_lag_on_failover"),
-            why="maximum_lag_on_failover bounds what a failover may lose.",
+            why="maximum_lag_on_failover bounds what a failover may lose.  The leader that `sync` "
+            "names is not held back: it has all that was acknowledged, and where it has just "
+            "claimed the key, nobody else may lead.",
         ),
         Rule(
             "race.old_timeline",

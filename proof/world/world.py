@@ -390,11 +390,14 @@ class World:
         """Whether limits and keys let that host win a race once everybody answers."""
         view, policy = self.store.cluster, host.policy_of(self.store.config)
         listed = view.failsafe if policy.failsafe_mode else None
-        lag = (view.optime or 0) - host.disk.end
-        if lag > policy.maximum_lag_on_failover_bytes or host.name not in (listed or {host.name}):
-            return False
         mode, sync = policy.synchronous_mode, view.sync
         if mode == "off" or sync is None or not sync.leader:
+            sync = None
+        lags = (view.optime or 0) - host.disk.end > policy.maximum_lag_on_failover_bytes
+        lags = lags and (sync is None or host.name != sync.leader)
+        if lags or host.name not in (listed or {host.name}):
+            return False
+        if sync is None:
             return True
         named = {sync.leader, *sync.standbys}
         if mode == "on" or host.name == sync.leader:

@@ -5,14 +5,11 @@ Belongs here: one entry for each whose story must catch it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from engine import agreement, asking, lineage, vanished, views
+from engine import agreement, asking, candidates, lineage, vanished, views
 from engine.actions import CreateInitialize, Remember
 from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
-from engine.state import Cluster, JobKind, JobResult, PeerAnswer, Snapshot
+from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
@@ -22,20 +19,16 @@ def _laggards_too(s: Snapshot) -> list[PeerAnswer]:
     return [a for a in asking.answers(s) if race._may_lead(s, a) and sync.gets_votes(s, a)]
 
 
+def _by_bytes_alone(s: Snapshot, _: str, lag: int | None) -> bool:
+    return lag is not None and lag > s.policy.maximum_lag_on_failover_bytes
+
+
 def _only_stops(_: Snapshot, last: JobResult) -> bool:
     return last.kind is JobKind.STOP
 
 
 def _present_ttl(s: Snapshot) -> float:
     return s.policy.ttl_seconds
-
-
-def _forgets(right: Callable[..., Any]) -> Callable[..., Any]:
-    def after(known: Any, before: Cluster, now: Cluster, me: str, moment: float) -> Any:
-        all_went = before.member(me) is not None and now.member(me) is None
-        return right(() if all_went else known, before, now, me, moment)
-
-    return after
 
 
 FOUND: tuple[Mistake, ...] = (
@@ -61,13 +54,6 @@ FOUND: tuple[Mistake, ...] = (
         (catching.story("a-synchronous-standby-is-released-before-it-is-emptied"),),
     ),
     Mistake(
-        "lost-twice-is-forgotten",
-        "When the store loses all keys again, what it had lost before is forgotten",
-        "a primary that hung all the while has its cluster founded anew beside it",
-        breaking.function_is(vanished, "after", _forgets),
-        (catching.story("a-cluster-that-was-lost-twice-is-not-founded-anew"),),
-    ),
-    Mistake(
         "copied-while-synchronous",
         "A synchronous standby that has lost its disk is copied while `sync` still names it",
         "its leader, cut off, is lost before it noticed; the copy of a laggard leads",
@@ -80,6 +66,16 @@ FOUND: tuple[Mistake, ...] = (
         "after a leader on an older timeline, which check_timeline allows, nobody leads",
         breaking.function_is(race, "_rivals", lambda _: _laggards_too),
         (catching.story("nobody-waits-for-a-member-that-lags-on-a-newer-timeline"),),
+    ),
+    Mistake(
+        "held-back-by-a-late-status",
+        "A member that has claimed `sync` is measured by maximum_lag_on_failover like any other",
+        "it dies before its promotion, the old leader's last status comes late: nobody leads",
+        breaking.function_is(candidates, "lags_too_far", lambda _: _by_bytes_alone),
+        (
+            catching.story("the-leader-that-sync-names-leads-however-far-it-lags"),
+            catching.story("a-lowered-limit-keeps-nobody-back-who-has-claimed-sync"),
+        ),
     ),
     Mistake(
         "waits-for-a-loser",

@@ -80,6 +80,21 @@ def test_limits_that_leave_only_a_member_that_may_not_lead_excuse(
     assert (Toleration.NOBODY_MAY_LEAD in world.ending().tolerated) is excused
 
 
+@pytest.mark.parametrize(("leader", "excused"), [("n2", False), ("n1", True)])
+def test_no_limit_keeps_the_leader_that_sync_names_from_leading(
+    world: World, leader: str, *, excused: bool
+) -> None:
+    """n2 is beyond maximum_lag_on_failover, and n1 is tagged not to lead."""
+    for host in world.hosts.values():
+        host.disk.kind, host.disk.system_identifier = DirectoryKind.VALID, "74"
+        host.disk.branch, host.disk.end = world.root("74"), 100
+    world.hosts["n2"].disk.end -= 9
+    world.store.configure({"maximum_lag_on_failover_bytes": 8, "synchronous_mode": "on"})
+    others = tuple({"n1", "n2"} - {leader})
+    world.store.write(initialize="74", optime=100, sync=SyncState(leader, others, 0, 7))
+    assert (Toleration.NOBODY_MAY_LEAD in world.ending().tolerated) is excused
+
+
 def test_a_sync_key_that_names_nobody_with_data_excuses_nothing(world: World) -> None:
     """Whoever emptied the last directory with everything is to be found."""
     disk = world.hosts["n2"].disk

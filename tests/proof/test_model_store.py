@@ -92,13 +92,15 @@ class Recorder:
         """Note that it goes."""
         return self._note(layout.member_key(name), None)
 
-    def create(self, key: str, text: str, *_: object) -> bool:
+    def create(self, key: str, text: str, *_: object, given: object = None) -> bool:
         """Note the text."""
         return self._note(key, text)
 
     put = replace = create
 
-    def delete(self, key: str, *_: object, revision: int | None = None) -> bool:
+    def delete(
+        self, key: str, *_: object, revision: int | None = None, unless: str | None = None
+    ) -> bool:
         """Note that it goes."""
         return self._note(key, None)
 

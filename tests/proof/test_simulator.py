@@ -45,6 +45,22 @@ def test_a_kept_story_holds_and_reaches_its_rule(path: Path) -> None:
     assert outcome.fired[story.guard], f"{story.guard} does not fire any more"
 
 
+def test_a_candidate_whose_clock_is_slow_is_waited_for_one_ttl() -> None:
+    """No invariant asks for a leader while faults go on, and healing drops what is scheduled."""
+    name = "a-candidate-whose-clock-is-slow-is-waited-for-one-ttl"
+    plan = read(next(path for path in all_stories() if path.stem == name)).plan
+    leads: list[tuple[str, float]] = []
+
+    def note(at: float, _: str, what: str) -> None:
+        if what.startswith("the leader key is "):
+            leads.append((what.removeprefix("the leader key is "), at))
+
+    run(plan, note)
+    (lost, since), (leader, at) = leads[1:3]
+    assert (lost, leader) == ("gone", "n3")
+    assert at - since < plan.setup.config["ttl_seconds"] + 5.0
+
+
 def test_drawn_runs_break_nothing() -> None:
     """Runs that are drawn from their seeds break nothing, come back by themselves, and rest."""
     for seed in SEEDS:

@@ -9,6 +9,8 @@ import pytest
 
 from engine import candidates, synchronous
 from engine.facts.race import has_diverged
+from engine.state import SyncState
+from shell.recorder.codec import encode
 from tests.support.scenes import peer, scene
 from tests.support.snapshots import LSN, standby_server
 
@@ -103,6 +105,42 @@ def test_a_candidate_is_measured_by_what_is_known(
 ) -> None:
     """Our own position, else the last published one; the cluster's timeline, if it is told."""
     assert (candidates.refusal(scene("primary", changes), peer("n2", **fields)) == "") is fit
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "lag", "held_back"),
+    [
+        ({}, "n2", 1048577, True),
+        ({}, "n2", 1048576, False),
+        ({}, "n2", None, False),
+        ({}, "n1", 1048577, False),
+        ({"policy.synchronous_mode": "quorum"}, "n1", 1048577, False),
+        ({"policy.synchronous_mode": "quorum"}, "n2", 1048577, True),
+        ({"policy.synchronous_mode": "off"}, "n1", 1048577, True),
+        (
+            {"policy.standby_cluster": {"@": "RemotePrimary", "host": "10.9.0.1"}},
+            "n1",
+            1048577,
+            True,
+        ),
+        ({"cluster.sync": None}, "n1", 1048577, True),
+        ({"cluster": "silent"}, "n1", 1048577, True),
+    ],
+)
+def test_no_lag_holds_back_the_leader_that_sync_names(
+    changes: dict[str, Any], name: str, lag: int | None, *, held_back: bool
+) -> None:
+    """It lacks nothing that was acknowledged; a synchronous standby is measured like any other."""
+    assert candidates.lags_too_far(scene("sync race", changes), name, lag) is held_back
+
+
+def test_the_leader_that_sync_names_is_not_refused_for_its_lag() -> None:
+    """Who races and who is asked to lead are measured alike."""
+    claimed = SyncState("n2", (), 0, 3)
+    s = scene("sync primary", {"cluster.sync": encode(claimed)})
+    assert candidates.refusal(s, peer("n2", lsn=LSN - 1048577)) == ""
+    other = scene("sync primary", {})
+    assert "1048577 bytes behind" in candidates.refusal(other, peer("n2", lsn=LSN - 1048577))
 
 
 def test_an_operators_word_lets_an_asynchronous_member_lead() -> None:

@@ -117,6 +117,14 @@ LIMITS: tuple[tuple[Fact, str, dict[str, Any], str, Any, Any], ...] = (
         *(NOW - 300, NOW - 300 + BIT),
     ),
     (race.own_position_is_fresh, "race", {}, "postgres.server.when", NOW - 1, NOW - 1 - BIT),
+    (
+        *(race.the_named_candidate_had_its_time, "race", {"memory.lock_free_since": NOW - 99}),
+        *("cluster.failover", handover(WALL - 30), handover(WALL - 30 + BIT)),
+    ),
+    (
+        *(race.the_named_candidate_had_its_time, "race", {"cluster.failover": handover(WALL - 99)}),
+        *("memory.lock_free_since", NOW - 30, NOW - 30 + BIT),
+    ),
     # --- PostgreSQL ---
     (
         *(postgres.may_accept_writes, "crashed primary", {"postgres.outdated": True}, "last_job"),

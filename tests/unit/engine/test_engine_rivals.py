@@ -1,4 +1,4 @@
-"""Who can win a race besides us: who gets the votes in mode `quorum`, and who is not too far."""
+"""Who can win a race besides us: who gets the votes, who is not too far, and who is named."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from engine.decide import run
 from engine.facts.race import a_peer_is_ahead, a_peer_is_preferred, somebody_else_can_lead
 from engine.facts.sync import gets_votes, named_candidate_gets_votes
 from engine.state import FailoverRequest, Snapshot, SyncState
 from shell.recorder.codec import encode
 from tests.support.scenes import peer, scene, silent_peer
-from tests.support.snapshots import LSN
+from tests.support.snapshots import LSN, NOW, WALL
 
 ALLOWED = 1048576  # maximum_lag_on_failover
 N1_AND_N2 = SyncState("n1", ("n2",), 0, 3)
@@ -151,3 +152,48 @@ def test_who_tells_no_position_is_no_rival() -> None:
     s = replace(scene("race", {}), peers=(unknown,))
     assert not a_peer_is_ahead.holds(s)
     assert not a_peer_is_preferred.holds(s)
+
+
+# --- the candidate of a scheduled switchover ------------------------------------------------------
+
+
+def switchover(candidate: str, due_for: float | None, free_for: float) -> dict[str, Any]:
+    """One from n1, that is due, and the lock free, for so long."""
+    epoch = None if due_for is None else WALL - due_for
+    return {
+        "cluster.failover": encode(FailoverRequest("n1", candidate, epoch, 7)),
+        "memory.lock_free_since": NOW - free_for,
+    }
+
+
+def race_rule(changes: dict[str, Any], n3_has: int, wall: float = WALL) -> str:
+    """What n2 decides in the race by this clock, after n1 was lost, when n3 has so much WAL."""
+    peers = (silent_peer("n1"), peer("n3", lsn=n3_has))
+    s = replace(scene("race", changes), peers=peers, wall=wall)
+    return next(rule for rule in run(s).fired if rule.startswith("race."))
+
+
+@pytest.mark.parametrize(
+    ("due_for", "free_for", "decided"),
+    [
+        (29.9, 29.9, "race.give_way_to_named"),
+        (29.9, 300.0, "race.give_way_to_named"),
+        (300.0, 29.9, "race.give_way_to_named"),
+        (30.0, 30.0, "race.acquire"),
+        (-1.0, 300.0, "race.acquire"),
+        (None, 300.0, "race.give_way_to_named"),
+    ],
+)
+def test_the_candidate_of_a_scheduled_switchover_is_preferred_for_one_ttl(
+    due_for: float | None, free_for: float, decided: str
+) -> None:
+    """Then somebody leads that has more, whatever the candidate's clock says."""
+    assert race_rule(switchover("n3", due_for, free_for), LSN - 1) == decided
+
+
+@pytest.mark.parametrize("free_for", [1.0, 30.0, 3900.0])
+def test_a_candidate_with_less_wal_waits_until_its_own_clock_says_so(free_for: float) -> None:
+    """So nobody may wait for it without an end."""
+    due = switchover("n2", free_for, free_for)
+    assert race_rule(due, LSN + 1, WALL - 4000) == "race.peer_ahead"
+    assert race_rule(due, LSN + 1) == "race.named"
