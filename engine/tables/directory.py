@@ -14,6 +14,7 @@ from engine.actions import (
     RunInitdb,
 )
 from engine.facts.failsafe import consented
+from engine.facts.following import a_clone_source_exists
 from engine.facts.keys import (
     a_lease_may_be_left,
     a_running_cluster_lost_its_keys,
@@ -36,7 +37,7 @@ from engine.facts.postgres import (
     we_are_seen,
     we_are_the_founder,
 )
-from engine.facts.race import a_clone_source_exists, start_timeout_is_over
+from engine.facts.race import start_timeout_is_over
 from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.sync import i_am_synchronous
 from engine.facts.watchdog import watchdog_is_missing

@@ -11,6 +11,20 @@ from engine.actions import (
     RemoveDataDirectory,
     Report,
 )
+from engine.facts.following import (
+    has_diverged,
+    leader_can_be_rewound_to,
+    leader_is_in_recovery,
+    leader_told_its_timeline,
+    may_remove_after_failed_rewind,
+    may_remove_diverged,
+    may_rewind,
+    needs_new_copy,
+    rewind_has_failed,
+    rewind_was_begun,
+    rewound_and_not_up_since,
+    truth_has_an_address,
+)
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import (
     another_owns_the_lock,
@@ -29,21 +43,7 @@ from engine.facts.postgres import (
     shut_down_cleanly,
     waits_to_retry,
 )
-from engine.facts.race import (
-    has_diverged,
-    leader_can_be_rewound_to,
-    leader_is_in_recovery,
-    leader_told_its_timeline,
-    may_remove_after_failed_rewind,
-    may_remove_diverged,
-    may_rewind,
-    needs_new_copy,
-    rewind_has_failed,
-    rewind_was_begun,
-    rewound_and_not_up_since,
-    start_timeout_is_over,
-    truth_has_an_address,
-)
+from engine.facts.race import start_timeout_is_over
 from engine.facts.standby_cluster import (
     in_standby_cluster,
     leads_a_standby_cluster,

@@ -15,6 +15,12 @@ from engine.actions import (
     StopPostgres,
     WithdrawMember,
 )
+from engine.facts.following import (
+    has_diverged,
+    leader_told_its_timeline,
+    upstream_differs,
+    upstream_is_another,
+)
 from engine.facts.former import blind_for_long
 from engine.facts.lease import another_owns_the_lock, i_own_the_lock, lock_is_free, store_answers
 from engine.facts.postgres import (
@@ -34,12 +40,6 @@ from engine.facts.postgres import (
     stop_runs,
     waits_to_retry,
     was_only_founded,
-)
-from engine.facts.race import (
-    has_diverged,
-    leader_told_its_timeline,
-    upstream_differs,
-    upstream_is_another,
 )
 from engine.facts.standby_cluster import may_start_unasked
 from engine.facts.upkeep import announced_up

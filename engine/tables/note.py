@@ -2,6 +2,7 @@
 
 from engine import lineage, views
 from engine.actions import Action, Remember, Report
+from engine.facts.following import opened_twice_unnoted, rewound_and_not_up_since, writing_is_noted
 from engine.facts.former import former_upstream_is_over
 from engine.facts.keys import cluster_is_noted
 from engine.facts.lease import (
@@ -33,13 +34,7 @@ from engine.facts.promotion import (
     promotion_is_noted,
     promotion_is_remembered,
 )
-from engine.facts.race import (
-    lock_was_free_before,
-    opened_twice_unnoted,
-    primary_went_down,
-    rewound_and_not_up_since,
-    writing_is_noted,
-)
+from engine.facts.race import lock_was_free_before, primary_went_down
 from engine.facts.standby_cluster import runs_as_leader
 from engine.facts.stream import connection_is_proven_now
 from engine.facts.sync import leaving_is_over

@@ -30,9 +30,7 @@ from engine.facts.postgres import (
     initialize_is_missing,
     runs_as_primary,
 )
-from engine.facts.race import (
-    timeline_is_behind,
-)
+from engine.facts.race import timeline_is_behind
 from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.sync import (
     another_led_synchronously,

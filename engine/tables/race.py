@@ -11,6 +11,7 @@ from engine.facts.failsafe import (
     not_listed_for_failsafe,
     started_lately,
 )
+from engine.facts.following import needs_new_copy
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
 from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
@@ -22,7 +23,6 @@ from engine.facts.race import (
     lags_too_far,
     lock_was_free_before,
     may_miss_synchronous_commits,
-    needs_new_copy,
     own_position_is_fresh,
     peers_were_asked,
     somebody_else_can_lead,

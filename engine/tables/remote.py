@@ -9,10 +9,10 @@ from engine.actions import (
     StopPostgres,
     WriteInitialize,
 )
+from engine.facts.following import has_diverged, upstream_differs
 from engine.facts.lease import lock_is_free, store_answers
 from engine.facts.postgres import a_job_runs, initialize_is_set, runs_as_standby, waits_to_retry
 from engine.facts.promotion import promotion_is_under_way
-from engine.facts.race import has_diverged, upstream_differs
 from engine.facts.standby_cluster import (
     in_standby_cluster,
     leads_a_standby_cluster,

@@ -12,6 +12,7 @@ from engine.actions import (
     Remember,
     Report,
 )
+from engine.facts.following import has_diverged
 from engine.facts.lease import another_owns_the_lock, store_answers
 from engine.facts.postgres import (
     a_job_runs,
@@ -21,7 +22,6 @@ from engine.facts.postgres import (
     server_is_silent,
     waits_to_retry,
 )
-from engine.facts.race import has_diverged
 from engine.facts.slots import (
     a_logical_slot_can_be_copied,
     a_logical_slot_is_missing,

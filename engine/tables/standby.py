@@ -11,6 +11,15 @@ from engine.actions import (
     Remember,
     StopPostgres,
 )
+from engine.facts.following import (
+    has_diverged,
+    leader_is_on_another_timeline,
+    leader_told_its_timeline,
+    may_come_to_follow_unasked,
+    timeline_may_be_opened_twice,
+    upstream_differs,
+    upstream_is_known,
+)
 from engine.facts.lease import (
     fence_is_missing,
     i_own_the_lock,
@@ -29,16 +38,7 @@ from engine.facts.promotion import (
     promotion_is_barred,
     promotion_is_under_way,
 )
-from engine.facts.race import (
-    barred_from_the_race,
-    has_diverged,
-    leader_is_on_another_timeline,
-    leader_told_its_timeline,
-    may_come_to_follow_unasked,
-    timeline_may_be_opened_twice,
-    upstream_differs,
-    upstream_is_known,
-)
+from engine.facts.race import barred_from_the_race
 from engine.facts.standby_cluster import leads_a_standby_cluster
 from engine.facts.stream import connection_is_unproven, stream_is_missing
 from engine.facts.sync import (

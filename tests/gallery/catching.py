@@ -69,7 +69,7 @@ def _looks(prefix: str) -> Iterator[Snapshot]:
                 yield vary(s, variation)
 
 
-def broken_promise(most: int = 150_000, prefix: str = "") -> Caught | None:
+def broken_promise(most: int = 250_000, prefix: str = "") -> Caught | None:
     """The first decision about a base or a scenario with one change that breaks a promise."""
     for number, s in enumerate(islice(_looks(prefix), most), start=1):
         try:

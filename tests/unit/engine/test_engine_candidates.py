@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine import candidates, synchronous
-from engine.facts.race import has_diverged
+from engine.facts.following import has_diverged
 from engine.state import SyncState
 from shell.recorder.codec import encode
 from tests.support.scenes import peer, scene

@@ -10,7 +10,7 @@ import pytest
 from engine import former, lineage
 from engine.actions import Remember
 from engine.decide import RULES, decide
-from engine.facts.race import has_diverged, may_rewind
+from engine.facts.following import has_diverged, may_rewind
 from engine.facts.stream import connection_is_proven_now
 from engine.memory import after_restart
 from engine.state import Known, Memory, Opening

@@ -14,6 +14,7 @@ import pytest
 
 from engine.facts import (
     failsafe,
+    following,
     keys,
     lease,
     postgres,
@@ -208,29 +209,29 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
     (keys.keys_were_seen_to_go, "race", {"keys_lost": found_lost(False)}, False),
     # --- following ---
     # A rewind that was cut off may be repeated, wherever it began.
-    (race.rewound_and_not_up_since, "old primary", {"memory.rewound_from": [3, LSN]}, True),
+    (following.rewound_and_not_up_since, "old primary", {"memory.rewound_from": [3, LSN]}, True),
     (
-        race.rewound_and_not_up_since,
+        following.rewound_and_not_up_since,
         "old primary",
         {"memory.rewound_from": [3, LSN], "memory.rewinding": True},
         False,
     ),
     # What a silent server is on is not known: it may be behind, and is on no other timeline.
     (race.timeline_is_behind, "race", {"postgres": "silent standby"}, True),
-    (race.leader_is_on_another_timeline, "replica", {"cluster.members.n1.timeline": 4}, True),
+    (following.leader_is_on_another_timeline, "replica", {"cluster.members.n1.timeline": 4}, True),
     (
-        race.leader_is_on_another_timeline,
+        following.leader_is_on_another_timeline,
         "replica",
         {"cluster.members.n1.timeline": 4, "postgres": "silent standby"},
         False,
     ),
     # What needs a new copy does so until a leader has shown that it has the same WAL.
-    (race.needs_new_copy, "old primary", {"leader_timeline.same_wal": True}, False),
-    (race.needs_new_copy, "old primary", OUTSIDE, True),
-    (race.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline": "silent"}, True),
-    (race.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline.same_wal": True}, False),
+    (following.needs_new_copy, "old primary", {"leader_timeline.same_wal": True}, False),
+    (following.needs_new_copy, "old primary", OUTSIDE, True),
+    (following.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline": "silent"}, True),
+    (following.needs_new_copy, "old primary", {**OUTSIDE, "leader_timeline.same_wal": True}, False),
     (
-        race.needs_new_copy,
+        following.needs_new_copy,
         "old primary",
         {
             **OUTSIDE,
@@ -240,24 +241,24 @@ TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
         True,
     ),
     # It is noted once.
-    (race.opened_twice_unnoted, "replica", {"leader_timeline": "n1, opened twice"}, True),
+    (following.opened_twice_unnoted, "replica", {"leader_timeline": "n1, opened twice"}, True),
     (
-        race.opened_twice_unnoted,
+        following.opened_twice_unnoted,
         "replica",
         {"leader_timeline": "n1, opened twice", **OUTSIDE},
         False,
     ),
     # Without an upstream in its file, or without an answer, nothing begins to stream by itself.
-    (race.may_come_to_follow_unasked, "replica", STALLED, True),
+    (following.may_come_to_follow_unasked, "replica", STALLED, True),
     (
-        race.may_come_to_follow_unasked,
+        following.may_come_to_follow_unasked,
         "replica",
         {**STALLED, "postgres.configured_upstream": None},
         False,
     ),
-    (race.may_come_to_follow_unasked, "asked", {"postgres": "silent standby"}, False),
+    (following.may_come_to_follow_unasked, "asked", {"postgres": "silent standby"}, False),
     (
-        race.may_come_to_follow_unasked,
+        following.may_come_to_follow_unasked,
         "replica",
         {"postgres": "silent standby", "postgres.configured_upstream": "10.0.0.3:5432"},
         False,
