@@ -18,6 +18,7 @@ from shell.lanes import SideLane
 from shell.postgres.errors import PostgresError
 from shell.processes import now
 from tests.support import snapshots
+from tests.support.node_files import node_file
 from tests.support.wait import wait_for
 
 OLD = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10}
@@ -27,23 +28,7 @@ def _configured(folder: Path) -> Configured:
     """A node's, with a data directory."""
     (folder / "data").mkdir(mode=0o700)
     (folder / "data/PG_VERSION").write_text("15\n")
-    path = folder / "node.yml"
-    path.write_text(
-        f"""
-scope: demo
-name: n1
-etcd3: {{host: 127.0.0.1:2379}}
-restapi: {{listen: 127.0.0.1:8008, connect_address: 127.0.0.1:8008}}
-postgresql:
-  listen: 127.0.0.1:5432
-  connect_address: 127.0.0.1:5432
-  data_dir: {folder}/data
-  bin_dir: /usr/lib/postgresql/15/bin
-  authentication:
-    superuser: {{username: postgres}}
-    replication: {{username: replicator}}
-"""
-    )
+    path = node_file(folder)
     return Configured(str(path), load_local(str(path), {}))
 
 

@@ -34,6 +34,7 @@ from shell.postgres.instance import Instance
 from shell.processes import now
 from shell.stores.base import StoreUnavailable
 from shell.world import World
+from tests.support.node_files import node_file
 from tests.support.wait import wait_for
 
 
@@ -119,24 +120,7 @@ def test_a_look_from_before_the_end_of_a_job_is_not_used() -> None:
 
 def _instance(folder: Path) -> Instance:
     """An instance with a data directory in which a standby was made, and never started."""
-    path = folder / "node.yml"
-    path.write_text(
-        f"""
-scope: demo
-name: n1
-etcd3: {{host: 127.0.0.1:2379}}
-restapi: {{listen: 127.0.0.1:8008, connect_address: 127.0.0.1:8008}}
-postgresql:
-  listen: 127.0.0.1:5432
-  connect_address: 127.0.0.1:5432
-  data_dir: {folder}/data
-  bin_dir: /usr/lib/postgresql/15/bin
-  pgpass: {folder}/pgpass
-  authentication:
-    superuser: {{username: postgres}}
-    replication: {{username: replicator}}
-"""
-    )
+    path = node_file(folder, f"pgpass: {folder}/pgpass")
     settings, _ = effective(load_local(str(path), {}), None)
     (folder / "data").mkdir(mode=0o700)
     return Instance(settings)
