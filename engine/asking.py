@@ -29,6 +29,11 @@ def peers_to_ask(s: Snapshot) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def listed_before(s: Snapshot) -> tuple[str, ...]:
+    """Whom `failsafe` named, beside us, when the store was last seen to hold the cluster."""
+    return tuple(sorted(name for name in s.memory.failsafe_listed if name != s.me.name))
+
+
 def peers_in_a_race(s: Snapshot) -> tuple[str, ...]:
     """Whom a candidate asks: all that can be asked, and a primary whose own key has gone.
 

@@ -52,6 +52,7 @@ def after_restart(memory: Memory) -> Memory:
         logical_slots=memory.logical_slots,
         covered_by=memory.covered_by,
         covered_from=memory.covered_from,
+        failsafe_listed=memory.failsafe_listed,
         ttl_seconds=memory.ttl_seconds,
         longest_ttl_seconds=memory.longest_ttl_seconds,
     )

@@ -160,6 +160,9 @@ class Memory:
     )  # who must agree that we go on without the store, we among them; empty: not known
     failsafe_sent: Mapping[str, str] = field(default_factory=dict)  # the last one that we wrote,
     failsafe_sent_over: int = -1  # and the revision that it was to replace
+    failsafe_listed: Mapping[str, str] = field(
+        default_factory=dict
+    )  # whom the `failsafe` key named when the store was last seen to hold the cluster
     failsafe_until: float = 0.0  # the members agreed that we go on until then,
     failsafe_lease: float | None = None  # prolonging the lease that was sent at that moment
     bring_back: bool = (

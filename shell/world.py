@@ -223,13 +223,14 @@ class World:
             self._vanished = vanished.after(self._vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
         names |= {gone.member.name for gone in self._vanished}
+        names |= set(self.memory.failsafe_listed)
         # Of a copy: a thread that asks may add an answer at any moment.
         self.peers = {name: a for name, a in dict(self.peers).items() if name in names}
 
     def members_named(self, names: Iterable[str]) -> list[Member]:
         """The members of these names, as they were seen last."""
         cluster = self.known_cluster()
-        listed = (cluster.failsafe or {}) if cluster else {}
+        listed = {**self.memory.failsafe_listed, **((cluster and cluster.failsafe) or {})}
         known = {name: Member(name, api_url=url) for name, url in listed.items()}
         known |= {gone.member.name: gone.member for gone in self._vanished}
         known |= {m.name: m for m in cluster.members} if cluster else {}

@@ -184,6 +184,48 @@ def consented(s: Snapshot) -> bool:
     return s.now < s.memory.consented_until
 
 
+# --- when the store has lost the cluster's keys ---------------------------------------------------
+
+
+def _listed(s: Snapshot) -> str:
+    return f"listed before: {', '.join(asking.listed_before(s)) or 'nobody'}"
+
+
+@fact(lambda s: f"{_listed(s)}; {_key(s)}")
+def failsafe_listing_differs(s: Snapshot) -> bool:
+    """The `failsafe` key names others than is remembered; none counts as nobody."""
+    view = views.cluster(s)
+    return view is not None and dict(view.failsafe or {}) != dict(s.memory.failsafe_listed)
+
+
+@fact(_listed)
+def others_were_listed(s: Snapshot) -> bool:
+    """`failsafe` named others when the store was last seen to hold the cluster."""
+    return bool(asking.listed_before(s))
+
+
+@fact(_listed)
+def all_listed_were_asked(s: Snapshot) -> bool:
+    """All of them were asked a moment ago."""
+    return asking.answers_since(s, 0.0, asking.listed_before(s))
+
+
+def may_go_on_unseen(s: Snapshot) -> list[str]:
+    """Who of them may be primary, or become it, by the members' word: whoever does not deny it.
+
+    One that is down, and has no lease, tells that it is a replica: only the store can make it more.
+    """
+    told = (a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe)
+    harmless = {a.name for a in told if a.role not in {"primary", "master"}}
+    return [name for name in asking.listed_before(s) if name not in harmless]
+
+
+@fact(lambda s: f"may go on without the store: {', '.join(may_go_on_unseen(s)) or 'nobody'}")
+def a_member_may_go_on_unseen(s: Snapshot) -> bool:
+    """One of them is silent, or primary, or bound by the members' word."""
+    return bool(may_go_on_unseen(s))
+
+
 # --- in the race ----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,11 @@ from engine.actions import (
     Report,
     RunInitdb,
 )
-from engine.facts.failsafe import consented
+from engine.facts.failsafe import (
+    a_member_may_go_on_unseen,
+    all_listed_were_asked,
+    consented,
+)
 from engine.facts.following import a_clone_source_exists
 from engine.facts.keys import (
     a_lease_may_be_left,
@@ -52,9 +56,12 @@ from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.steps import (
     WHY_WAIT_FOR_LEASES,
+    WHY_WAIT_FOR_LISTED,
+    ask_listed,
     leave_bootstrap,
     wait_for_keys,
     wait_for_leases,
+    wait_for_listed,
 )
 
 
@@ -172,6 +179,20 @@ DIRECTORY = Table(
             when=(initialize_is_missing, a_lease_may_be_left),
             then=wait_for_leases,
             why=WHY_WAIT_FOR_LEASES,
+        ),
+        Rule(
+            "directory.listed_ask",
+            "The store has lost the keys of a cluster with failsafe mode: ask who was listed",
+            when=(initialize_is_missing, lock_is_free, ~all_listed_were_asked),
+            then=ask_listed,
+            why=WHY_WAIT_FOR_LISTED,
+        ),
+        Rule(
+            "directory.listed_wait",
+            "One of them gives no answer, or may be primary without the store: found no cluster",
+            when=(initialize_is_missing, lock_is_free, a_member_may_go_on_unseen),
+            then=wait_for_listed,
+            why=WHY_WAIT_FOR_LISTED,
         ),
         Rule(
             "directory.others_have_data",

@@ -2,8 +2,6 @@
 
 from engine import lineage, views, watchdog
 from engine.actions import (
-    CreateInitialize,
-    Exit,
     Hold,
     RecoverFromCrash,
     ReleaseLock,
@@ -25,12 +23,9 @@ from engine.facts.following import (
     rewound_and_not_up_since,
     truth_has_an_address,
 )
-from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import (
     another_owns_the_lock,
     i_own_the_lock,
-    lock_is_free,
-    store_answers,
     time_is_short,
 )
 from engine.facts.postgres import (
@@ -38,7 +33,6 @@ from engine.facts.postgres import (
     crashed_as_primary,
     directory_is_valid,
     directory_was_standby,
-    initialize_is_missing,
     postmaster_runs,
     shut_down_cleanly,
     waits_to_retry,
@@ -67,11 +61,10 @@ from engine.facts.work import (
     to_be_brought_back,
 )
 from engine.rule import Rule, Table
-from engine.tables import bootstrap
+from engine.tables import bootstrap, keys_lost
 from engine.tables.leave import final_lsn
 from engine.tables.steps import (
     ONLY_A_NEW_COPY_HELPS,
-    WHY_WAIT_FOR_LEASES,
     ask,
     ask_leader,
     ask_peers,
@@ -82,7 +75,6 @@ from engine.tables.steps import (
     rewind,
     start_primary,
     start_standby,
-    wait_for_leases,
     why_diverged,
 )
 
@@ -238,40 +230,7 @@ DOWN = Table(
             then=start_primary,
             why="A restart in place loses nothing, and is usually faster than a failover.",
         ),
-        Rule(
-            "down.replica_without_cluster",
-            "A replica's directory, but the store knows no cluster: end",
-            when=(
-                store_answers,
-                initialize_is_missing,
-                directory_was_standby,
-                lock_is_free,
-                ~in_standby_cluster,
-            ),
-            then=lambda _: (
-                Exit(
-                    1,
-                    "this is a replica, but the store has no `initialize` key for the scope: "
-                    "check scope and namespace, or start the former primary first",
-                ),
-            ),
-            why="A lone replica must not make itself a cluster under a mistyped name.",
-            ends=True,
-        ),
-        Rule(
-            "down.keys_lost",
-            "The store may have lost the cluster's keys less than ttl ago: do not adopt it yet",
-            when=(initialize_is_missing, lock_is_free, a_lease_may_be_left),
-            then=wait_for_leases,
-            why=WHY_WAIT_FOR_LEASES,
-        ),
-        Rule(
-            "down.adopt",
-            "A directory that may lead, and the store knows no cluster: make it this cluster",
-            when=(initialize_is_missing, lock_is_free),
-            then=lambda s: (CreateInitialize(s.postgres.directory.system_identifier),),
-            why="An existing server becomes the first member of its cluster.",
-        ),
+        *keys_lost.RULES,
         Rule(
             "down.rewind_failed_remove",
             "pg_rewind failed and the configuration allows a new copy: empty the directory",

@@ -2,6 +2,7 @@
 
 from engine import lineage, views
 from engine.actions import Action, Remember, Report
+from engine.facts.failsafe import failsafe_listing_differs
 from engine.facts.following import opened_twice_unnoted, rewound_and_not_up_since, writing_is_noted
 from engine.facts.former import former_upstream_is_over
 from engine.facts.keys import cluster_is_noted
@@ -154,6 +155,12 @@ def _note_ttl(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({**noted, "longest_ttl_seconds": views.longest_ttl_seconds(s)}),)
 
 
+def _note_listed(s: Snapshot) -> tuple[Action, ...]:
+    view = views.cluster(s)
+    assert view is not None
+    return (Remember({"failsafe_listed": view.failsafe or {}}),)
+
+
 def _forget_the_last_promotion(s: Snapshot) -> tuple[Action, ...]:
     others = max(0, s.memory.promotions_begun - 1)
     return (Remember({"promotions_begun": others, "promoting": False}),)
@@ -227,6 +234,14 @@ NOTE = Table(
             ),
             then=_bootstrap_is_over,
             why="Others may have led it since, so this node races for the lock like any other.",
+            ends=True,
+        ),
+        Rule(
+            "note.failsafe_listed",
+            "The cluster is in the store, and `failsafe` names others: remember whom",
+            when=(initialize_is_set, ~identity_differs, failsafe_listing_differs),
+            then=_note_listed,
+            why="Should the store lose its keys, one of them may go on as primary without it.",
             ends=True,
         ),
         Rule(

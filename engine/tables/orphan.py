@@ -9,6 +9,7 @@ from engine.actions import (
     WriteConfig,
     WriteInitialize,
 )
+from engine.facts.failsafe import others_were_listed
 from engine.facts.keys import keys_were_seen_to_go
 from engine.facts.lease import lock_is_free
 from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
@@ -66,6 +67,13 @@ ORPHAN = Table(
             then=wait_for_keys("a primary to write the cluster's keys again"),
             why="A running primary writes them again.  Our member key goes on to say that there is "
             "data here: whoever has none must found no cluster in its place.",
+        ),
+        Rule(
+            "orphan.listed",
+            "The store has lost a cluster with failsafe mode: wait for its keys",
+            when=(initialize_is_missing, others_were_listed),
+            then=wait_for_keys("a primary to write the cluster's keys again"),
+            why="Whoever may make itself the cluster waits for this member's answer.",
         ),
         Rule(
             "orphan.end",

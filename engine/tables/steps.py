@@ -23,6 +23,7 @@ from engine.actions import (
     StopPostgres,
     WithdrawMember,
 )
+from engine.facts.failsafe import may_go_on_unseen
 from engine.facts.keys import leases_over_at
 from engine.facts.lease import another_owns_the_lock
 from engine.facts.sync import i_am_synchronous, leaving_takes_too_long
@@ -45,9 +46,18 @@ NO_BOOTSTRAP: dict[str, object] = {
 WHY_WAIT_FOR_LEASES = (
     "Whoever led before is writable until its lease ends, and writes the keys again if it can."
 )
+# Why nothing is made of an empty store while a primary may go on in failsafe mode.
+WHY_WAIT_FOR_LISTED = (
+    "In failsafe mode a primary that does not reach the store goes on by the word of the members "
+    "that it knew, for as long as they give it; we may not have been one of them."
+)
 
 # What a member waits for whose data is no part of the cluster's.
 ONLY_A_NEW_COPY_HELPS = "an operator, or a leader: only a new copy of the data helps"
+
+
+def _soon(s: Snapshot) -> float:
+    return s.now + views.ASK_AGAIN_SECONDS
 
 
 def leave_sync(s: Snapshot) -> tuple[Action, ...]:
@@ -135,7 +145,7 @@ def wait_for_keys(waiting_for: str) -> Callable[[Snapshot], tuple[Action, ...]]:
 
     def actions(s: Snapshot) -> tuple[Action, ...]:
         over_at = leases_over_at(s) or 0.0
-        until = over_at if over_at > s.now else s.now + views.ASK_AGAIN_SECONDS
+        until = over_at if over_at > s.now else _soon(s)
         return (
             Report("warning", "the store has lost the cluster's keys"),
             Hold(waiting_for, until),
@@ -145,6 +155,23 @@ def wait_for_keys(waiting_for: str) -> Callable[[Snapshot], tuple[Action, ...]]:
 
 
 wait_for_leases = wait_for_keys("every lease to end from before the keys were lost")
+
+
+def ask_listed(s: Snapshot) -> tuple[Action, ...]:
+    """Ask those that `failsafe` named before the store lost the keys."""
+    question = AskPeers(asking.listed_before(s), asking.PEER_TIMEOUT_SECONDS)
+    return (question, Hold("the answers of the members that `failsafe` named"))
+
+
+def wait_for_listed(s: Snapshot) -> tuple[Action, ...]:
+    """Say who may be a primary that the store does not show, and wait for its word."""
+    names, ours = ", ".join(may_go_on_unseen(s)), s.postgres.directory.system_identifier
+    if_gone = f"; if it is gone for good, write {ours} to the `initialize` key" if ours else ""
+    lost = "the store has lost the cluster's keys"
+    return (
+        Report("warning", f"{lost}; {names} may be primary: start its daemon{if_gone}"),
+        Hold(f"{names} to write the keys, or to tell that it is no primary", _soon(s)),
+    )
 
 
 def report_foreign(s: Snapshot) -> tuple[Action, ...]:

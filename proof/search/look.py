@@ -58,7 +58,7 @@ _MOVING = frozenset({"xlog_location", "receive_lsn", "replay_lsn"})
 _DECIDING = ("role", "state", "timeline")  # of a member key: what others decide by
 UNKEPT = frozenset(
     {"announced_role", "announced_up", "status_at", "job_seen", "unclaimed_since"}
-    | {"failsafe_sent_over"}  # no world writes that key
+    | {"failsafe_sent_over", "failsafe_listed"}  # no world writes that key
 )
 
 
@@ -286,7 +286,10 @@ def memory(world: World, node: Node) -> Memory:
     noted = node.last is None or node.last[2]
     ttl = world.policy.ttl_seconds
     fields |= {"ttl_seconds": ttl, "longest_ttl_seconds": ttl, "failsafe_sent_over": 0}
-    return Memory(status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields)
+    listed = _urls(range(world.nodes)) if world.policy.failsafe_mode else {}
+    return Memory(
+        failsafe_listed=listed, status_at=LONG_AGO, job_seen=NOW if noted else 0.0, **fields
+    )
 
 
 def _me(n: int) -> Member:

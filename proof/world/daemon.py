@@ -314,6 +314,7 @@ class Daemon:
             self.vanished = vanished.after(self.vanished, before, after, me, at)
         names = {member.name for member in after.members} | set(after.failsafe or ())
         names |= {gone.member.name for gone in self.vanished}
+        names |= set(self.memory.failsafe_listed)
         if not names.issuperset(self.peers):
             self.peers = {name: a for name, a in self.peers.items() if name in names}
 

@@ -422,7 +422,7 @@ def describe(server: running.Server) -> Server:
     streams = server.upstream is not None
     return Server(
         in_recovery=server.in_recovery,
-        timeline=server.replayed_branch.timeline,
+        timeline=(disk.branch if server.receiving else server.replayed_branch).timeline,
         server_version=SERVER_VERSION,
         system_identifier=disk.system_identifier,
         write_lsn=None if server.in_recovery else disk.end,

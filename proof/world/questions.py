@@ -34,6 +34,7 @@ class Questions:
         known = {m.name for m in self._daemon.known_cluster.members}
         known |= {gone.member.name for gone in self._daemon.vanished}
         known |= set(self._daemon.known_cluster.failsafe or ())
+        known |= set(self._daemon.memory.failsafe_listed)
         calls = [
             self._daemon.task(self._ask_peer(name, timeout_seconds))
             for name in members

@@ -80,6 +80,11 @@ class Server:
         return self.phase == "up" and not self.frozen
 
     @property
+    def stands_still(self) -> bool:
+        """Whether replay does not go on, whatever is received."""
+        return self._stands_at is not None
+
+    @property
     def replayed(self) -> int:
         """How far a standby has replayed what it has."""
         end = self.host.disk.end
@@ -92,7 +97,7 @@ class Server:
         return branch if self._stands_at is None else branch_at(branch, self.replayed)
 
     def stand_still(self) -> None:
-        """Replay no further; WAL is received all the same."""
+        """Replay no further; WAL of the timeline is received all the same."""
         if self.in_recovery and self._stands_at is None:
             self._stands_at = self.host.disk.end
             self.version += 1

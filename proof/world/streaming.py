@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from proof.world.compared import write_over
 from proof.world.disk import Disk
 from proof.world.events import Signal, Steps, Wait
-from proof.world.wal import Branch, branch_at, contains
+from proof.world.wal import Branch, branch_at, contains, next_switch
 
 if TYPE_CHECKING:
     from proof.world.server import Server
@@ -58,6 +58,11 @@ class Link:
             return
         down, up = self.down, self.up
         disk = down.host.disk
+        # Only the startup process, which is about to replay, asks for the next timeline.
+        switch = next_switch(branch, down.replayed) if down.stands_still else None
+        is_over = switch is not None and lsn > switch
+        if switch is not None and is_over:
+            branch, lsn = branch_at(branch, switch), switch
         if not contains(branch, lsn, disk.branch, disk.end):
             if not contains(disk.branch, disk.end, branch_at(branch, lsn), lsn):
                 self.close()  # the timeline that it comes to has left ours before our end
@@ -65,6 +70,9 @@ class Link:
         take_in(down, branch, lsn)
         if disk.branch.timeline > disk.consistent_on.timeline and lacks_pages_of(branch, lsn, disk):
             down.end()  # PANIC: a newer timeline begins before the minimum recovery point
+            return
+        if is_over:
+            self.close()
             return
         network, sender, receiver = down.world.network, down.host.name, up.host.name
         if network.open(sender, receiver):

@@ -97,6 +97,11 @@ def begins(branch: Branch, timeline: int) -> int:
     return max((line.lsn for line in branch.history if line.timeline < timeline), default=0)
 
 
+def next_switch(branch: Branch, lsn: int) -> int | None:
+    """Where the timeline ends that the byte after `lsn` is of; None if it is that branch's own."""
+    return min((line.lsn for line in branch.history if line.lsn > lsn), default=None)
+
+
 def same_bytes(mine: Branch, end: int, theirs: Branch, their_end: int) -> bool | None:
     """Whether the other has our last WAL, as far as it counts our timeline's number as its own.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
@@ -102,6 +103,44 @@ def test_members_that_reach_the_store_keep_their_word(tmp_path: Path) -> None:
             cluster.wait_healthy()
             prober.close()
             assert prober.overlaps() == []
+
+
+def test_who_led_before_does_not_lead_beside_a_primary_whose_keys_were_lost(tmp_path: Path) -> None:
+    """Cut off, the new primary goes on by its own word; the keys go; the old one comes back."""
+    with prepared(tmp_path, store="etcd3", dynamic=FAILSAFE, nodes=2) as cluster:
+        assert cluster.store is not None
+        former, heir = cluster.nodes
+        with Wire(cluster.store.port) as wire, Prober(cluster.nodes) as prober:
+            through = {"etcd3": {"hosts": wire.host, "use_proxies": True}}
+            cluster.write_node_file(heir, through)
+            former.start_daemon()
+            cluster.wait_for(former.is_writable, 60, "the first primary")
+            heir.start_daemon()
+            cluster.wait_healthy()
+            cluster.wait_for(lambda: all_know_the_list(cluster), 30, "the failsafe key")
+            former.die()
+            cluster.wait_for(heir.is_writable, 3 * TTL, "a new primary")
+            cluster.wait_for(lambda: listed(heir) == {heir.name}, 30, "a list of one")
+            wire.cut()
+            cluster.wait_for(lambda: is_active(heir), 30, "failsafe mode")
+            with cluster.keys() as keys:
+                keys.delete_all(now() + 10)
+            former.start_daemon()
+            waits = f"{heir.name} may be primary: start its daemon"
+            cluster.wait_for(lambda: waits in former.log_text(100_000), 3 * TTL, "the warning")
+            loops_pass(cluster, 5)
+            assert heir.is_writable()
+            assert not former.is_writable()
+            wire.mend()
+            assert cluster.wait_healthy() is heir
+            prober.close()
+            assert prober.overlaps() == []
+
+
+def listed(node: Node) -> set[str]:
+    """Whom the leader would have to ask."""
+    seen = node.get("/hae/snapshot")
+    return set(seen.document["memory"].get("failsafe_members", {})) if seen else set()
 
 
 def _wait_without_store(cluster: Cluster, leader: Node, seconds: float) -> set[int]:

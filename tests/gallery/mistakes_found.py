@@ -166,6 +166,20 @@ FOUND: tuple[Mistake, ...] = (
         (catching.story("a-member-that-agreed-founds-no-cluster"),),
     ),
     Mistake(
+        "adopts-beside-a-primary-in-failsafe-mode",
+        "A former primary makes itself the cluster whose keys are lost, without asking anybody",
+        "another one goes on without the store, by the word of members that came after it",
+        breaking.fact_is("a_member_may_go_on_unseen", lambda _: False),
+        (
+            catching.story(
+                "a-former-primary-asks-whom-failsafe-named-before-it-makes-itself-the-cluster"
+            ),
+            catching.story(
+                "nobody-makes-itself-the-cluster-while-a-member-that-failsafe-named-is-silent"
+            ),
+        ),
+    ),
+    Mistake(
         "a-lost-member-key-waits",
         "A member key that the store has lost is written again when it is due",
         "until then a new disk sees no data anywhere, and founds another cluster",

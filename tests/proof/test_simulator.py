@@ -158,6 +158,19 @@ def test_a_member_streams_from_the_one_that_it_names_while_that_is_there() -> No
     ]
 
 
+def test_no_newer_timeline_is_received_while_replay_stands_still() -> None:
+    """Its receiver waits at the end of the old one for the startup process (280002769)."""
+    tags = (Tags(), Tags(), Tags(replicatefrom="n2"))
+    steps = (Step(50.0, "stop-replay", ("n3", "90.0")), Step(60.0, "switchover", ("n2",)))
+    seen: list[tuple[float, str]] = []
+    outcome = run(
+        led_by_n1(steps, 180.0, tags=tags), lambda at, who, what: seen.append((at, f"{who} {what}"))
+    )
+    assert not outcome.violations
+    assert 60 < next(at for at, what in seen if "n2 is promoted" in what) < 80
+    assert [at for at, what in seen if what == "n3 streams from n2"][-1] >= 140
+
+
 def test_timings_that_change_are_gone_by_at_once() -> None:
     """The lock of a frozen machine ends by the ttl that it was renewed with last."""
     steps = (Step(40.0, "retime", ("90", "10", "30")), Step(80.0, "freeze-host", ("n1", "60.0")))

@@ -14,8 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Rewrite once, before the tests are collected."""
-    if config.getoption("--rewrite", default=False):
+    """Rewrite once, before the tests are collected; the workers of xdist compare only."""
+    if config.getoption("--rewrite", default=False) and not hasattr(config, "workerinput"):
         for path in sorted(FOLDER.glob("*.txt")):
             rewrite(path)
         all_scenarios.cache_clear()

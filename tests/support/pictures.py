@@ -116,6 +116,7 @@ def _leading(
         sync_names_since=s.now - 100.0,
         sync_names_lsn=LSN - 20 * RATE if rules.synchronous_mode != "off" else None,
         failsafe_members=dict(_urls(s)) if rules.failsafe_mode else {},
+        failsafe_listed=dict(_urls(s)) if rules.failsafe_mode else {},
     )
     postgres = replace(
         s.postgres,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from engine import views
 from engine.document import member_document
 from engine.policy import PermanentSlot, Policy, RemotePrimary
 from engine.state import (
@@ -409,13 +410,16 @@ def scene(base: str, changes: dict[str, Any]) -> Snapshot:
 
 
 def settled(s: Snapshot, changes: dict[str, Any]) -> Snapshot:
-    """Fill in what the shell would carry along: the published document and our own member key."""
+    """Fill in what is carried along: the published document, our member key, who is listed."""
     if "published_at" not in changes:
         s = replace(s, published_at=s.now - 3)
     if "published" not in changes:
         s = replace(s, published=dict(member_document(s)))
         if not any(path.startswith(f"cluster.members.{s.me.name}.") for path in changes):
             s = shown_as_published(s)
+    view = views.cluster(s)
+    if view is not None and view.initialize and "memory.failsafe_listed" not in changes:
+        s = replace(s, memory=replace(s.memory, failsafe_listed=view.failsafe or {}))
     return s
 
 

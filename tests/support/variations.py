@@ -318,6 +318,7 @@ PLACES: dict[str, tuple[Any, ...]] = {
     "memory.announced_up": FLAG,
     "memory.status_at": (0.0, NOW - 2),
     "memory.failsafe_members": ({}, guards.URLS, {"n1": guards.URLS["n1"]}),
+    "memory.failsafe_listed": ({}, guards.URLS, {"n1": guards.URLS["n1"]}),
     "memory.failsafe_sent": ({}, {**guards.URLS, "n9": "http://10.0.0.9:8008/patroni"}),
     "memory.failsafe_sent_over": (-1, 0, 5),
     "memory.failsafe_until": (0.0, NOW + 4, NOW + 18),
