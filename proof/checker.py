@@ -179,6 +179,10 @@ def may_be_writable(s: Snapshot) -> bool:
         return False
     if s.memory.promoting or (s.job is not None and s.job.kind is JobKind.PROMOTE):
         return True
+    copies = s.memory.bootstrap_copied or s.policy.standby_cluster is not None
+    founds = s.memory.bootstrapping and not copies
+    if founds and not s.postgres.directory.standby_signal:
+        return True  # what is being recovered becomes writable by itself
     if isinstance(s.postgres.server, Known):
         return not s.postgres.server.value.in_recovery
     return not s.postgres.directory.standby_signal

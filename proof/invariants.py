@@ -27,7 +27,6 @@ class Toleration(StrEnum):
     MACHINE_PAUSED = "a hypervisor stopped the whole machine, and its clocks"
     CLOCKS_BEYOND_THE_MARGIN = "a clock drifts by more than the share of ttl that is kept for it"
     STORE_LOST_ITS_CONTENT = "the store lost all keys, the leader key of a promotion among them"
-    LOST_WHILE_FOUNDED = "the store lost all keys before the new cluster was founded to the end"
     LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
     NOBODY_MAY_LEAD = "whoever has the cluster's data, or may found it, is tagged not to lead"
     UNWATCHED = "a standby's daemon was frozen or gone, and its upstream replaced by another server"
@@ -145,7 +144,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "one_writer",
         "At any instant at most one node can acknowledge writes.",
         _writers,
-        _UNSAFE_CLOCKS | _UNGUARDED | {Toleration.LOST_WHILE_FOUNDED},
+        _UNSAFE_CLOCKS | _UNGUARDED,
     ),
     Invariant(
         "promoted_with_the_lock",

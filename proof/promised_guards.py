@@ -45,7 +45,7 @@ def the_fence_is_armed_before_anything_becomes_writable(
         for n, x in enumerate(actions)
         if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary")
     ]
-    if writable and s.fence.kill_at is None and not s.memory.bootstrapping:
+    if writable and s.fence.kill_at is None:
         assert any(isinstance(x, ArmFence) for x in actions[: writable[0]])
 
 
@@ -73,7 +73,7 @@ def a_required_watchdog_counts_before_anything_becomes_writable(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
     """Where a watchdog is required, it counts, or is let count, before Promote or a start."""
-    if s.policy.watchdog_mode != "required" or s.policy.pause or s.memory.bootstrapping:
+    if s.policy.watchdog_mode != "required" or s.policy.pause:
         return
     for n, x in enumerate(actions):
         if isinstance(x, Promote) or (isinstance(x, StartPostgres) and x.role == "primary"):

@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from engine.actions import (
     AcquireLock,
     Action,
+    Clone,
     CreateInitialize,
     DisarmFence,
+    RecoverFromCrash,
     ReleaseLock,
+    RemoveDataDirectory,
     RenewLock,
+    Rewind,
+    StartPostgres,
+    WriteInitialize,
 )
 from engine.state import DirectoryKind, Known, PeerAnswer, Snapshot
 from proof import checker
@@ -36,11 +42,8 @@ def _is_named(s: Snapshot) -> bool:
 
 @about(AcquireLock)
 def the_lock_is_taken_only_by_what_was_seen_since(s: Snapshot, actions: Sequence[Action]) -> None:
-    """No AcquireLock by a view of the store from before our own last request for the lock.
-
-    The founder of a cluster holds on to it.
-    """
-    if s.memory.bootstrapping or s.lease.refused or s.lease.sent_at is None:
+    """No AcquireLock by a view of the store from before our own last request for the lock."""
+    if s.lease.refused or s.lease.sent_at is None:
         return
     if checker.of(AcquireLock, actions):
         assert isinstance(s.cluster, Known)
@@ -60,9 +63,9 @@ def the_lock_is_asked_for_only_while_what_was_seen_counts(
     since = max(s.memory.lock_free_since or 0.0, s.now - ANSWER_SECONDS)
     for x in checker.of(AcquireLock, actions):
         assert x.begin_before <= s.now + ANSWER_SECONDS
+        assert isinstance(s.cluster, Known)
+        assert x.initialize == s.cluster.value.initialize
         if races:
-            assert isinstance(s.cluster, Known)
-            assert x.initialize == s.cluster.value.initialize
             asked = (a.asked_at for a in s.peers if s.cluster.value.member(a.name) is not None)
             assert all(x.begin_before <= at + ANSWER_SECONDS for at in asked if at >= since)
     for renewal in checker.of(RenewLock, actions):
@@ -167,13 +170,33 @@ def only_the_founder_founds(s: Snapshot, actions: Sequence[Action]) -> None:
 
 
 @about(AcquireLock)
-def who_asks_for_the_lock_founds_no_more(s: Snapshot, actions: Sequence[Action]) -> None:
-    """A primary that still bootstraps does not ask for the lock.
+def who_founds_leads_only_what_has_no_identity(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A founder whose server is down takes the lock only for its own founding, with its guards.
 
-    So what it has made never led, and may be set aside.
+    Nobody else has claimed the founding, and the cluster that it would lead has no identity yet.
     """
+    founds = s.memory.bootstrapping and s.postgres.postmaster is None
+    if founds and checker.of(AcquireLock, actions):
+        assert s.fence.ready or not s.policy.fence_required
+        assert isinstance(s.cluster, Known)
+        assert not s.cluster.value.initialize
+        assert s.cluster.value.initialize is None or s.cluster.value.founder in {None, s.me.name}
+
+
+@about(WriteInitialize)
+def a_cluster_is_published_only_by_its_leader(s: Snapshot, actions: Sequence[Action]) -> None:
+    """A primary that founds a cluster gives it its identity only while the lock is certain."""
     if s.memory.bootstrapping and checker.runs_as_primary(s):
-        assert not checker.of(AcquireLock, actions)
+        assert not checker.of(WriteInitialize, actions) or checker.lease_left(s) > 0
+
+
+@about(Clone, Rewind, RecoverFromCrash, RemoveDataDirectory, StartPostgres)
+def nothing_is_done_for_a_leader_without_a_cluster(s: Snapshot, actions: Sequence[Action]) -> None:
+    """As long as another member leads what has no identity yet, data is left as it is."""
+    known = s.cluster.value if isinstance(s.cluster, Known) else None
+    if checker.another_leads(s) and known is not None and known.initialize == "":
+        touched = (Clone, Rewind, RecoverFromCrash, RemoveDataDirectory, StartPostgres)
+        assert not [x for x in actions if isinstance(x, touched)]
 
 
 @about(CreateInitialize, AcquireLock)
@@ -204,13 +227,14 @@ def a_dead_servers_guard_stays(s: Snapshot, actions: Sequence[Action]) -> None:
 def a_leader_that_stands_down_waits_for_its_heir(s: Snapshot, actions: Sequence[Action]) -> None:
     """A lock is handed over when a member has the shutdown checkpoint, or after retry_timeout.
 
-    Who may not lead because a guard is missing does not wait.
+    Who may not lead because a guard is missing does not wait, nor whose bootstrap failed.
     """
     since = s.memory.standing_down_since
     control = s.postgres.directory.control
     unguarded = s.policy.watchdog_mode == "required" or not s.fence.ready
     if not checker.of(ReleaseLock, actions) or since is None or control is None:
         return
+    unguarded = unguarded or bool(s.memory.bootstrap_failed)
     if s.stopping or s.policy.pause or unguarded or s.postgres.postmaster is not None:
         return
     if s.postgres.directory.kind is not DirectoryKind.VALID or control.state != "shut down":
@@ -232,7 +256,9 @@ RACE_PROMISES = (
     a_standby_asks_everybody_before_it_leads,
     a_standby_gives_way_to_who_has_more,
     only_the_founder_founds,
-    who_asks_for_the_lock_founds_no_more,
+    who_founds_leads_only_what_has_no_identity,
+    a_cluster_is_published_only_by_its_leader,
+    nothing_is_done_for_a_leader_without_a_cluster,
     nobody_hurries_after_a_loss,
     a_dead_servers_guard_stays,
     a_leader_that_stands_down_waits_for_its_heir,

@@ -52,17 +52,15 @@ def nothing_becomes_writable_without_a_lease(s: Snapshot, actions: Sequence[Acti
 
     A promotion begins when it is announced.
     That time is also the last moment at which the server may begin, however late its turn comes.
-    The first start of a new cluster is excepted: nobody else has its data.
     """
     announced = [x for x in checker.of(Remember, actions) if x.changes.get("promoting")]
     promotes = [*checker.of(Promote, actions), *announced]
     starts = [x for x in checker.of(StartPostgres, actions) if x.role == "primary"]
-    if promotes or (starts and not s.memory.bootstrapping):
+    if promotes or starts:
         assert checker.lease_left(s) > checker.stop_margin(s)
         assert not checker.another_leads(s)
-    if not s.memory.bootstrapping:
-        last = s.now + checker.lease_left(s) - checker.stop_margin(s)
-        assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
+    last = s.now + checker.lease_left(s) - checker.stop_margin(s)
+    assert all(x.begin_before is not None and x.begin_before <= last + 1e-6 for x in starts)
 
 
 @about(AcquireLock)
@@ -99,7 +97,12 @@ def a_copy_of_a_remote_primary_never_begins_as_a_primary(
 def a_standby_does_not_race_against_a_writable_member(
     s: Snapshot, actions: Sequence[Action]
 ) -> None:
-    """A standby takes no lock while a peer answers as a running primary."""
+    """A standby takes no lock while a peer answers as a running primary.
+
+    Who founds a cluster asks nobody: what it has was there nowhere before.
+    """
+    if s.memory.bootstrapping:
+        return
     if checker.of(AcquireLock, actions) and not checker.runs_as_primary(s):
         said = checker.answers(s)
         answering = [a for a in said if a.reachable and not a.stale and a.state == "running"]
@@ -181,9 +184,10 @@ def _is_beaten(s: Snapshot) -> bool:
 
 @about(CreateRoles)
 def roles_are_created_only_in_our_own_bootstrap(s: Snapshot, actions: Sequence[Action]) -> None:
-    """The SQL part of the bootstrap never runs on an adopted server."""
+    """The SQL part of the bootstrap never runs on an adopted server, nor without the lock."""
     if checker.of(CreateRoles, actions):
         assert s.memory.bootstrapping
+        assert checker.lease_left(s) > 0
         assert checker.runs_as_primary(s)
 
 
@@ -199,7 +203,7 @@ def a_silent_store_does_not_keep_a_daemon_from_ending(
 @about(AcquireLock, RenewLock, Promote, StartPostgres)
 def whoever_consented_does_not_lead(s: Snapshot, actions: Sequence[Action]) -> None:
     """While a primary without the store counts on our word, we take no lock and nothing writes."""
-    if not checker.consented(s) or s.memory.bootstrapping:
+    if not checker.consented(s):
         return
     assert not checker.of(AcquireLock, actions)
     assert not checker.of(RenewLock, actions)
@@ -246,7 +250,7 @@ def a_standby_that_may_not_lead_takes_no_lock(s: Snapshot, actions: Sequence[Act
 
     An operator that names it may choose its lag, and with a failover what `sync` says.  The leader
     that `sync` names lacks nothing that was acknowledged, whatever its lag.  Whoever founds a
-    standby cluster is its first standby, and needs no permission any more.
+    cluster needs no permission any more.
     """
     leads = checker.of(AcquireLock, actions) and not checker.runs_as_primary(s)
     if not leads or s.memory.bootstrapping:
@@ -319,9 +323,10 @@ def no_decision_contradicts_itself(s: Snapshot, actions: Sequence[Action]) -> No
 def in_synchronous_mode_only_who_is_named_leads(s: Snapshot, actions: Sequence[Action]) -> None:
     """A standby takes the lock only by `sync` or an operator, and is promoted only once it is ours.
 
-    The key was written since the race, and promises nothing to others.
+    The key was written since the race, and promises nothing to others.  One that the founder of a
+    cluster finds is about the commits of another.
     """
-    if not checker.synchronous(s):
+    if not checker.synchronous(s) or (s.memory.bootstrapping and not checker.of(Promote, actions)):
         return
     key = s.cluster.value.sync if isinstance(s.cluster, Known) else None
     if checker.of(Promote, actions):

@@ -55,14 +55,23 @@ def _was_made_primary(s: Snapshot) -> bool:
     return last.kind is JobKind.PROMOTE or (ends is not None and ends > last.finished)
 
 
+@fact(lambda s: f"{_server(s)}, {_founded(s)}")
+def begins_as_primary(s: Snapshot) -> bool:
+    """The new cluster's first server becomes writable by itself, if need be after a recovery."""
+    if s.memory.bootstrap_copied or s.policy.standby_cluster is not None:
+        return False
+    return s.memory.bootstrapping and not s.postgres.directory.standby_signal
+
+
 @fact(_server)
 def may_accept_writes(s: Snapshot) -> bool:
     """PostgreSQL may be writable.
 
     No answer counts as yes, unless standby.signal is there: PostgreSQL removes it before the
     first write.  A promotion counts from its first moment, also one that the daemon before this
-    one began, and until a look that began after it says otherwise.  A server that initdb, crash
-    recovery or pg_rewind run has no clients.
+    one began, and until a look that began after it says otherwise.  So does the recovery of a
+    backup that a cluster is founded with.  A server that initdb, crash recovery or pg_rewind run
+    has no clients.
     """
     if s.postgres.outdated and s.job is None and _was_made_primary(s):
         return True
@@ -73,7 +82,7 @@ def may_accept_writes(s: Snapshot) -> bool:
     if s.job is not None and s.job.kind is JobKind.PROMOTE:
         return True
     here = views.server(s)
-    if s.memory.promoting:
+    if s.memory.promoting or begins_as_primary.holds(s):
         return True
     if here is not None:
         return not here.in_recovery
@@ -282,6 +291,22 @@ def we_are_the_founder(s: Snapshot) -> bool:
     """We have claimed the right to create `initialize`."""
     view = views.cluster(s)
     return view is not None and view.founder == s.me.name
+
+
+@fact(_founder)
+def the_founding_is_ours(s: Snapshot) -> bool:
+    """No other member has claimed the right to create `initialize`; an unknown store: no."""
+    view = views.cluster(s)
+    return view is not None and view.founder in {None, s.me.name}
+
+
+@fact(_system)
+def leader_is_unnamed(s: Snapshot) -> bool:
+    """Another member leads, and `initialize` is empty; unknown counts as no.
+
+    It founds a cluster, or has the older data and writes its identity in a moment.
+    """
+    return initialize_is_empty.holds(s) and views.leader_name(s) not in {None, s.me.name}
 
 
 # --- jobs -----------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Facts about the watchdog: the device that resets the machine when nobody feeds it."""
 
 from engine import views, watchdog
+from engine.facts.postgres import begins_as_primary
 from engine.rule import fact
 from engine.state import Snapshot
 
@@ -84,8 +85,8 @@ def nothing_can_write(s: Snapshot) -> bool:
     if s.postgres.outdated or s.job is not None:
         return False
     if s.postgres.postmaster is not None:
-        here = views.server(s)
-        return here is not None and here.in_recovery and not s.memory.promoting
+        here, becomes = views.server(s), s.memory.promoting or begins_as_primary.holds(s)
+        return here is not None and here.in_recovery and not becomes
     control = s.postgres.directory.control
     clean = control is not None and control.state in {"shut down", "shut down in recovery"}
     return clean or (s.fence.ready and s.fence.kill_at is None)

@@ -36,6 +36,7 @@ from engine.facts.postgres import (
     initialize_is_empty,
     initialize_is_missing,
     initialize_is_set,
+    leader_is_unnamed,
     postmaster_runs,
     waits_to_retry,
     we_are_seen,
@@ -267,9 +268,10 @@ DIRECTORY = Table(
         Rule(
             "directory.clone",
             "A cluster exists and a member can be copied: clone it",
-            when=(a_clone_source_exists, ~initialize_is_missing),
+            when=(a_clone_source_exists, ~initialize_is_missing, ~leader_is_unnamed),
             then=_clone,
-            why="A new replica begins as a copy of a running member.",
+            why="A new replica begins as a copy of a running member; but of no founder that has "
+            "not published its cluster, which may lack its roles, or be set aside.",
         ),
         Rule(
             "directory.wait_for_bootstrap",

@@ -33,6 +33,7 @@ from engine.facts.postgres import (
     crashed_as_primary,
     directory_is_valid,
     directory_was_standby,
+    leader_is_unnamed,
     postmaster_runs,
     shut_down_cleanly,
     waits_to_retry,
@@ -84,6 +85,14 @@ DOWN = Table(
     applies=(~daemon_is_stopping, ~a_job_runs, ~postmaster_runs, directory_is_valid),
     rules=(
         *bootstrap.RULES,
+        Rule(
+            "down.unnamed",
+            "Another member leads a cluster that has no identity yet: wait for that",
+            when=(leader_is_unnamed,),
+            then=lambda _: (Hold("the leader to publish the cluster's identity"),),
+            why="It may be founding another cluster than that of our data, which is neither to be "
+            "started, nor rewound or emptied, for its sake.",
+        ),
         Rule(
             "down.reinitialize_early",
             "An operator asked for a new copy, and the leader has not been promoted yet",

@@ -80,7 +80,7 @@ CONSENT = Table(
             "A cluster is being created here: refuse",
             when=(bootstrapping,),
             then=lambda s: _answer(s, 503, f"{s.me.name} is creating a cluster"),
-            why="The store has lost what it knew of the caller's; this one's server starts soon.",
+            why="The store has lost what it knew of the caller's; this one takes the lock soon.",
         ),
         Rule(
             "consent.leads",
@@ -159,6 +159,13 @@ FAILSAFE = Table(
             when=(failsafe_members_are_known, ~lease_is_certain),
             then=_forget,
             why="Another leader may have changed the list since.",
+        ),
+        Rule(
+            "failsafe.founding",
+            "A cluster is being founded here: nobody is asked",
+            when=(bootstrapping,),
+            then=nothing,
+            why="Nobody is served yet, and who has older data may lead as well as this founder.",
         ),
         Rule(
             "failsafe.note",

@@ -68,9 +68,13 @@ from engine.tables.upkeep import announce_stop
 
 
 def final_lsn(s: Snapshot) -> int | None:
-    """The position that a primary which was shut down leaves behind; a standby leaves none."""
+    """The position that a primary which was shut down leaves behind.
+
+    A standby leaves none, nor does a founder: nobody's lag is counted from what has no identity.
+    """
     control = s.postgres.directory.control
-    return control.checkpoint_lsn if control and not directory_was_standby.holds(s) else None
+    none = control is None or directory_was_standby.holds(s) or s.memory.bootstrapping
+    return None if none or control is None else control.checkpoint_lsn
 
 
 def job_name(s: Snapshot) -> str:
@@ -270,6 +274,9 @@ def _give_the_start_up(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
+# Of what is being founded nobody has a copy that could take over.
+_OVERDUE = (i_own_the_lock, starting_too_long, ~paused, ~bootstrapping)
+
 SILENT = Table(
     "silent",
     "PostgreSQL gives no answer: what now?",
@@ -278,14 +285,14 @@ SILENT = Table(
         Rule(
             "silent.ask_before_failover",
             "Our primary still starts after primary_start_timeout: ask who could take over",
-            when=(i_own_the_lock, starting_too_long, ~paused, ~peers_answered),
+            when=(*_OVERDUE, ~peers_answered),
             then=ask,
             why="The lock is given away only if somebody can use it.",
         ),
         Rule(
             "silent.failover",
             "Our primary still starts after primary_start_timeout, a member can take over: stop",
-            when=(i_own_the_lock, starting_too_long, ~paused, somebody_can_take_over),
+            when=(*_OVERDUE, somebody_can_take_over),
             then=_give_the_start_up,
             why="A recovery of an hour must not keep the cluster without a leader for an hour; "
             "the lock is released when the server is down.",
@@ -301,7 +308,7 @@ SILENT = Table(
         Rule(
             "silent.unowned",
             "A server that may be writable has long given no answer, and nobody leads: end it",
-            when=(may_accept_writes, silent_for_a_loop, lock_is_free, ~paused, ~bootstrapping),
+            when=(may_accept_writes, silent_for_a_loop, lock_is_free, ~paused),
             then=lambda s: stop_at_once(s, "PostgreSQL gives no answer, and nobody leads"),
             why="It can't ask for the lock, since nobody knows what it has written, and the others "
             "wait for it: it may still be writing.",

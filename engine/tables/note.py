@@ -261,6 +261,7 @@ NOTE = Table(
                 ~primary_went_down,
                 ~standing_down,
                 ~restarting,
+                ~bootstrapping,
             ),
             then=lambda s: (Remember({"primary_down_since": s.now}),),
             why="primary_start_timeout counts from here.",

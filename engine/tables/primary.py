@@ -107,35 +107,33 @@ PRIMARY = Table(
             why="A cluster without its roles can't be used.",
         ),
         Rule(
+            "primary.bootstrap_anew",
+            "The new cluster runs, but the store has lost `initialize`: create it again, empty",
+            when=(bootstrapping, i_own_the_lock, initialize_is_missing),
+            then=lambda _: (CreateInitialize(),),
+            why="By it the others see that what this founder leads has no identity yet.",
+        ),
+        Rule(
             "primary.create_roles",
             "The new cluster runs: create its roles",
-            when=(bootstrapping, ~roles_are_created),
+            when=(bootstrapping, i_own_the_lock, ~roles_are_created),
             then=lambda _: (CreateRoles(),),
             why="Replicas need the replication role before they can be cloned.",
         ),
         Rule(
-            "primary.bootstrap_fence",
-            "The new cluster is ready, but the fence that the configuration requires is missing",
-            when=(bootstrapping, fence_is_missing),
-            then=lambda s: (Hold(f"the fence: {s.fence.why}", s.now + views.ASK_AGAIN_SECONDS),),
-            why="Without the fence a hung daemon could leave two primaries behind.",
-        ),
-        Rule(
-            "primary.bootstrap_watchdog",
-            "The new cluster is ready, but the watchdog that the configuration requires is not",
-            when=(bootstrapping, watchdog_is_missing),
-            then=lambda s: (
-                Hold(f"the watchdog: {watchdog.trouble(s)}", s.now + views.ASK_AGAIN_SECONDS),
-            ),
-            why="Without it a machine that hangs as a whole could leave two primaries behind.",
-        ),
-        Rule(
             "primary.finish_bootstrap",
             "The new cluster is ready: publish its identity and configuration",
-            when=(bootstrapping, ~another_owns_the_lock),
+            when=(bootstrapping, i_own_the_lock),
             then=_finish_bootstrap,
-            why="From here on it is a cluster like any other: this primary asks for the lock, and "
-            "may never again be started without it.",
+            why="From here on it is a cluster like any other, which clients may be led to, and the "
+            "others clone.",
+        ),
+        Rule(
+            "primary.bootstrap_unproven",
+            "The new cluster runs, and its daemon takes the lease up again: wait for that",
+            when=(bootstrapping, store_names_me),
+            then=lambda s: (Hold("the lease to be renewed", s.now + views.ASK_AGAIN_SECONDS),),
+            why="What is done for the new cluster is done while nobody else may lead.",
         ),
         Rule(
             "primary.demote",

@@ -14,7 +14,12 @@ from engine.facts.failsafe import (
 from engine.facts.following import needs_new_copy
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import fence_is_missing, lock_is_free, store_is_busy
-from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
+from engine.facts.postgres import (
+    a_job_runs,
+    begins_as_primary,
+    initialize_is_missing,
+    runs_as_standby,
+)
 from engine.facts.race import (
     a_peer_is_ahead,
     a_peer_is_preferred,
@@ -54,7 +59,13 @@ from engine.facts.work import (
 )
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
-from engine.tables.steps import ONLY_A_NEW_COPY_HELPS, WHY_WAIT_FOR_LEASES, wait_for_leases
+from engine.tables.safety import arm_ahead
+from engine.tables.steps import (
+    ONLY_A_NEW_COPY_HELPS,
+    WHY_WAIT_FOR_LEASES,
+    acquire_lock,
+    wait_for_leases,
+)
 
 
 def _soon(s: Snapshot, waiting_for: str) -> tuple[Action, ...]:
@@ -75,11 +86,24 @@ def _acquire(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({"raced_on": sync.revision(s)}), acquire) if sync.is_on(s) else (acquire,)
 
 
+def _acquire_for_the_founding(s: Snapshot) -> tuple[Action, ...]:
+    view = views.cluster(s)
+    assert view is not None
+    return (acquire_lock(s, view.initialize),)
+
+
 RACE = Table(
     "race",
     "The lock is free: may this standby take it?",
     applies=(~daemon_is_stopping, ~a_job_runs, runs_as_standby, lock_is_free),
     rules=(
+        Rule(
+            "race.founding",
+            "The backup that a cluster is founded with is being recovered: take the lock",
+            when=(begins_as_primary, ~consented, ~fence_is_missing, ~watchdog_is_missing),
+            then=lambda s: (*arm_ahead(s), *_acquire_for_the_founding(s)),
+            why="It becomes a primary by itself, and must not without the lock.",
+        ),
         Rule(
             "race.unknown",
             "The store does not know the cluster: no race",

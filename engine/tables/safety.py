@@ -42,7 +42,7 @@ from engine.facts.postgres import (
 from engine.facts.promotion import promotion_is_under_way
 from engine.facts.stopping import kills_at, stop_kills_too_late
 from engine.facts.sync import stop_takes_too_long
-from engine.facts.work import bootstrapping, daemon_is_stopping, paused
+from engine.facts.work import daemon_is_stopping, paused
 from engine.rule import Rule, Table, nothing
 from engine.state import Snapshot
 
@@ -107,7 +107,6 @@ TRUCE = Table(
                 fence_can_be_armed,
                 ~still_starting,
                 ~look_is_outdated,
-                ~bootstrapping,
                 ~identity_differs,
             ),
             then=arm_ahead,
@@ -325,7 +324,7 @@ WRITE = Table(
         Rule(
             "write.never_proven",
             "No lease of ours, and the store has been silent for a whole ttl: stop",
-            when=(~lease_is_known, store_is_silent_for_ttl, ~bootstrapping, ~a_job_runs),
+            when=(~lease_is_known, store_is_silent_for_ttl, ~a_job_runs),
             then=lambda _: (StopPostgres("fast", "the leader lock could not be proven"),),
             why="Whatever lease a former daemon had is over by now, and another member may lead.",
             ends=True,

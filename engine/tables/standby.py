@@ -29,6 +29,8 @@ from engine.facts.lease import (
 )
 from engine.facts.postgres import (
     a_job_runs,
+    begins_as_primary,
+    leader_is_unnamed,
     receives_wal,
     runs_as_standby,
     waits_to_retry,
@@ -90,6 +92,13 @@ STANDBY = Table(
         ~leads_a_standby_cluster,
     ),
     rules=(
+        Rule(
+            "standby.founding",
+            "The backup that a cluster is founded with is being recovered: wait for its end",
+            when=(i_own_the_lock, begins_as_primary),
+            then=lambda s: (Hold("the recovery to reach its target", s.now + 1.0),),
+            why="It becomes a primary by itself; promoted, it would lack what is still to come.",
+        ),
         Rule(
             "standby.paused_promotion",
             "Maintenance mode, we own the lock, and a promotion is under way: wait for its end",
@@ -213,6 +222,13 @@ STANDBY = Table(
             then=lambda s: (Follow(None), *ask_leader(s)),
             why="PostgreSQL would go on to try, and stream from a server that has come back with "
             "other WAL on a timeline of our number.",
+        ),
+        Rule(
+            "standby.unnamed",
+            "Another member leads a cluster that has no identity yet: go on as we are",
+            when=(leader_is_unnamed,),
+            then=lambda _: (Hold("the leader to publish the cluster's identity"),),
+            why="It may be founding another cluster than that of our data.",
         ),
         Rule(
             "standby.ask_same_timeline",

@@ -15,6 +15,7 @@ from engine.actions import (
     Follow,
     Hold,
     MoveDataDirectory,
+    ReleaseLock,
     Remember,
     RemoveDataDirectory,
     Report,
@@ -25,7 +26,8 @@ from engine.actions import (
 )
 from engine.facts.failsafe import may_go_on_unseen
 from engine.facts.keys import leases_over_at
-from engine.facts.lease import another_owns_the_lock
+from engine.facts.lease import another_owns_the_lock, i_own_the_lock, store_names_me
+from engine.facts.postgres import initialize_is_empty, the_founding_is_ours
 from engine.facts.sync import i_am_synchronous, leaving_takes_too_long
 from engine.state import Snapshot
 from engine.tables.safety import arm, stop_at_once
@@ -120,21 +122,29 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
     return (*guards, StartPostgres("primary", None, max(left, 10.0), begin_before))
 
 
+def release_if_ours(s: Snapshot, why: str) -> tuple[Action, ...]:
+    """Give the lock back if the store names us, or may, since the lease is ours."""
+    ours = store_names_me.holds(s) or i_own_the_lock.holds(s)
+    return (ReleaseLock(None, why),) if ours else ()
+
+
 def leave_bootstrap(s: Snapshot) -> tuple[Action, ...]:
     """Give the bootstrap up: set the directory aside, let others try, and end.
 
-    An `initialize` that holds a value, or has another founder, stays.  What is remembered of the
-    bootstrap goes last: the next daemon must neither give it up again nor go on with it.
+    An `initialize` that holds a value, or has another founder, stays.  The lock goes after it: as
+    long as that is ours nobody races for, or founds, what is half undone.  What is remembered of
+    the bootstrap goes last: the next daemon must neither give it up again nor go on with it.
     """
     view = views.cluster(s)
     if view is None:
         return (Hold("the store to answer"),)
-    ours = view.initialize == "" and view.founder in {None, s.me.name}
+    ours = initialize_is_empty.holds(s) and the_founding_is_ours.holds(s)
     others_may_try = (DeleteInitialize(view.initialize_revision),) if ours else ()
     return (
         WithdrawMember(),
         MoveDataDirectory(),
         *others_may_try,
+        *release_if_ours(s, "the bootstrap failed"),
         Remember(NO_BOOTSTRAP),
         Exit(1, f"the bootstrap failed: {s.memory.bootstrap_failed}"),
     )

@@ -28,7 +28,7 @@ from engine.facts.sync import (
     sync_names_may_follow,
     synchronous_mode_is_on,
 )
-from engine.facts.work import daemon_is_stopping
+from engine.facts.work import bootstrapping, daemon_is_stopping
 from engine.quorum import Promise
 from engine.rule import Rule, Table, nothing
 from engine.state import Known, Snapshot
@@ -103,6 +103,7 @@ SYNC = Table(
         store_answers,
         postmaster_runs,
         ~server_is_silent,
+        ~bootstrapping,
     ),
     rules=(
         Rule(

@@ -218,7 +218,10 @@ def _failsafe(s: Snapshot) -> tuple[Action, ...]:
 LEADER = Table(
     "leader",
     "Does the store know what only the leader can tell?",
-    applies=(~store_is_busy, store_answers, i_own_the_lock, runs_as_leader, ~a_job_runs),
+    applies=(
+        *(~store_is_busy, store_answers, i_own_the_lock, runs_as_leader),
+        *(~a_job_runs, ~bootstrapping),
+    ),
     rules=(
         Rule(
             "leader.config",

@@ -1,6 +1,6 @@
 """The watchdog: it resets a machine that hangs as a whole, where the fence could not act."""
 
-from engine import views, watchdog
+from engine import watchdog
 from engine.actions import Action, ActivateWatchdog, CloseWatchdog, FeedWatchdog, Report
 from engine.facts.lease import i_own_the_lock, renewal_is_due, store_is_busy
 from engine.facts.postgres import may_accept_writes
@@ -25,12 +25,7 @@ def _activate(s: Snapshot) -> tuple[Action, ...]:
 
 
 def activate_if_wanted(s: Snapshot) -> tuple[Action, ...]:
-    """Let the device count before anything becomes writable; nothing where it can't be used.
-
-    The first start of a new cluster has no lease to feed it by, and nobody to guard against.
-    """
-    if s.memory.bootstrapping and views.lease_ends(s) is None:
-        return ()
+    """Let the device count before anything becomes writable; nothing where it can't be used."""
     wanted = s.policy.watchdog_mode != "off" and not watchdog.trouble(s)
     return () if not wanted or s.watchdog.active or s.policy.pause else _activate(s)
 

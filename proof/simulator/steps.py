@@ -266,9 +266,6 @@ def _store_down(world: World, how: str, seconds: str, back: str) -> None:
 
 def _store_lost(world: World) -> None:
     world.tolerated.add(Toleration.STORE_LOST_ITS_CONTENT)
-    founding = any(host.disk.memory.bootstrapping for host in world.hosts.values())
-    if founding or not world.store.cluster.initialize:
-        world.tolerated.add(Toleration.LOST_WHILE_FOUNDED)
     world.store.lose_everything()
 
 

@@ -131,10 +131,14 @@ def _primary_until(
 ) -> float:
     """When `primary` ends to be true; in pause without the store, the role alone says it.
 
+    What is being founded may yet be set aside, and must not be written to.
+
     `fresh_until` is already past in every state but `running`, so also while it is being stopped.
     """
     postmaster = s.postgres.postmaster
     if role != "primary" or standby or postmaster is None or postmaster.frozen:
+        return NEVER
+    if s.memory.bootstrapping:
         return NEVER
     view_lost = s.now - _view_seen(s) > s.policy.ttl_seconds
     return fresh_until if s.policy.pause and view_lost else certain_until

@@ -102,6 +102,15 @@ def test_no_primary_without_the_lock(why: dict[str, Any]) -> None:
     assert status(node("n1", **why), "/primary") == 503
 
 
+@pytest.mark.parametrize("pause", [False, True])
+def test_what_is_being_founded_is_no_primary(pause: bool) -> None:
+    """It may yet be set aside, so no client may be led to it before its identity is published."""
+    founder = node("n1", memory=Memory(bootstrapping=True), policy=Policy(pause=pause))
+    for path in ("/", "/primary", "/master", "/read-write", "/leader", "/read-only"):
+        assert status(founder, path) == 503
+    assert status(founder, "/health") == 200
+
+
 def test_lease_newer_than_the_view_counts() -> None:
     """A lock won after the store was last looked at makes a primary at once."""
     older = Known(snapshots.cluster(leader=None), NOW - 1)

@@ -32,7 +32,7 @@ def test_a_beaten_founder_sets_its_data_aside_and_clones_the_leader(tmp_path: Pa
     with prepared(tmp_path, nodes=2) as cluster:
         old, founder = cluster.nodes
         old.start_daemon()
-        cluster.wait_for(old.is_writable, 60, "the first leader")
+        cluster.wait_for(lambda: old.says_yes("/primary"), 60, "the first leader")
         old.sql("create table kept as select 1 as one")
         old.send_daemon(signal.SIGTERM)
         old.wait_daemon()

@@ -11,6 +11,7 @@ from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
 from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
+from engine.tables.steps import start_primary
 from tests.gallery import breaking, catching
 from tests.gallery.mistake import Mistake
 
@@ -134,6 +135,22 @@ FOUND: tuple[Mistake, ...] = (
             lambda _: (CreateInitialize(), Remember({"bootstrapping": True})),
         ),
         (catching.story("a-claim-that-was-dropped-founds-no-cluster"),),
+    ),
+    Mistake(
+        "founds-without-the-lock",
+        "The founder of a cluster takes no lock before it has published it",
+        "cut off from the store it stays writable, and who has older data leads: two primaries",
+        breaking.all_of(
+            breaking.rule_gives("down.bootstrap_lock", start_primary),
+            breaking.rule_without("primary.create_roles", "i_own_the_lock"),
+            breaking.rule_without("primary.finish_bootstrap", "i_own_the_lock"),
+            breaking.no_rule("truce.unowned"),
+            breaking.no_rule("write.never_proven"),
+        ),
+        (
+            catching.story("a-founder-that-is-cut-off-stops-before-its-lease-ends"),
+            catching.promises,
+        ),
     ),
     Mistake(
         "losses-are-missed",

@@ -126,6 +126,7 @@ POSTGRES: dict[str, Postgres] = {
         configured_slot="n1",
     ),
     "first primary": running(NEW_SERVER),
+    "recovering backup": running(standby_server(timeline=1)),
     "silent primary": running(None),
     "silent standby": running(None, True),
     "starting": running(None, starting=True),

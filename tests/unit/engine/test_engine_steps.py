@@ -183,14 +183,6 @@ def test_the_device_counts_before_anything_is_writable(
     assert bool(checker.of(ActivateWatchdog, found)) is activated
 
 
-@pytest.mark.parametrize(("base", "activated"), [("replica", False), ("primary", True)])
-def test_a_new_cluster_has_its_device_with_its_lease(base: str, activated: bool) -> None:
-    """Before that there is nobody to guard against, and nothing to feed it by."""
-    changes = {"policy.watchdog_mode": "automatic", "watchdog": "ready"}
-    s = scene(base, changes | {"memory.bootstrapping": True})
-    assert bool(checker.of(ActivateWatchdog, watchdog.activate_if_wanted(s))) is activated
-
-
 # --- the leader, divergence, a bootstrap that failed ----------------------------------------------
 
 
