@@ -73,8 +73,9 @@ def final_lsn(s: Snapshot) -> int | None:
     A standby leaves none, nor does a founder: nobody's lag is counted from what has no identity.
     """
     control = s.postgres.directory.control
-    none = control is None or directory_was_standby.holds(s) or s.memory.bootstrapping
-    return None if none or control is None else control.checkpoint_lsn
+    if control is None or directory_was_standby.holds(s) or s.memory.bootstrapping:
+        return None
+    return control.checkpoint_lsn
 
 
 def job_name(s: Snapshot) -> str:

@@ -219,8 +219,12 @@ LEADER = Table(
     "leader",
     "Does the store know what only the leader can tell?",
     applies=(
-        *(~store_is_busy, store_answers, i_own_the_lock, runs_as_leader),
-        *(~a_job_runs, ~bootstrapping),
+        ~store_is_busy,
+        store_answers,
+        i_own_the_lock,
+        runs_as_leader,
+        ~a_job_runs,
+        ~bootstrapping,
     ),
     rules=(
         Rule(

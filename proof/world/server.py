@@ -41,7 +41,7 @@ class Server:
     def __init__(self, host: Host, role: str) -> None:
         self.host = host
         self.left_in_pause = False  # see Daemon.note_pause
-        self.outlived_its_lock = False  # in maintenance mode: another one has led since
+        self.outlived_its_lock = False  # in maintenance mode: it went on without it
         self.world = host.world
         self.life = Life()
         self.identity = Postmaster(host.world.new_pid(), 1)

@@ -260,7 +260,7 @@ class World:
                 server.kept_the_lock &= server.host.may_be_promoted
             if owner == server.host.name:
                 server.outlived_its_lock = False
-            elif owner is not None and server.acknowledges and server.host.is_paused:
+            elif server.acknowledges and server.host.is_paused:
                 server.outlived_its_lock = True
         self.note("lock free" if owner is None else "lock taken", owner or "")
 

@@ -6,7 +6,6 @@ Belongs here: one entry for each whose story must catch it.
 from __future__ import annotations
 
 from engine import agreement, asking, candidates, lineage, vanished, views
-from engine.actions import CreateInitialize, Remember
 from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
 from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
@@ -127,16 +126,6 @@ FOUND: tuple[Mistake, ...] = (
         (catching.story("a-directory-that-needs-lost-wal-is-not-rewound-again"),),
     ),
     Mistake(
-        "founds-by-any-claim",
-        "`initialize` is created whoever has claimed the founding by then",
-        "a founder's request comes late, after another has claimed it: two clusters, two primaries",
-        breaking.rule_gives(
-            "directory.win_bootstrap",
-            lambda _: (CreateInitialize(), Remember({"bootstrapping": True})),
-        ),
-        (catching.story("a-claim-that-was-dropped-founds-no-cluster"),),
-    ),
-    Mistake(
         "founds-without-the-lock",
         "The founder of a cluster takes no lock before it has published it",
         "cut off from the store it stays writable, and who has older data leads: two primaries",
@@ -180,7 +169,7 @@ FOUND: tuple[Mistake, ...] = (
         breaking.all_of(
             breaking.no_rule("directory.consented"), breaking.no_rule("consent.founding")
         ),
-        (catching.story("a-member-that-agreed-founds-no-cluster"),),
+        (catching.scenarios,),  # no story: it gets no lock to start the new cluster with
     ),
     Mistake(
         "adopts-beside-a-primary-in-failsafe-mode",
@@ -235,7 +224,7 @@ FOUND: tuple[Mistake, ...] = (
         "A daemon that ends since its data is another cluster's renews the lease first",
         "a service manager starts it again and again, and who has the cluster's data never leads",
         breaking.no_rule("lock.foreign"),
-        (catching.story("a-member-of-another-cluster-does-not-keep-the-lock"),),
+        (catching.scenarios,),
     ),
     Mistake(
         "votes-for-a-loser",
