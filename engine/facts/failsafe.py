@@ -207,7 +207,7 @@ def others_were_listed(s: Snapshot) -> bool:
 @fact(_listed)
 def all_listed_were_asked(s: Snapshot) -> bool:
     """All of them were asked a moment ago."""
-    return asking.answers_since(s, 0.0, asking.listed_before(s))
+    return asking.answers_since(s, s.started_at, asking.listed_before(s))
 
 
 def may_go_on_unseen(s: Snapshot) -> list[str]:

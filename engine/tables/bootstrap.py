@@ -34,12 +34,6 @@ from engine.tables.steps import (
 )
 
 
-def _acquire(s: Snapshot) -> tuple[Action, ...]:
-    view = views.cluster(s)
-    assert view is not None
-    return (acquire_lock(s, view.initialize),)
-
-
 def _wait_for_the_guard(s: Snapshot, guard: str, trouble: str) -> tuple[Action, ...]:
     """Wait for it, and keep nobody from leading meanwhile."""
     waits = Hold(f"the {guard}: {trouble}", s.now + views.ASK_AGAIN_SECONDS)
@@ -109,7 +103,7 @@ RULES = (
         "down.bootstrap_lock",
         "initdb is done: take the lock before the first start",
         when=(bootstrapping, lock_is_free, ~consented),
-        then=_acquire,
+        then=lambda s: (acquire_lock(s),),
         why="Whoever has older data may lead as long as the cluster has no identity: only the lock "
         "keeps it from that, and its lease ends what this founder begins.",
     ),

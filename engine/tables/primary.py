@@ -66,11 +66,9 @@ def _finish_bootstrap(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _acquire(s: Snapshot) -> tuple[Action, ...]:
-    view = views.cluster(s)
-    assert view is not None
     # Whoever had the lock meanwhile may have written `sync`, without having got an answer yet.
     uncertain = () if s.memory.sync_asked is None else (Remember({"sync_asked": None}),)
-    return (*arm_ahead(s), *uncertain, acquire_lock(s, view.initialize))
+    return (*arm_ahead(s), *uncertain, acquire_lock(s))
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:

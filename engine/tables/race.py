@@ -86,12 +86,6 @@ def _acquire(s: Snapshot) -> tuple[Action, ...]:
     return (Remember({"raced_on": sync.revision(s)}), acquire) if sync.is_on(s) else (acquire,)
 
 
-def _acquire_for_the_founding(s: Snapshot) -> tuple[Action, ...]:
-    view = views.cluster(s)
-    assert view is not None
-    return (acquire_lock(s, view.initialize),)
-
-
 RACE = Table(
     "race",
     "The lock is free: may this standby take it?",
@@ -101,7 +95,7 @@ RACE = Table(
             "race.founding",
             "The backup that a cluster is founded with is being recovered: take the lock",
             when=(begins_as_primary, ~consented, ~fence_is_missing, ~watchdog_is_missing),
-            then=lambda s: (*arm_ahead(s), *_acquire_for_the_founding(s)),
+            then=lambda s: (*arm_ahead(s), acquire_lock(s)),
             why="It becomes a primary by itself, and must not without the lock.",
         ),
         Rule(

@@ -92,9 +92,11 @@ def ask_leader(s: Snapshot) -> tuple[Action, ...]:
     )
 
 
-def acquire_lock(s: Snapshot, initialize: str | None) -> AcquireLock:
+def acquire_lock(s: Snapshot) -> AcquireLock:
     """Take the lock without asking anybody; what was seen counts as long as answers would."""
-    return AcquireLock(s.now + asking.ANSWER_SECONDS, initialize)
+    view = views.cluster(s)
+    assert view is not None
+    return AcquireLock(s.now + asking.ANSWER_SECONDS, view.initialize)
 
 
 def follow(s: Snapshot) -> tuple[Action, ...]:
@@ -179,7 +181,7 @@ def wait_for_listed(s: Snapshot) -> tuple[Action, ...]:
     if_gone = f"; if it is gone for good, write {ours} to the `initialize` key" if ours else ""
     lost = "the store has lost the cluster's keys"
     return (
-        Report("warning", f"{lost}; {names} may be primary: start its daemon{if_gone}"),
+        Report("warning", f"{lost}; {names} may be primary: lead it back to the store{if_gone}"),
         Hold(f"{names} to write the keys, or to tell that it is no primary", _soon(s)),
     )
 

@@ -126,7 +126,7 @@ def test_who_led_before_does_not_lead_beside_a_primary_whose_keys_were_lost(tmp_
             with cluster.keys() as keys:
                 keys.delete_all(now() + 10)
             former.start_daemon()
-            waits = f"{heir.name} may be primary: start its daemon"
+            waits = f"{heir.name} may be primary: lead it back to the store"
             cluster.wait_for(lambda: waits in former.log_text(100_000), 3 * TTL, "the warning")
             loops_pass(cluster, 5)
             assert heir.is_writable()

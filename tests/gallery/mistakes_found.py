@@ -164,12 +164,10 @@ FOUND: tuple[Mistake, ...] = (
     ),
     Mistake(
         "agrees-and-founds",
-        "A member without data founds a cluster although it lets a primary go on",
+        "A founder takes the lock, and starts its server, although it lets a primary go on",
         "the store has lost its keys, that primary is cut off from it: two primaries",
-        breaking.all_of(
-            breaking.no_rule("directory.consented"), breaking.no_rule("consent.founding")
-        ),
-        (catching.scenarios,),  # no story: it gets no lock to start the new cluster with
+        breaking.rule_without("down.bootstrap_lock", "not consented"),
+        (catching.promises,),
     ),
     Mistake(
         "adopts-beside-a-primary-in-failsafe-mode",
@@ -218,13 +216,6 @@ FOUND: tuple[Mistake, ...] = (
             catching.story("the-sync-key-is-not-deleted-late"),
             catching.story("a-late-claim-does-not-replace-what-a-primary-promised"),
         ),
-    ),
-    Mistake(
-        "keeps-a-lock-of-another-cluster",
-        "A daemon that ends since its data is another cluster's renews the lease first",
-        "a service manager starts it again and again, and who has the cluster's data never leads",
-        breaking.no_rule("lock.foreign"),
-        (catching.scenarios,),
     ),
     Mistake(
         "votes-for-a-loser",
