@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 from engine.memory import after_restart, nothing_kept
 from engine.state import Memory
-from shell.postgres.files import sync_folder
+from shell.postgres.errors import PostgresError
+from shell.postgres.files import write_atomically
 from shell.recorder.codec import DecodeError, decode, encode
 
 _log = logging.getLogger(__name__)
@@ -61,14 +61,8 @@ class KeptMemory:
     def _write(self, lasting: Memory) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = self._path.with_suffix(".tmp")
-            with temporary.open("w") as file:
-                file.write(json.dumps(encode(lasting)))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
             # A machine that crashes finds the old one or the new: from now on, the new.
-            sync_folder(self._path.parent)
+            write_atomically(self._path, json.dumps(encode(lasting)), mode=0o600)
             self._written = lasting
-        except OSError as error:
-            _log.warning("%s was not written: %s", self._path, error.strerror)
+        except (OSError, PostgresError) as error:
+            _log.warning("what is remembered was not written: %s", error)

@@ -156,7 +156,7 @@ def test_a_hanging_disk_does_not_hang_the_main_loop(
 ) -> None:
     """What is to be remembered is written beside the loop, and is there as soon as the disk is."""
     disk = threading.Event()
-    monkeypatch.setattr("shell.kept_memory.os.fsync", lambda _: disk.wait(30))
+    monkeypatch.setattr("shell.postgres.files.os.fsync", lambda _: disk.wait(30))
     monkeypatch.setattr("shell.kept_memory.PATIENCE_SECONDS", 0.01)
     kept, returned = KeptMemory(str(tmp_path)), threading.Event()
 
@@ -222,10 +222,12 @@ def test_what_is_remembered_outlives_a_crash_of_the_machine(
     """The content is on disk before it has its name, and the name when the write is over."""
     synced, file = [], tmp_path / "memory.json"
     monkeypatch.setattr(
-        "shell.kept_memory.os.fsync",
+        "shell.postgres.files.os.fsync",
         lambda opened: synced.append((Path(f"/proc/self/fd/{opened}").readlink(), file.exists())),
     )
 
     KeptMemory(str(tmp_path)).keep(Memory(rewinding=True))
 
-    assert synced == [(tmp_path / "memory.tmp", False), (tmp_path, True)]
+    (content, was_named), folder = synced
+    assert (content.parent, was_named) == (tmp_path, False)
+    assert folder == (tmp_path, True)
