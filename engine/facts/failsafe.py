@@ -2,7 +2,7 @@
 
 from engine import agreement, asking, candidates, views
 from engine.rule import fact
-from engine.state import FailsafeCall, JobKind, Snapshot
+from engine.state import FailsafeCall, JobKind, PeerAnswer, Snapshot
 
 
 @fact(lambda s: f"failsafe_mode={s.policy.failsafe_mode}")
@@ -210,13 +210,17 @@ def all_listed_were_asked(s: Snapshot) -> bool:
     return asking.answers_since(s, s.started_at, asking.listed_before(s))
 
 
+def _unbound(s: Snapshot) -> list[PeerAnswer]:
+    """The answers of members that live, and are not part of an agreement in failsafe mode."""
+    return [a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe]
+
+
 def may_go_on_unseen(s: Snapshot) -> list[str]:
     """Who of them may be primary, or become it, by the members' word: whoever does not deny it.
 
     One that is down, and has no lease, tells that it is a replica: only the store can make it more.
     """
-    told = (a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe)
-    harmless = {a.name for a in told if a.role not in {"primary", "master"}}
+    harmless = {a.name for a in _unbound(s) if a.role not in {"primary", "master"}}
     return [name for name in asking.listed_before(s) if name not in harmless]
 
 
@@ -256,8 +260,7 @@ def _standbys(s: Snapshot) -> list[str]:
 
     A server that is being promoted is in recovery until the end, and may go on by such a word.
     """
-    told = (a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe)
-    return [a.name for a in told if a.state == "running" and a.role == "replica"]
+    return [a.name for a in _unbound(s) if a.state == "running" and a.role == "replica"]
 
 
 @fact(lambda s: f"{_key(s)}; standbys: {', '.join(_standbys(s)) or 'nobody'}")

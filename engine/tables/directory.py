@@ -60,9 +60,9 @@ from engine.tables.steps import (
     WHY_WAIT_FOR_LISTED,
     ask_listed,
     leave_bootstrap,
-    wait_for_keys,
     wait_for_leases,
     wait_for_listed,
+    wait_for_primarys_keys,
 )
 
 
@@ -170,7 +170,7 @@ DIRECTORY = Table(
             "directory.keys_lost",
             "We were a member of a running cluster, and its keys are gone: found no other one",
             when=(initialize_is_missing, keys_were_seen_to_go, a_running_cluster_lost_its_keys),
-            then=wait_for_keys("a primary to write the cluster's keys again"),
+            then=wait_for_primarys_keys,
             why="Its primary may be alive, and writes them again once it reaches the store; a new "
             "cluster in its place would be a second one.",
         ),

@@ -1,6 +1,6 @@
 """PostgreSQL is down, and the store knows no cluster: rules of the table `down`."""
 
-from engine.actions import CreateInitialize, Exit
+from engine.actions import CreateInitialize
 from engine.facts.failsafe import (
     a_member_may_go_on_unseen,
     all_listed_were_asked,
@@ -15,9 +15,10 @@ from engine.tables.steps import (
     WHY_WAIT_FOR_LEASES,
     WHY_WAIT_FOR_LISTED,
     ask_listed,
-    wait_for_keys,
+    end_without_cluster,
     wait_for_leases,
     wait_for_listed,
+    wait_for_primarys_keys,
 )
 
 RULES = (
@@ -31,7 +32,7 @@ RULES = (
             others_were_listed,
             ~in_standby_cluster,
         ),
-        then=wait_for_keys("a primary to write the cluster's keys again"),
+        then=wait_for_primarys_keys,
         why="Whoever may make itself the cluster waits for this member's answer.",
     ),
     Rule(
@@ -44,13 +45,7 @@ RULES = (
             lock_is_free,
             ~in_standby_cluster,
         ),
-        then=lambda _: (
-            Exit(
-                1,
-                "this is a replica, but the store has no `initialize` key for the scope: "
-                "check scope and namespace, or start the former primary first",
-            ),
-        ),
+        then=end_without_cluster,
         why="A lone replica must not make itself a cluster under a mistyped name.",
         ends=True,
     ),

@@ -4,7 +4,6 @@ from engine import views
 from engine.actions import (
     Action,
     CreateInitialize,
-    Exit,
     Remember,
     WriteConfig,
     WriteInitialize,
@@ -17,7 +16,7 @@ from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import wait_for_keys
+from engine.tables.steps import end_without_cluster, wait_for_primarys_keys
 
 
 def _identifier(s: Snapshot) -> str:
@@ -64,7 +63,7 @@ ORPHAN = Table(
             "orphan.keys_lost",
             "We were a member of this cluster, and its keys are gone: wait for the primary's",
             when=(initialize_is_missing, keys_were_seen_to_go),
-            then=wait_for_keys("a primary to write the cluster's keys again"),
+            then=wait_for_primarys_keys,
             why="A running primary writes them again.  Our member key goes on to say that there is "
             "data here: whoever has none must found no cluster in its place.",
         ),
@@ -72,20 +71,14 @@ ORPHAN = Table(
             "orphan.listed",
             "The store has lost a cluster with failsafe mode: wait for its keys",
             when=(initialize_is_missing, others_were_listed),
-            then=wait_for_keys("a primary to write the cluster's keys again"),
+            then=wait_for_primarys_keys,
             why="Whoever may make itself the cluster waits for this member's answer.",
         ),
         Rule(
             "orphan.end",
             "A replica without a cluster: end, leaving PostgreSQL as it is",
             when=(initialize_is_missing,),
-            then=lambda _: (
-                Exit(
-                    1,
-                    "this is a replica, but the store has no `initialize` key for the scope: "
-                    "check scope and namespace, or start the former primary first",
-                ),
-            ),
+            then=end_without_cluster,
             why="A lone replica must not make itself a cluster under a mistyped name.",
             ends=True,
         ),

@@ -167,6 +167,18 @@ def wait_for_keys(waiting_for: str) -> Callable[[Snapshot], tuple[Action, ...]]:
 
 
 wait_for_leases = wait_for_keys("every lease to end from before the keys were lost")
+wait_for_primarys_keys = wait_for_keys("a primary to write the cluster's keys again")
+
+
+def end_without_cluster(_: Snapshot) -> tuple[Action, ...]:
+    """End a replica's daemon: the store knows no cluster, and a replica must not make one."""
+    return (
+        Exit(
+            1,
+            "this is a replica, but the store has no `initialize` key for the scope: "
+            "check scope and namespace, or start the former primary first",
+        ),
+    )
 
 
 def ask_listed(s: Snapshot) -> tuple[Action, ...]:
