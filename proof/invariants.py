@@ -30,7 +30,6 @@ class Toleration(StrEnum):
     LOST_WITHOUT_A_PRIMARY = "the store lost all keys when only replicas were left"
     NOBODY_MAY_LEAD = "whoever has the cluster's data, or may found it, is tagged not to lead"
     UNWATCHED = "a standby's daemon was frozen or gone, and its upstream replaced by another server"
-    OPERATOR_FAILED_OVER = "an operator named a candidate that may lack commits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +156,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "no_lost_commit",
         "No commit that a client was told to be synchronous is missing on a node that leads.",
         _lost_commits,
-        _UNSAFE_CLOCKS
-        | _UNGUARDED
-        | {Toleration.STORE_LOST_ITS_CONTENT, Toleration.OPERATOR_FAILED_OVER},
+        _UNSAFE_CLOCKS | _UNGUARDED | {Toleration.STORE_LOST_ITS_CONTENT},
     ),
     Invariant(
         "diverged_never_streams",

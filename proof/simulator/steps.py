@@ -265,8 +265,7 @@ def _store_down(world: World, how: str, seconds: str, back: str) -> None:
 
 
 def _store_lost(world: World) -> None:
-    world.tolerated.add(Toleration.STORE_LOST_ITS_CONTENT)
-    world.store.lose_everything()
+    world.lose_keys()
 
 
 # --- operators ------------------------------------------------------------------------------------
@@ -279,7 +278,7 @@ def _switchover(world: World, candidate: str) -> None:
 
 
 def _failover(world: World, candidate: str) -> None:
-    world.tolerated.add(Toleration.OPERATOR_FAILED_OVER)
+    world.owed.failed_over_to(candidate)
     world.store.ask_failover(None, candidate, None)
 
 

@@ -310,7 +310,7 @@ class Server:
                 synchronous = rule is not None and not self.outlived_its_lock
                 commit.branch.told.append((commit.lsn, commit.number, synchronous))
                 if synchronous:
-                    self.world.promise(commit.branch, commit.lsn)
+                    self.world.owed.promise(commit.branch, commit.lsn)
                 commit.told(synchronous)
             else:
                 still.append(commit)

@@ -23,6 +23,7 @@ from proof.world.disk import Disk
 from proof.world.events import Clock, Life, Steps, Task
 from proof.world.host import Host
 from proof.world.network import Network
+from proof.world.owed import Owed
 from proof.world.server import Server
 from proof.world.setup import Setup
 from proof.world.store import Store
@@ -45,6 +46,7 @@ class World:
             slack=lambda: slack.uniform(0.0, setup.store_slack_seconds),
         )
         self.store.on_leader = self._leader_changed
+        self.owed = Owed(self.store)
         self.network.on_change.append(self._network_changed)
         self.frozen_hosts: dict[str, int] = {}
         self.violations: list[Violation] = []
@@ -59,7 +61,6 @@ class World:
         self.healed = False  # every fault has ended, and none begins any more
         self._numbers: dict[str, int] = {"pid": 1000, "commit": 0, "identifier": 0}
         self._roots: dict[str, Branch] = {}
-        self._promised: list[Branch] = []
         self._writers: frozenset[str] = frozenset()
         self._rules: dict[str, quorum.Names | None] = {"": None}
         self._policies: dict[str, tuple[Mapping[str, Any] | None, Policy]] = {}
@@ -162,35 +163,6 @@ class World:
     def _count(self, synchronous: bool) -> None:
         self.counts["synchronous" if synchronous else "asynchronous"] += 1
 
-    def promise(self, branch: Branch, lsn: int) -> None:
-        """A client was told that a commit is on a synchronous standby."""
-        if not branch.promised:
-            self._promised.append(branch)
-        branch.promised = max(branch.promised, lsn)
-
-    def _forgive(self) -> None:
-        """Somebody takes the lock, and an operator answers for what it lacks.
-
-        Nobody owes the commits from before that any more, seen by the last leader or not.
-        """
-        for branch in self._promised:
-            branch.promised = 0
-            branch.told = [(lsn, number, False) for lsn, number, _ in branch.told]
-        self._promised.clear()
-
-    def missing(self, host: Host) -> tuple[int, ...]:
-        """The promised commits that this host's WAL lacks."""
-        disk, found = host.disk, []
-        for branch in self._promised:
-            if contains(disk.branch, disk.end, branch, branch.promised):
-                continue
-            found += [
-                number
-                for lsn, number, synchronous in branch.told
-                if synchronous and not contains(disk.branch, disk.end, branch, lsn)
-            ]
-        return tuple(found)
-
     def lost_commits(self, host: Host) -> int:
         """How many acknowledged commits, synchronous or not, are not in this host's WAL."""
         branches: dict[int, Branch] = {}
@@ -221,6 +193,7 @@ class World:
         self._fired[decision.fired] += 1
         self._note_waiting(name, decision)
         self.hosts[name].attendance.decided(s)
+        self._see_whether_keys_are_back(name)
         found = invariants.broken_by_decision(s, decision)
         if found:
             self._violated(found)
@@ -229,6 +202,19 @@ class World:
             acts = [x for x in decision.actions if not isinstance(x, Hold)]
             if acts or found:
                 self.log(name, render_short(decision))
+
+    def lose_keys(self) -> None:
+        """The store forgets everything; promotions and commits are excused until it is back."""
+        self.tolerated.add(Toleration.STORE_LOST_ITS_CONTENT)
+        self.store.lose_everything()
+
+    def _see_whether_keys_are_back(self, leader: str) -> None:
+        if Toleration.STORE_LOST_ITS_CONTENT not in self.tolerated:
+            return
+        promoting = any(h.server is not None and h.server.promoting for h in self.hosts.values())
+        if not promoting and self.owed.is_owed_again(self.hosts[leader]):
+            self.tolerated.discard(Toleration.STORE_LOST_ITS_CONTENT)
+            self.owed.forgive()
 
     def _note_waiting(self, name: str, decision: Decision) -> None:
         """Who waits for a person; to ask the leader once more changes nothing about that."""
@@ -251,9 +237,8 @@ class World:
 
     def _leader_changed(self, owner: str | None) -> None:
         self.told("store", f"the leader key is {owner or 'gone'}")
-        if owner is not None and self._operators_answer_for(self.hosts[owner]):
-            self._forgive()
-        if owner in self.hosts:
+        if owner is not None:
+            self.owed.leads(self.hosts[owner])
             self.hosts[owner].disk.never_led = False
         for server in (h.server for h in self.hosts.values() if h.server is not None):
             if server.promoting:
@@ -263,16 +248,6 @@ class World:
             elif server.acknowledges and server.host.is_paused:
                 server.outlived_its_lock = True
         self.note("lock free" if owner is None else "lock taken", owner or "")
-
-    def _operators_answer_for(self, leader: Host) -> bool:
-        """Whether an operator let that host lead without what was acknowledged before.
-
-        He has turned synchronous mode off, or has it lead in maintenance mode as the primary that
-        it is.
-        """
-        off = (self.store.config or {}).get("synchronous_mode") == "off"
-        runs = leader.server is not None and leader.server.acknowledges
-        return off or (runs and leader.is_paused and bool(self.missing(leader)))
 
     def _network_changed(self) -> None:
         for host in self.hosts.values():
@@ -339,7 +314,7 @@ class World:
             kept_the_lock=server.kept_the_lock,
             streams=up is not None,
             diverged=up is not None and diverged(up.up.host.disk, host.disk),
-            missing=self.missing(host) if server.acknowledges else (),
+            missing=self.owed.missing(host) if server.acknowledges else (),
         )
 
     def _check(self, nodes: tuple[Node, ...], *, paused: bool = False) -> None:

@@ -11,7 +11,7 @@ from engine.state import DirectoryKind, Lease, Member, SyncState, Tags
 from proof.invariants import Node, Toleration
 from proof.simulator.draw import Plan
 from proof.simulator.run import run
-from proof.simulator.steps import Step, heal
+from proof.simulator.steps import STEPS, Step, heal
 from proof.world.setup import Setup
 from proof.world.world import World
 
@@ -110,12 +110,50 @@ def test_synchronous_commits_are_owed_until_somebody_leads_without_the_mode(worl
     host.disk.branch = branch
     for mode, missing in (("on", (1,)), ("off", ())):
         branch.told.append((50, 1, True))
-        world.promise(branch, 50)
+        world.owed.promise(branch, 50)
         world.store.configure({"synchronous_mode": mode})
-        assert world.missing(host)
+        assert world.owed.missing(host)
         assert world.store.acquire("n1", 30.0, host, None)
-        assert world.missing(host) == missing
+        assert world.owed.missing(host) == missing
         assert world.store.release("n1", host)
+
+
+def test_a_failover_excuses_what_its_candidate_lacks_and_nothing_later(world: World) -> None:
+    """Neither another one that leads in its place, nor its own next time."""
+    host, other, branch = world.hosts["n1"], world.hosts["n2"], world.root("74")
+    host.disk.branch = other.disk.branch = branch
+    STEPS["failover"](world, "n1")
+    branch.told.append((50, 1, True))
+    world.owed.promise(branch, 50)
+    assert world.store.acquire("n2", 30.0, other, None)
+    assert world.owed.missing(other)
+    assert world.store.release("n2", other)
+    world.store.write(failover=None)  # who is named may take the lock a moment later
+    for number, missing in ((1, ()), (2, (2,))):
+        assert world.store.acquire("n1", 30.0, host, None)
+        assert world.owed.missing(host) == missing
+        assert world.store.release("n1", host)
+        branch.told.append((50, number + 1, True))
+        world.owed.promise(branch, 50)
+
+
+def test_a_store_that_lost_its_keys_excuses_until_its_leader_has_written_them_again() -> None:
+    """Commits from before are owed no more then; those from after are."""
+    world = World(Setup(nodes=2, config={"synchronous_mode": "on"}))
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(100.0, ())
+    leader, empty = world.hosts[world.store.cluster.leader or ""], world.root("another")
+    before = world.counts["commits"]
+    assert world.counts["synchronous"]
+    STEPS["store-loses-all"](world)
+    assert Toleration.STORE_LOST_ITS_CONTENT in world.tolerated
+    world.clock.run(300.0, ())
+    assert Toleration.STORE_LOST_ITS_CONTENT not in world.tolerated
+    assert world.store.cluster.leader == leader.name
+    leader.disk.branch = empty
+    assert min(world.owed.missing(leader)) > before
+    world.clock.end()
 
 
 def test_the_members_word_stands_for_the_lock_until_it_ends(world: World) -> None:
