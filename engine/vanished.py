@@ -37,7 +37,7 @@ def keys_lost(
     me: str,
     moment: float,
     *,
-    unwatched: bool = False,
+    unwatched: bool,
 ) -> KeysLost | None:
     """Since when the store does not hold the cluster, where `known` was true of `before`.
 

@@ -169,6 +169,21 @@ def only_the_founder_founds(s: Snapshot, actions: Sequence[Action]) -> None:
         assert s.cluster.value.founder == s.me.name
 
 
+@about(CreateInitialize)
+def a_running_primary_is_made_the_cluster_only_by_its_lock(
+    s: Snapshot, actions: Sequence[Action]
+) -> None:
+    """And only while the store has that: all keys may have gone since it was looked at.
+
+    Whoever sees a cluster that nobody leads may race, without a wait for that primary's lease.
+    """
+    for action in checker.of(CreateInitialize, actions):
+        if checker.runs_as_primary(s) and action.system_identifier:
+            assert isinstance(s.cluster, Known)
+            assert s.cluster.value.leader == s.me.name
+            assert action.leader_revision == s.cluster.value.leader_revision
+
+
 @about(AcquireLock)
 def who_founds_leads_only_what_has_no_identity(s: Snapshot, actions: Sequence[Action]) -> None:
     """A founder whose server is down takes the lock only for its own founding, with its guards.
@@ -256,6 +271,7 @@ RACE_PROMISES = (
     a_standby_asks_everybody_before_it_leads,
     a_standby_gives_way_to_who_has_more,
     only_the_founder_founds,
+    a_running_primary_is_made_the_cluster_only_by_its_lock,
     who_founds_leads_only_what_has_no_identity,
     a_cluster_is_published_only_by_its_leader,
     nothing_is_done_for_a_leader_without_a_cluster,

@@ -68,11 +68,12 @@ class DropFounder:
 class CreateInitialize:
     """Create `initialize`, only if absent; empty while its creator bootstraps the cluster.
 
-    Then only while `hae/founder` is our claim, that is, at that revision.
+    Where one of the revisions is given, only while `hae/founder`, or the leader key, is as it was.
     """
 
     system_identifier: str = ""
     founder_revision: int | None = None
+    leader_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,9 +193,14 @@ def _listed(s: Snapshot) -> str:
 
 @fact(lambda s: f"{_listed(s)}; {_key(s)}")
 def failsafe_listing_differs(s: Snapshot) -> bool:
-    """The `failsafe` key names others than is remembered; none counts as nobody."""
+    """The `failsafe` key names others than is remembered.
+
+    Without the key it is nobody once the mode is off; else a leader has only to write it again.
+    """
     view = views.cluster(s)
-    return view is not None and dict(view.failsafe or {}) != dict(s.memory.failsafe_listed)
+    if view is None or (view.failsafe is None and s.policy.failsafe_mode):
+        return False
+    return dict(view.failsafe or {}) != dict(s.memory.failsafe_listed)
 
 
 @fact(_listed)

@@ -22,7 +22,13 @@ from engine.facts.following import (
     upstream_is_another,
 )
 from engine.facts.former import blind_for_long
-from engine.facts.lease import another_owns_the_lock, i_own_the_lock, lock_is_free, store_answers
+from engine.facts.lease import (
+    another_owns_the_lock,
+    i_own_the_lock,
+    lock_is_free,
+    store_answers,
+    store_names_me,
+)
 from engine.facts.postgres import (
     a_job_runs,
     directory_was_standby,
@@ -70,10 +76,11 @@ from engine.tables.upkeep import announce_stop
 def final_lsn(s: Snapshot) -> int | None:
     """The position that a primary which was shut down leaves behind.
 
-    A standby leaves none, nor does a founder: nobody's lag is counted from what has no identity.
+    A standby leaves none, nor one that crashed: its last checkpoint is not its end.  Nor does a
+    founder: nobody's lag is counted from what has no identity.
     """
     control = s.postgres.directory.control
-    if control is None or directory_was_standby.holds(s) or s.memory.bootstrapping:
+    if control is None or control.state != "shut down" or s.memory.bootstrapping:
         return None
     return control.checkpoint_lsn
 
@@ -170,10 +177,11 @@ STOP = Table(
         ),
         Rule(
             "stop.release",
-            "PostgreSQL is down and we own the lock: release it",
-            when=(i_own_the_lock,),
+            "PostgreSQL is down and the lock is in our name: release it",
+            when=(store_names_me,),
             then=_release_and_exit,
-            why="Everything is shut down, so another member may take over at once.",
+            why="Everything is shut down, so another member may take over at once.  That holds as "
+            "well for a lock that we do not count on any more.",
             ends=True,
         ),
         Rule(

@@ -72,9 +72,10 @@ def _acquire(s: Snapshot) -> tuple[Action, ...]:
 
 
 def _adopt(s: Snapshot) -> tuple[Action, ...]:
-    here = views.server(s)
+    here, view = views.server(s), views.cluster(s)
     assert here is not None
-    return (CreateInitialize(here.system_identifier),)
+    assert view is not None
+    return (CreateInitialize(here.system_identifier, leader_revision=view.leader_revision),)
 
 
 def _complete(s: Snapshot) -> tuple[Action, ...]:
@@ -198,7 +199,8 @@ PRIMARY = Table(
             when=(store_names_me, initialize_is_missing),
             then=_adopt,
             why="An existing server becomes the first member of its cluster, without a restart. "
-            "The lock comes first: whoever sees a cluster that nobody leads may race.",
+            "Only while the lock is ours in the store: whoever sees a cluster that nobody leads "
+            "may race.",
         ),
         Rule(
             "primary.complete",

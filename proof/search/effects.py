@@ -100,7 +100,7 @@ _OPS: dict[type, Callable[[Any], Op | None]] = {
     a.WriteStatus: lambda x: ("status", x.optime),
     a.WriteHistory: lambda x: ("history", tuple(line.lsn for line in x.lines)),
     a.ClearFailover: lambda _: ("clear",),
-    a.CreateInitialize: lambda _: ("initialize",),
+    a.CreateInitialize: lambda x: ("initialize", x.leader_revision is not None),
     a.WriteConfig: lambda _: ("config",),
     a.WriteSync: _sync,
     a.SetSyncNames: lambda x: ("names", None if x.text is None else synchronous.read(x.text)),
@@ -177,8 +177,9 @@ def handled(world: World, n: int, op: Op, shared: Shared) -> tuple[bool, Shared]
         case "clear":
             return True, shared._replace(view=view._replace(failover=None))
         case "initialize":
-            created = shared._replace(view=view._replace(initialized=True))
-            return not view.initialized, created
+            if view.initialized or (op[1] and view.leader != n):
+                return False, shared
+            return True, shared._replace(view=view._replace(initialized=True))
         case "config":
             return True, shared._replace(view=view._replace(configured=True))
     raise NotInThisWorldError(str(op))

@@ -104,6 +104,11 @@ class Disk:
         )
 
     @property
+    def was_standby(self) -> bool:
+        """Whether this is no former primary's: a standby's, or what a rewind has left half-made."""
+        return self.standby_signal or self.half_rewound or self.state in STANDBY_STATES
+
+    @property
     def is_consistent(self) -> bool:
         """Whether the WAL here goes as far as the pages."""
         on, at = self.consistent_on, self.consistent_at

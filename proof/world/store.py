@@ -174,11 +174,15 @@ class Store:
         self.write(founder=None, founder_revision=0)
         return True
 
-    def create_initialize(self, value: str, founder_revision: int | None = None) -> bool:
-        """Create `initialize`, only if absent, and while that claim stands."""
+    def create_initialize(
+        self, value: str, founder_revision: int | None = None, leader_revision: int | None = None
+    ) -> bool:
+        """Create `initialize`, only if absent, and while that claim, or that lock, stands."""
         if self.cluster.initialize is not None:
             return False
         if founder_revision not in {None, self.cluster.founder_revision}:
+            return False
+        if leader_revision not in {None, self.cluster.leader_revision}:
             return False
         self.write(initialize=value, initialize_revision=self.version + 1)
         return True

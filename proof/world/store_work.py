@@ -151,9 +151,11 @@ class StoreWork:
 
     def _create_initialize(self, action: a.CreateInitialize) -> Steps:
         identifier = action.system_identifier
+        if action.leader_revision is not None:
+            return (yield from self._first_initialize(identifier, lock=action.leader_revision))
         store, asked_before = self._daemon.world.store, self._perhaps_ours == identifier
         self._perhaps_ours = identifier
-        if (yield from self._first_initialize(identifier, action.founder_revision)):
+        if (yield from self._first_initialize(identifier, claim=action.founder_revision)):
             return True
         cluster = self._daemon.known_cluster
         if asked_before:
@@ -165,10 +167,12 @@ class StoreWork:
             yield from self._delete(lambda: store.drop_founder(cluster.founder_revision))
         return False
 
-    def _first_initialize(self, identifier: str, founder_revision: int | None = None) -> Steps:
+    def _first_initialize(
+        self, identifier: str, claim: int | None = None, lock: int | None = None
+    ) -> Steps:
         store = self._daemon.world.store
         return self._create(
-            lambda: store.create_initialize(identifier, founder_revision),
+            lambda: store.create_initialize(identifier, claim, lock),
             lambda: store.cluster.initialize,
             identifier,
         )

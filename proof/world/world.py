@@ -340,7 +340,7 @@ class World:
         """How the world looks now, for the last question."""
         if self.store.emptied and not self.store.cluster.initialize:
             hosts = [host for host in self.hosts.values() if host.disk.system_identifier]
-            if all(host.disk.standby_signal or host.failed for host in hosts):
+            if all(host.disk.was_standby or host.failed for host in hosts):
                 self.tolerated.add(Toleration.LOST_WITHOUT_A_PRIMARY)
         tolerated = self.tolerated | (
             {Toleration.NOBODY_MAY_LEAD} if self._is_leaderless() else set()

@@ -203,6 +203,9 @@ class StoreEffects:
 
         It is not for certain where an earlier call of ours may have written what is there.
         """
+        if action.leader_revision is not None:
+            lock_is_ours = (layout.LEADER, action.leader_revision)
+            return self._create(layout.INITIALIZE, action.system_identifier, lock_is_ours)
         system_identifier, revision = action.system_identifier, action.founder_revision
         claim_stands = None if revision is None else (layout.FOUNDER, revision)
         asked_before = self._perhaps_ours == system_identifier

@@ -6,6 +6,7 @@ Belongs here: one entry for each whose story must catch it.
 from __future__ import annotations
 
 from engine import agreement, asking, candidates, lineage, vanished, views
+from engine.actions import Action, CreateInitialize
 from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
 from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
@@ -25,6 +26,10 @@ def _by_bytes_alone(s: Snapshot, _: str, lag: int | None) -> bool:
 
 def _only_stops(_: Snapshot, last: JobResult) -> bool:
     return last.kind is JobKind.STOP
+
+
+def _adopts(s: Snapshot) -> tuple[Action, ...]:
+    return (CreateInitialize(views.system_identifier(s)),)
 
 
 def _present_ttl(s: Snapshot) -> float:
@@ -189,6 +194,16 @@ FOUND: tuple[Mistake, ...] = (
         "until then a new disk sees no data anywhere, and founds another cluster",
         breaking.fact_is("member_key_was_overwritten", lambda _: False),
         (catching.story("a-member-key-that-the-store-has-lost-is-written-at-once"),),
+    ),
+    Mistake(
+        "adopts-by-a-lock-that-is-gone",
+        "A primary writes `initialize` by a lock that it had when it looked",
+        "all keys are lost meanwhile: a member sees a cluster without a leader, and leads as well",
+        breaking.rule_gives("primary.adopt", _adopts),
+        (
+            catching.promises,
+            catching.story("initialize-is-written-only-while-the-lock-is-ours"),
+        ),
     ),
     Mistake(
         "young-and-sure",

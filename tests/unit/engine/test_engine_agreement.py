@@ -9,6 +9,7 @@ import pytest
 from engine import agreement, views
 from engine.actions import AskFailsafe, StopPostgres
 from engine.decide import decide
+from engine.facts.failsafe import failsafe_listing_differs
 from engine.state import FailsafeAnswer, Lease
 from proof import checker
 from tests.support.guards import URLS, agrees, declines
@@ -107,3 +108,31 @@ def test_who_agreed_is_asked_again_before_the_next_renewal(
     """After half the time between two renewals, others a second after the last question."""
     s = replace(scene("cut off", {}), failsafe_answers=(agrees("n2", 0.5), answer))
     assert set(agreement.to_ask(s)) == ({"n3"} if again else set())
+
+
+@pytest.mark.parametrize(
+    ("written_over", "named", "certain"),
+    [
+        (-1, ("n1", "n2"), False),  # nobody has written it in our time
+        (7, ("n1", "n2"), False),  # we have asked for that, and the store shows what was there
+        (6, ("n1", "n2"), True),
+        (6, ("n2", "n3"), False),  # the others would not ask us
+    ],
+)
+def test_a_key_that_a_late_write_may_replace_names_nobody(
+    written_over: int, named: tuple[str, ...], certain: bool
+) -> None:
+    """A write from before our lease replaces the revision that it saw, until ours has."""
+    listed = {name: URLS[name] for name in named}
+    changes = {"cluster.failsafe": listed, "cluster.failsafe_revision": 7}
+    s = scene("primary", changes | {"memory.failsafe_sent_over": written_over})
+    assert set(agreement.electorate(s)) == (set(URLS) if certain else set())
+
+
+@pytest.mark.parametrize(("mode_is_on", "differs"), [(True, False), (False, True)])
+def test_whom_the_key_named_is_forgotten_only_with_the_mode(
+    mode_is_on: bool, differs: bool
+) -> None:
+    """A leader that comes back to an empty store writes the key after `initialize`."""
+    s = scene("replica", {"memory.failsafe_listed": URLS, "policy.failsafe_mode": mode_is_on})
+    assert failsafe_listing_differs.holds(s) is differs

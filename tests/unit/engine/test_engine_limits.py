@@ -12,6 +12,7 @@ import pytest
 
 from engine.facts import (
     failsafe,
+    keys,
     lease,
     postgres,
     race,
@@ -65,6 +66,11 @@ def handover(epoch: float | None) -> dict[str, Any]:
     return {"@": "FailoverRequest", **values}
 
 
+def lost(at: float) -> dict[str, Any]:
+    """The store was seen to lose the cluster's keys at that moment."""
+    return {"@": "KeysLost", "at": at, "seen": True}
+
+
 GONE = {"fence": "missing", "policy.fence_required": True}
 OLD = {"cluster": "silent"}
 FREE = {"cluster": "free", "lease.sent_at": NOW - 10}
@@ -89,6 +95,8 @@ LIMITS: tuple[tuple[Fact, str, dict[str, Any], str, Any, Any], ...] = (
         *(lease.fence_missing_for_ttl, "primary", GONE, "memory.fence_missing_since"),
         *(NOW - 30, NOW - 30 + BIT),
     ),
+    # --- a store that lost its keys ---
+    (keys.a_lease_may_be_left, "race", {}, "keys_lost", lost(NOW - 30 + BIT), lost(NOW - 30)),
     # --- the race ---
     (race.tagged_nofailover, "race", {}, "me.tags.failover_priority", 0, 1),
     (race.barred_from_the_race, "race", {}, "memory.race_barred_until", NOW + BIT, NOW),
@@ -124,6 +132,10 @@ LIMITS: tuple[tuple[Fact, str, dict[str, Any], str, Any, Any], ...] = (
     (
         *(race.the_named_candidate_had_its_time, "race", {"cluster.failover": handover(WALL - 99)}),
         *("memory.lock_free_since", NOW - 30, NOW - 30 + BIT),
+    ),
+    (
+        *(race.the_named_candidate_had_its_time, "race", {"cluster.failover": handover(WALL - 99)}),
+        *("memory.lock_free_since", NOW - 30, None),
     ),
     # --- PostgreSQL ---
     (

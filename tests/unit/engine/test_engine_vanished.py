@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from engine import vanished
 from engine.state import Cluster, KeysLost, Known, Unknown, Vanished
 from tests.support.snapshots import cluster, members
 
 N1, N2, N3 = members()
+keys_lost = partial(vanished.keys_lost, unwatched=False)
 
 
 def of(*names: str) -> Cluster:
@@ -58,20 +60,20 @@ def test_a_loss_of_its_own_is_none_together_with_us() -> None:
 def test_the_keys_are_lost_until_the_store_holds_a_cluster_or_a_leader() -> None:
     """A loss counts from when it was seen; one that was empty at first lost nothing."""
     empty, founded = Cluster(members=(N2,)), Cluster(initialize="", members=(N2,))
-    assert vanished.keys_lost(None, None, of("n1", "n2"), "n2", 5.0) is None
-    assert vanished.keys_lost(None, None, empty, "n2", 5.0) == KeysLost(5.0, seen=False)
-    lost = vanished.keys_lost(None, of("n1", "n2"), Cluster(), "n2", 6.0)
+    assert keys_lost(None, None, of("n1", "n2"), "n2", 5.0) is None
+    assert keys_lost(None, None, empty, "n2", 5.0) == KeysLost(5.0, seen=False)
+    lost = keys_lost(None, of("n1", "n2"), Cluster(), "n2", 6.0)
     assert lost == KeysLost(6.0, seen=True)
-    assert vanished.keys_lost(lost, Cluster(), empty, "n2", 7.0) == lost
-    assert vanished.keys_lost(lost, empty, founded, "n2", 8.0) == lost
-    assert vanished.keys_lost(lost, empty, Cluster(leader="n1"), "n2", 9.0) is None
-    assert vanished.keys_lost(lost, empty, of("n2"), "n2", 9.0) is None
+    assert keys_lost(lost, Cluster(), empty, "n2", 7.0) == lost
+    assert keys_lost(lost, empty, founded, "n2", 8.0) == lost
+    assert keys_lost(lost, empty, Cluster(leader="n1"), "n2", 9.0) is None
+    assert keys_lost(lost, empty, of("n2"), "n2", 9.0) is None
 
 
 def test_keys_are_lost_again_where_ours_has_gone_once_more() -> None:
     """Whatever was written between the two losses, and not seen, may have made a new leader."""
     found = KeysLost(5.0, seen=False)
-    again = vanished.keys_lost(found, Cluster(members=(N2,)), Cluster(), "n2", 9.0)
+    again = keys_lost(found, Cluster(members=(N2,)), Cluster(), "n2", 9.0)
     assert again == KeysLost(9.0, seen=True)
 
 
@@ -79,7 +81,7 @@ def test_an_empty_initialize_that_has_gone_counts_as_lost_keys() -> None:
     """What was being founded may have been finished, and lost, between two looks."""
     found = KeysLost(5.0, seen=False)
     founding = Cluster(initialize="", members=(N2,))
-    again = vanished.keys_lost(found, founding, Cluster(members=(N2,)), "n2", 9.0)
+    again = keys_lost(found, founding, Cluster(members=(N2,)), "n2", 9.0)
     assert again == KeysLost(9.0, seen=True)
 
 
@@ -87,24 +89,24 @@ def test_what_is_being_founded_is_not_lost_while_it_is_there() -> None:
     """An empty `initialize` that stays tells of nothing new."""
     found = KeysLost(5.0, seen=False)
     founding = Cluster(initialize="", members=(N2,))
-    assert vanished.keys_lost(found, founding, founding, "n2", 9.0) == found
+    assert keys_lost(found, founding, founding, "n2", 9.0) == found
 
 
 def test_a_cluster_that_was_led_or_named_is_lost_with_that() -> None:
     """Also where its leader alone was seen before, or an empty identity is left."""
     nothing, empty = Cluster(members=(N2,)), Cluster(initialize="", members=(N2,))
     lost = KeysLost(6.0, seen=True)
-    assert vanished.keys_lost(None, replace(nothing, leader="n1"), nothing, "n2", 6.0) == lost
-    assert vanished.keys_lost(None, replace(empty, initialize="74"), empty, "n2", 6.0) == lost
+    assert keys_lost(None, replace(nothing, leader="n1"), nothing, "n2", 6.0) == lost
+    assert keys_lost(None, replace(empty, initialize="74"), empty, "n2", 6.0) == lost
 
 
 def test_what_was_lost_stays_lost_while_nothing_comes_back() -> None:
     """Our own key may still be there, or never have been; an identity ends the matter."""
     before = of("n1", "n2")
-    lost = vanished.keys_lost(None, before, Cluster(members=(N2,)), "n2", 6.0)
+    lost = keys_lost(None, before, Cluster(members=(N2,)), "n2", 6.0)
     assert lost == KeysLost(6.0, seen=True)
-    assert vanished.keys_lost(lost, Cluster(), Cluster(), "n2", 7.0) == lost
-    assert vanished.keys_lost(lost, Cluster(), Cluster(initialize="74"), "n2", 8.0) is None
+    assert keys_lost(lost, Cluster(), Cluster(), "n2", 7.0) == lost
+    assert keys_lost(lost, Cluster(), Cluster(initialize="74"), "n2", 8.0) is None
 
 
 def test_a_time_without_a_look_counts_as_another_loss() -> None:
@@ -112,7 +114,7 @@ def test_a_time_without_a_look_counts_as_another_loss() -> None:
     found, nothing, ours = KeysLost(5.0, seen=False), Cluster(), Cluster(members=(N2,))
     again = vanished.keys_lost(found, nothing, ours, "n2", 9.0, unwatched=True)
     assert again == KeysLost(9.0, seen=False)
-    assert vanished.keys_lost(found, nothing, ours, "n2", 9.0, unwatched=False) == found
+    assert keys_lost(found, nothing, ours, "n2", 9.0) == found
 
 
 def test_the_store_is_watched_while_it_answers_loop_by_loop() -> None:
