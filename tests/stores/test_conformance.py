@@ -78,6 +78,22 @@ def test_create_compares_another_key_when_given(store: Store, other: Store) -> N
     assert not store.create("initialize", "7401", soon(), given=anew)
 
 
+def test_create_compares_the_lock_when_given(store: Store, other: Store) -> None:
+    """A primary that has lost the lock since it looked writes nothing by it."""
+    assert store.acquire_leader("n1", 30, soon())
+    lost = "leader", store.read(soon()).entries["leader"].revision
+    store.release_leader("n1", soon())
+    assert not store.create("initialize", "7401", soon(), given=lost)
+    assert other.acquire_leader("n2", 30, soon())
+    assert not store.create("initialize", "7401", soon(), given=lost)
+    other.release_leader("n2", soon())
+    assert store.acquire_leader("n1", 30, soon())
+    assert not store.create("initialize", "7401", soon(), given=lost)
+    held = "leader", store.read(soon()).entries["leader"].revision
+    assert store.create("initialize", "7401", soon(), given=held)
+    assert value_of(other, "initialize") == "7401"
+
+
 def test_delete_spares_a_key_beside_another(store: Store) -> None:
     """A claim is not dropped any more once what it was made for is there."""
     store.put("hae/founder", "n1", soon())

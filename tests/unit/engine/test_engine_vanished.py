@@ -61,7 +61,7 @@ def test_the_keys_are_lost_until_the_store_holds_a_cluster_or_a_leader() -> None
     """A loss counts from when it was seen; one that was empty at first lost nothing."""
     empty, founded = Cluster(members=(N2,)), Cluster(initialize="", members=(N2,))
     assert keys_lost(None, None, of("n1", "n2"), "n2", 5.0) is None
-    assert keys_lost(None, None, empty, "n2", 5.0) == KeysLost(5.0, seen=False)
+    assert keys_lost(None, None, empty, "n2", moment=5.0) == KeysLost(5.0, seen=False)
     lost = keys_lost(None, of("n1", "n2"), Cluster(), "n2", 6.0)
     assert lost == KeysLost(6.0, seen=True)
     assert keys_lost(lost, Cluster(), empty, "n2", 7.0) == lost
