@@ -23,11 +23,7 @@ from engine.facts.following import (
     rewound_and_not_up_since,
     truth_has_an_address,
 )
-from engine.facts.lease import (
-    another_owns_the_lock,
-    i_own_the_lock,
-    time_is_short,
-)
+from engine.facts.lease import another_owns_the_lock, i_own_the_lock, time_is_short
 from engine.facts.postgres import (
     a_job_runs,
     crashed_as_primary,
@@ -74,9 +70,18 @@ from engine.tables.steps import (
     remove_after_failed_rewind,
     report_foreign,
     rewind,
+    start_alone,
     start_primary,
     start_standby,
     why_diverged,
+)
+
+_RESTARTS_IN_PAUSE = (
+    restarting,
+    paused,
+    ~i_own_the_lock,
+    directory_was_standby,
+    ~rewind_has_failed,
 )
 
 DOWN = Table(
@@ -159,9 +164,17 @@ DOWN = Table(
         Rule(
             "down.restart_standby",
             "A standby was stopped for a restart in maintenance mode: start again",
-            when=(restarting, paused, ~i_own_the_lock, directory_was_standby),
+            when=(*_RESTARTS_IN_PAUSE, leader_told_its_timeline, ~has_diverged),
             then=start_standby,
             why="An operator's restart is one of the few things that happen in pause.",
+        ),
+        Rule(
+            "down.restart_alone",
+            "The same, and its WAL may not be the leader's: start again, following nobody",
+            when=(*_RESTARTS_IN_PAUSE, ~rewind_was_begun),
+            then=start_alone,
+            why="It serves reads again, as the operator asked, and follows as soon as the leader "
+            "has told that its WAL goes on from here. What was rewound half-way stays down.",
         ),
         Rule(
             "down.paused_release",

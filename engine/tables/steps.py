@@ -104,10 +104,18 @@ def follow(s: Snapshot) -> tuple[Action, ...]:
     return (Follow(upstreams.streams_from(s)),)
 
 
+def _start_timeout(s: Snapshot) -> float:
+    return s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+
+
 def start_standby(s: Snapshot) -> tuple[Action, ...]:
     """Start as a standby of whom we should follow, or of nobody."""
-    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
-    return (StartPostgres("standby", upstreams.streams_from(s), timeout),)
+    return (StartPostgres("standby", upstreams.streams_from(s), _start_timeout(s)),)
+
+
+def start_alone(s: Snapshot) -> tuple[Action, ...]:
+    """Start as a standby that follows nobody."""
+    return (StartPostgres("standby", None, _start_timeout(s)),)
 
 
 def start_primary(s: Snapshot) -> tuple[Action, ...]:
@@ -115,7 +123,7 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
 
     The server begins before it would have to be stopped at once, or not at all.
     """
-    timeout = s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+    timeout = _start_timeout(s)
     since = s.memory.primary_down_since
     left = timeout if since is None else timeout - (s.now - since)
     ends = views.lease_ends(s)

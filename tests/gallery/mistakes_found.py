@@ -206,6 +206,19 @@ FOUND: tuple[Mistake, ...] = (
         ),
     ),
     Mistake(
+        "restarts-to-stream",
+        "A restart by hand in maintenance mode points a standby at the leader unasked",
+        "a standby that is known to have diverged streams from it",
+        breaking.rule_without(
+            "down.restart_standby", "leader_told_its_timeline", "not has_diverged"
+        ),
+        (
+            catching.story(
+                "a-diverged-standby-that-is-restarted-in-maintenance-mode-streams-from-nobody"
+            ),
+        ),
+    ),
+    Mistake(
         "young-and-sure",
         "A daemon that has just started races at once where failsafe mode is off",
         "an operator has turned it off, which a primary that goes on by its word can't know",
