@@ -94,10 +94,11 @@ endif
 
 .PHONY: sim sim-compiled sim-ci scenario
 sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event; KEEP=file: to go on)
-	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) \
+	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(filter-out 1,$(RUNS)),--runs $(RUNS) $(if $(KEEP),--keep $(KEEP)),-v)
 sim-compiled: .venv/ready ## the same compiled, for batches; needs gcc and minutes: SEED=N RUNS=100000
-	$(RUN) -m tools.compiled $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) --runs $(if $(filter-out 5,$(RUNS)),$(RUNS),1000) \
+	$(RUN) -m tools.compiled $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) \
+	  $(if $(ONLY),--only $(ONLY)) --runs $(if $(filter-out 5,$(RUNS)),$(RUNS),1000) \
 	  $(if $(KEEP),--keep $(abspath $(KEEP)))
 sim-ci: .venv/ready ## a minute of fresh seeds on all cores, and every kept story
 	$(PYTEST) -q tests/proof/test_simulator.py

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from proof.simulator import batch
-from proof.simulator.draw import Plan, draw
+from proof.simulator.draw import KINDS, Plan, Wish, draw
 from proof.simulator.run import run
 from proof.simulator.shrink import explicit, shrink
 from proof.simulator.story import FOLDER, read, to_text
@@ -40,19 +40,26 @@ def seed_of(commit: str) -> int:
     return int(hashlib.sha256(commit.encode()).hexdigest()[:7], 16)
 
 
-def command_of(seed: int, pace: float | None) -> str:
+def command_of(seed: int, wish: Wish) -> str:
     """What draws that seed's plan again; options may follow."""
-    paced = "" if pace is None else f" --pace {pace:g}"
-    return f"python -m proof.simulator --seed {seed}{paced}"
+    return f"python -m proof.simulator --seed {seed}{wish.options}"
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    wanted = tuple(text.split(","))
+    if unknown := ", ".join(sorted(set(wanted) - KINDS)):
+        raise argparse.ArgumentTypeError(f"{unknown}: choose from {', '.join(sorted(KINDS))}")
+    return wanted
 
 
 def many(first: int, runs: int, asked: argparse.Namespace) -> int:
     """Run seeds side by side, or go on with those of a batch that was stopped; the exit status."""
-    command = f"{command_of(first, asked.pace)} --runs {runs}"
-    total = batch.Summary(revision(), first, first, asked.pace)
+    wish = Wish(asked.pace, asked.only)
+    command = f"{command_of(first, wish)} --runs {runs}"
+    total = batch.Summary(revision(), first, first, wish)
     if asked.keep is not None and asked.keep.exists():
         total = batch.Summary.read(asked.keep)
-        if (total.revision, total.first, total.pace) != (revision(), first, asked.pace):
+        if (total.revision, total.first, total.wish) != (revision(), first, wish):
             print(f"{asked.keep} is of seed {total.first} at {total.revision}: remove it first")
             return 2
     print(f"simulator at {total.revision}: seeds {first} to {first + runs - 1} ({command})")
@@ -60,7 +67,7 @@ def many(first: int, runs: int, asked: argparse.Namespace) -> int:
     lived = f"seeds {first} to {total.following - 1}: {total.failed} broke something"
     again = min((seed for seeds in total.failures.values() for seed in seeds), default=None)
     if again is not None:
-        command = f"{command_of(again, asked.pace)} -v"
+        command = f"{command_of(again, wish)} -v"
     print(f"simulator at {total.revision}: {lived} ({command})")
     return status
 
@@ -79,16 +86,15 @@ def one(plan: Plan, title: str, command: str, *, verbose: bool) -> int:
     return 1 if outcome.violations else 0
 
 
-def save(seed: int, pace: float | None, name: str) -> int:
+def save(seed: int, wish: Wish, name: str) -> int:
     """Shrink a failing seed and keep it as a story; the exit status."""
-    plan = explicit(draw(seed, pace))
+    plan = explicit(draw(seed, wish))
     violations = run(plan).violations
     if not violations:
         print(f"seed {seed} breaks nothing, so there is no story to keep")
         return 1
     small = shrink(plan)
-    paced = "" if pace is None else f" with pace {pace:g}"
-    found = f"Found by seed {seed}{paced} at {revision()}."
+    found = f"Found by seed {seed}{wish.options} at {revision()}."
     heading = (
         violations[0].sentence,
         f"{found}  Guarded by (name the rule once it is mended).",
@@ -107,6 +113,7 @@ def main() -> int:
     parser.add_argument("--of-commit", action="store_true", help="the commit draws that seed")
     parser.add_argument("--runs", type=int, default=1, help="how many seeds from there on")
     parser.add_argument("--pace", type=float, help="a fault about every so many seconds, not drawn")
+    parser.add_argument("--only", type=_kinds, default=(), help="faults of these kinds: a,b,c")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after that time")
     parser.add_argument("--keep", type=Path, help="file to write to, and to go on from")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
@@ -119,12 +126,13 @@ def main() -> int:
         return one(read(asked.story).plan, asked.story.stem, command, verbose=asked.verbose)
     drawn = seed_of(revision()) if asked.of_commit else secrets.randbelow(10**9)
     seed = drawn if asked.seed is None else asked.seed
+    wish = Wish(asked.pace, asked.only)
     if asked.save:
-        return save(seed, asked.pace, asked.save)
+        return save(seed, wish, asked.save)
     if asked.runs > 1:
         return many(seed, asked.runs, asked)
-    command = f"{command_of(seed, asked.pace)} -v"
-    return one(draw(seed, asked.pace), f"seed {seed}", command, verbose=asked.verbose)
+    command = f"{command_of(seed, wish)} -v"
+    return one(draw(seed, wish), f"seed {seed}", command, verbose=asked.verbose)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proof.simulator.draw import draw
+from proof.simulator.draw import NO_WISH, Wish, draw
 from proof.simulator.run import Outcome, run
 
 DAY_SECONDS = 86400.0
@@ -41,7 +41,7 @@ class Summary:
     revision: str
     first: int
     following: int
-    pace: float | None = None  # seconds between faults, where it is not drawn
+    wish: Wish = NO_WISH
     runs: int = 0
     cycles: int = 0
     seconds: float = 0.0  # of simulated time
@@ -55,6 +55,8 @@ class Summary:
         """What a batch that was stopped has written."""
         told: dict[str, Any] = json.loads(path.read_text())
         told |= {name: Counter(told[name]) for name in ("counts", "fired")}
+        pace, kinds = told["wish"]
+        told["wish"] = Wish(pace, tuple(kinds))
         return cls(**told)
 
     def write(self, path: Path) -> None:
@@ -135,10 +137,10 @@ def _told(seeds: list[int]) -> str:
     return f"{len(seeds)} (seeds {named}{', ...' if len(seeds) > SEEDS_TOLD else ''})"
 
 
-def _one(pace: float | None, seed: int) -> tuple[int, Outcome | str, float]:
+def _one(wish: Wish, seed: int) -> tuple[int, Outcome | str, float]:
     began = time.process_time()
     try:
-        outcome: Outcome | str = run(draw(seed, pace))
+        outcome: Outcome | str = run(draw(seed, wish))
     except Exception as error:  # a model that stumbles must name the seed, like a violation
         outcome = f"{type(error).__name__}: {error}"
     return seed, outcome, time.process_time() - began
@@ -156,7 +158,7 @@ def many(total: Summary, runs: int, seconds: float, jobs: int, kept: Path | None
     with _stoppable(), multiprocessing.Pool(jobs, _begin_worker) as pool:
         try:
             for seed, outcome, spent in pool.imap(
-                partial(_one, total.pace), range(total.following, total.first + runs), chunksize=4
+                partial(_one, total.wish), range(total.following, total.first + runs), chunksize=4
             ):
                 total.add(seed, outcome, spent)
                 now = time.monotonic()

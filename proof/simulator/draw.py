@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import NamedTuple
 
 from engine.state import Tags
 from proof.simulator.steps import Step
@@ -58,11 +59,28 @@ class Plan:
     heal_at: float
 
 
-def draw(seed: int, pace_seconds: float | None = None) -> Plan:
-    """The plan of that seed; with a pace, it is drawn so that a fault comes that often, about."""
+class Wish(NamedTuple):
+    """What is not left to the seed: how often something happens, about, and of which kinds."""
+
+    pace_seconds: float | None = None
+    kinds: tuple[str, ...] = ()  # of `KINDS`; without any all are drawn from
+
+    @property
+    def options(self) -> str:
+        """As the command line takes it."""
+        pace = "" if self.pace_seconds is None else f" --pace {self.pace_seconds:g}"
+        return pace + (f" --only {','.join(self.kinds)}" if self.kinds else "")
+
+
+NO_WISH = Wish()
+
+
+def draw(seed: int, wish: Wish = NO_WISH) -> Plan:
+    """The plan of that seed, as far as nothing else is wished."""
+    pace_seconds, only = wish
     r = Random(f"hae simulator {seed}")
     setup = _setup(r, seed)
-    kinds = sorted(_KINDS)
+    kinds = sorted(only or _KINDS)
     wanted = r.sample(kinds, r.randint(1, min(9, len(kinds))))
     quiet = 0.0 if r.random() < 0.2 else 30.0
     length = r.choice((60.0, 60.0, 90.0, 180.0))
@@ -74,6 +92,7 @@ def draw(seed: int, pace_seconds: float | None = None) -> Plan:
         steps += _steps(r, r.choice(wanted), at, setup)
     rare = Random(f"hae simulator {seed} rare")
     setup, rare_kinds = _rare(rare, setup, wanted)
+    rare_kinds = [] if only else rare_kinds
     steps += _rare_steps(rare, setup, rare_kinds, quiet, quiet + length, pace)
     return Plan(setup, tuple(steps), quiet + length + 5.0)
 
@@ -284,3 +303,4 @@ _RARE_KINDS: dict[str, Callable[[Random, Setup], tuple[str, ...]]] = {
     "watchdog-refuses": lambda r, s: (_member(r, s), _seconds(r, s)),
     "lose-disk": lambda r, s: (_member(r, s), _seconds(r, s)),
 }
+KINDS = frozenset({*_KINDS, *_RARE_KINDS} - {"lose-disk"})  # which goes with no loss of keys

@@ -14,7 +14,7 @@ import pytest
 from proof.invariants import Violation
 from proof.simulator.__main__ import main, seed_of
 from proof.simulator.batch import Summary, many
-from proof.simulator.draw import draw
+from proof.simulator.draw import Wish, draw
 from proof.simulator.run import Outcome
 
 
@@ -79,10 +79,23 @@ def test_the_summary_names_every_figure(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_pace_that_is_asked_for_changes_how_often_something_happens_alone() -> None:
     """The same world, with more faults; without one the pace is drawn."""
-    drawn, dense = draw(3), draw(3, 1.5)
+    drawn, dense = draw(3), draw(3, Wish(1.5))
     assert dense.setup == drawn.setup
     assert dense.heal_at == drawn.heal_at
     assert len(dense.steps) > 2 * len(drawn.steps)
+
+
+def test_only_the_kinds_that_are_asked_for_happen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also rare ones; a name that is none is told, with those that there are."""
+    kinds = ("pause", "stop-replay")
+    drawn = [draw(seed, Wish(kinds=kinds)).steps for seed in range(9)]
+    assert {step.name for steps in drawn for step in steps} == set(kinds)
+    monkeypatch.setattr("sys.argv", ["simulator", "--only", "pause,sabotage"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "sabotage: choose from crash-host, cut," in capsys.readouterr().err
 
 
 def test_figures_of_another_batch_are_not_mixed_in(
@@ -91,9 +104,10 @@ def test_figures_of_another_batch_are_not_mixed_in(
     """A file of another seed, revision or pace is left alone."""
     kept = tmp_path / "batch.json"
     Summary("abc", 1, 4).write(kept)
-    for revision, pace in (("abd", ()), ("abc", ("--pace", "2"))):
+    wishes = (("--pace", "2"), ("--only", "pause"))
+    for revision, wish in (("abd", ()), *(("abc", wish) for wish in wishes)):
         monkeypatch.setenv("SIM_REVISION", revision)
-        asked = ["simulator", "--seed", "1", *pace, "--runs", "9", "--keep", str(kept)]
+        asked = ["simulator", "--seed", "1", *wish, "--runs", "9", "--keep", str(kept)]
         monkeypatch.setattr("sys.argv", asked)
         assert main() == 2
         assert Summary.read(kept).following == 4
@@ -112,12 +126,13 @@ def test_the_last_line_repeats_what_failed_or_all(
 
     monkeypatch.setattr("proof.simulator.batch.many", lived)
     monkeypatch.setenv("SIM_REVISION", "abc")
-    for fails, pace, again in (
+    for fails, wish, again in (
         (False, "", "--seed 5 --runs 9"),
         (True, "", "--seed 6 -v"),
         (True, " --pace 1.5", "--seed 6 --pace 1.5 -v"),
+        (True, " --only pause,cut", "--seed 6 --only pause,cut -v"),
     ):
-        asked = f"simulator --seed 5{pace} --runs 9"
+        asked = f"simulator --seed 5{wish} --runs 9"
         monkeypatch.setattr("sys.argv", asked.split())
         assert main() == int(fails)
         said = capsys.readouterr().out.splitlines()
