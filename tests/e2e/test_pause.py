@@ -121,6 +121,20 @@ def test_pause_refuses_what_is_scheduled_and_allows_what_is_asked_for_now(tmp_pa
         assert cluster.wait_healthy() is candidate
 
 
+def test_a_standby_that_is_restarted_in_pause_streams_again(tmp_path: Path) -> None:
+    """It follows as soon as the leader has told that its WAL goes on from there."""
+    with healthy(tmp_path) as cluster:
+        leader, replica = cluster.leader(), cluster.replicas()[0]
+        pause(leader)
+        before = replica.postmaster_pid()
+        answer = replica.call("POST", "/restart", {}, 60)
+        assert answer is not None
+        assert answer.status == 200, answer
+        assert replica.postmaster_pid() not in {None, before}
+        cluster.wait_for(replica.is_streaming, 30, "the restarted standby to stream")
+        assert cluster.wait_healthy() is leader
+
+
 def pause(node: Node) -> None:
     """Enter the maintenance mode, and wait until every member has seen it."""
     ran = ctl(node, "pause", "--wait")
