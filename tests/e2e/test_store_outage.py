@@ -96,7 +96,7 @@ def test_a_replica_without_the_store_streams_again_from_the_same_primary(tmp_pat
             assert cluster.wait_healthy() is primary
 
 
-@pytest.mark.parametrize("store", ["etcd3", "embedded"])
+@pytest.mark.parametrize("store", ["etcd3", "etcd", "embedded"])
 def test_a_cluster_outlives_the_loss_of_its_keys(tmp_path: Path, store: str) -> None:
     """Every key is deleted under a running cluster: the keys come back, no server restarts."""
     with healthy(tmp_path, store=store) as cluster, cluster.keys() as keys:
