@@ -93,18 +93,18 @@ bench: bench-setup ## hae against Patroni: BENCH=case RUNS=5 IMPLEMENTATIONS=hae
 endif
 
 .PHONY: sim sim-compiled sim-ci scenario
+DRAWN = $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) $(if $(ONLY),--only $(ONLY))
 sim: .venv/ready ## the simulator: SEED=N RUNS=1000 (one run tells of every event; KEEP=file: to go on)
-	$(RUN) -m proof.simulator $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) $(if $(ONLY),--only $(ONLY)) \
+	$(RUN) -m proof.simulator $(DRAWN) \
 	  $(if $(filter-out 1,$(RUNS)),--runs $(RUNS) $(if $(KEEP),--keep $(KEEP)),-v)
 sim-compiled: .venv/ready ## the same compiled, for batches; needs gcc and minutes: SEED=N RUNS=100000
-	$(RUN) -m tools.compiled $(if $(SEED),--seed $(SEED)) $(if $(PACE),--pace $(PACE)) \
-	  $(if $(ONLY),--only $(ONLY)) --runs $(if $(filter-out 5,$(RUNS)),$(RUNS),1000) \
+	$(RUN) -m tools.compiled $(DRAWN) --runs $(if $(filter-out 5,$(RUNS)),$(RUNS),1000) \
 	  $(if $(KEEP),--keep $(abspath $(KEEP)))
 sim-ci: .venv/ready ## a minute of fresh seeds on all cores, and every kept story
 	$(PYTEST) -q tests/proof/test_simulator.py
 	$(FRESH_SEEDS)
 scenario: .venv/ready ## shrink a failing seed and keep it as a story: SEED=N NAME=what-must-hold
-	$(RUN) -m proof.simulator --seed $(SEED) --save $(NAME)
+	$(RUN) -m proof.simulator $(DRAWN) --save $(NAME)
 
 .PHONY: search search-all search-ci
 .PHONY: docs rewrite format servers clean coverage bench-decide gallery mutation mutation-answers

@@ -41,10 +41,10 @@ from engine.rule import Rule, Table, fact, nothing
 from engine.state import JobKind, Request, Snapshot
 from engine.tables.safety import stop_at_once
 from engine.tables.steps import (
-    FALLBACK_START_SECONDS,
     LEAVES_SYNC_FIRST,
     WHY_LEAVE_SYNC,
     leave_sync,
+    start_timeout_seconds,
 )
 from engine.tables.upkeep import callback
 
@@ -129,7 +129,7 @@ def _restart_limit_seconds(s: Snapshot) -> float:
     for request in s.requests:
         if request.id == s.memory.restarting_for and request.condition.timeout_seconds:
             return request.condition.timeout_seconds
-    return s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
+    return start_timeout_seconds(s)
 
 
 @fact(lambda s: f"begun at {s.memory.restarting_since}, {_restart_limit_seconds(s):g}s allowed")

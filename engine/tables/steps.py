@@ -104,18 +104,19 @@ def follow(s: Snapshot) -> tuple[Action, ...]:
     return (Follow(upstreams.streams_from(s)),)
 
 
-def _start_timeout(s: Snapshot) -> float:
+def start_timeout_seconds(s: Snapshot) -> float:
+    """How long a start may take: `primary_start_timeout`, or five minutes where that is 0."""
     return s.policy.primary_start_timeout_seconds or FALLBACK_START_SECONDS
 
 
 def start_standby(s: Snapshot) -> tuple[Action, ...]:
     """Start as a standby of whom we should follow, or of nobody."""
-    return (StartPostgres("standby", upstreams.streams_from(s), _start_timeout(s)),)
+    return (StartPostgres("standby", upstreams.streams_from(s), start_timeout_seconds(s)),)
 
 
 def start_alone(s: Snapshot) -> tuple[Action, ...]:
     """Start as a standby that follows nobody."""
-    return (StartPostgres("standby", None, _start_timeout(s)),)
+    return (StartPostgres("standby", None, start_timeout_seconds(s)),)
 
 
 def start_primary(s: Snapshot) -> tuple[Action, ...]:
@@ -123,7 +124,7 @@ def start_primary(s: Snapshot) -> tuple[Action, ...]:
 
     The server begins before it would have to be stopped at once, or not at all.
     """
-    timeout = _start_timeout(s)
+    timeout = start_timeout_seconds(s)
     since = s.memory.primary_down_since
     left = timeout if since is None else timeout - (s.now - since)
     ends = views.lease_ends(s)

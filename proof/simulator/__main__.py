@@ -52,9 +52,9 @@ def _kinds(text: str) -> tuple[str, ...]:
     return wanted
 
 
-def many(first: int, runs: int, asked: argparse.Namespace) -> int:
+def many(first: int, wish: Wish, asked: argparse.Namespace) -> int:
     """Run seeds side by side, or go on with those of a batch that was stopped; the exit status."""
-    wish = Wish(asked.pace, asked.only)
+    runs: int = asked.runs
     command = f"{command_of(first, wish)} --runs {runs}"
     total = batch.Summary(revision(), first, first, wish)
     if asked.keep is not None and asked.keep.exists():
@@ -130,7 +130,7 @@ def main() -> int:
     if asked.save:
         return save(seed, wish, asked.save)
     if asked.runs > 1:
-        return many(seed, asked.runs, asked)
+        return many(seed, wish, asked)
     command = f"{command_of(seed, wish)} -v"
     return one(draw(seed, wish), f"seed {seed}", command, verbose=asked.verbose)
 

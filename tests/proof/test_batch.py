@@ -101,7 +101,7 @@ def test_only_the_kinds_that_are_asked_for_happen(
 def test_figures_of_another_batch_are_not_mixed_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of another seed, revision or pace is left alone."""
+    """A file of another seed, revision or wish is left alone."""
     kept = tmp_path / "batch.json"
     Summary("abc", 1, 4).write(kept)
     wishes = (("--pace", "2"), ("--only", "pause"))
