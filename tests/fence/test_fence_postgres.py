@@ -134,7 +134,7 @@ def test_the_server_starts_again_after_the_fence(
 ) -> None:
     """Nothing that the fence leaves behind hinders crash recovery."""
     server_fence.arm(server, now(), GRACE)
-    wait_until_dead(postgres)
+    wait_for(lambda: server_fence.status().fired, 20, "the fence to report, and to be idle again")
     again = postgres.start()
     assert again != server
     assert read_postmaster(postgres.data) == again
