@@ -14,6 +14,7 @@ from shell.processes import now
 from shell.stores.base import Store
 from shell.stores.factory import open_store
 from tests.support.etcd import EtcdServer, etcd_binaries
+from tests.support.wait import wait_for
 
 ETCD = etcd_binaries()
 ETCD_KINDS = [f"{section} on {version}" for version in ETCD for section in ("etcd3", "etcd")]
@@ -123,3 +124,17 @@ class Changes:
     def __call__(self) -> None:
         """Take one call of the watch."""
         self.count += 1
+
+
+def value_of(store: Store, key: str) -> str | None:
+    """Return a key's value as the server has it."""
+    entry = store.read(soon()).entries.get(key)
+    return entry.value if entry else None
+
+
+def watching(store: Store) -> Changes:
+    """Start a watch, and return its counter once it is connected."""
+    changes = Changes()
+    store.watch(changes)
+    wait_for(lambda: changes.count, 5, "the watch is connected")
+    return changes
