@@ -76,7 +76,7 @@ def _later(world: World, seconds: str, undo: Callable[[], None]) -> None:
 def _tolerate_unfenced(world: World, host: Host) -> None:
     """What may go on without its daemon, because no deadline stands behind it."""
     if host.guard is None:
-        world.tolerated.add(Toleration.NO_FENCE)
+        world.unguarded.left(host, Toleration.NO_FENCE)
 
 
 # --- processes and machines -----------------------------------------------------------------------
@@ -170,7 +170,7 @@ def _kill_fence(world: World, name: str) -> None:
         acts = daemon is not None and not (daemon.life.frozen or daemon.loop.frozen)
         # One that was started anew counts on the fence until it has its lease back.
         if daemon is None or not acts or daemon.lease.sent_at is None:
-            world.tolerated.add(Toleration.GUARDS_KILLED)
+            world.unguarded.left(host, Toleration.GUARDS_KILLED)
 
 
 def _slow_look(world: World, name: str, look: str, seconds: str) -> None:

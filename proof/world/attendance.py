@@ -33,7 +33,7 @@ class Attendance:
 
     def decided(self, s: Snapshot) -> None:
         """Its daemon has decided: in maintenance mode nothing, and without a leader about none."""
-        life = self._present()
+        life = self.present()
         if life != self._life:
             self._life, self._since = life, None
             if s.postgres.postmaster is None:
@@ -46,14 +46,15 @@ class Attendance:
     @property
     def is_wanting(self) -> bool:
         """Whether nobody looks after the server, or not for long enough to find out."""
-        if self._present() is None or self._present() != self._life or self._since is None:
+        if self.present() is None or self.present() != self._life or self._since is None:
             return True
         host = self._host
         loop = host.policy_of(host.world.store.config).loop_wait_seconds
         patience = FINDS_OUT_LOOPS * loop + FINDS_OUT_SECONDS
         return host.world.clock.now < self._since + patience
 
-    def _present(self) -> tuple[Daemon, int] | None:
+    def present(self) -> tuple[Daemon, int] | None:
+        """The daemon that acts, if one does, and how often it was thawed."""
         daemon = self._host.daemon
         if daemon is None or daemon.life.frozen or daemon.loop.frozen:
             return None

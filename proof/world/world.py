@@ -28,6 +28,7 @@ from proof.world.server import Server
 from proof.world.setup import Setup
 from proof.world.store import Store
 from proof.world.streaming import diverged
+from proof.world.unguarded import Unguarded
 from proof.world.wal import Branch, contains
 
 
@@ -47,6 +48,7 @@ class World:
         )
         self.store.on_leader = self._leader_changed
         self.owed = Owed(self.store)
+        self.unguarded = Unguarded()
         self.network.on_change.append(self._network_changed)
         self.frozen_hosts: dict[str, int] = {}
         self.violations: list[Violation] = []
@@ -193,6 +195,8 @@ class World:
         self._fired[decision.fired] += 1
         self._note_waiting(name, decision)
         self.hosts[name].attendance.decided(s)
+        if self.unguarded.decided(self.hosts[name], s):
+            self.owed.forgive()  # what several may have acknowledged at a time
         self._see_whether_keys_are_back(name)
         found = invariants.broken_by_decision(s, decision)
         if found:
@@ -318,7 +322,7 @@ class World:
         )
 
     def _check(self, nodes: tuple[Node, ...], *, paused: bool = False) -> None:
-        tolerated = frozenset(self.tolerated)
+        tolerated = self.unguarded.tolerated | self.tolerated
         if any(host.is_paused for host in self.hosts.values()):
             tolerated |= {Toleration.PAUSED}
         strays = [self.hosts[node.name] for node in nodes if node.streams and node.diverged]
