@@ -17,7 +17,8 @@ from engine.state import Snapshot
 from engine.tables.directory import DIRECTORY
 from engine.tables.down import DOWN
 from engine.tables.failsafe import CONSENT, FAILSAFE
-from engine.tables.leave import IDENTITY, JOB, SILENT, STOP
+from engine.tables.identity import IDENTITY
+from engine.tables.leave import JOB, SILENT, STOP
 from engine.tables.lock import LOCK
 from engine.tables.note import NOTE
 from engine.tables.orphan import ORPHAN

@@ -270,3 +270,8 @@ def give_handover_up(s: Snapshot) -> tuple[Action, ...]:
     clear = (ClearFailover(request.revision, why),) if request is not None else ()
     said = Report("error", f"hand-over given up: {why}")
     return (said, *clear, Remember({"standing_down_since": None}))
+
+
+def job_name(s: Snapshot) -> str:
+    """The long work under way, for a sentence."""
+    return f"the {s.job.kind.value} to end" if s.job else "a job to end"
