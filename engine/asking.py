@@ -43,7 +43,7 @@ def peers_in_a_race(s: Snapshot) -> tuple[str, ...]:
     gone = {
         v.member.name
         for v in _lately_vanished(s)
-        if v.member.role in {"primary", "master"} and v.member.api_url
+        if v.member.role == "primary" and v.member.api_url
     }
     return tuple(sorted(gone.union(peers_to_ask(s))))
 

@@ -45,7 +45,7 @@ def told_timeline(s: Snapshot) -> LeaderTimeline | None:
     if not outside and is_foreign(s, told.value):
         return None
     if leader is not None and not outside:
-        promoted = told.value.in_recovery and leader.role in {"primary", "master"}
+        promoted = told.value.in_recovery and leader.role == "primary"
         if promoted or (leader.timeline and leader.timeline != told.value.timeline):
             return None
     end = my_end(s)

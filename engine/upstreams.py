@@ -117,4 +117,4 @@ def clone_source(s: Snapshot) -> Upstream | None:
 
 def leads(leader: Member) -> bool:
     """Whether the owner of the lock says that it is promoted, or follows the remote primary."""
-    return leader.state == "running" and leader.role in {"primary", "master", "standby_leader"}
+    return leader.state == "running" and leader.role in {"primary", "standby_leader"}

@@ -101,17 +101,22 @@ def member_documents(entries: Mapping[str, StoredValue]) -> dict[str, dict[str, 
     return found
 
 
+def told_role(document: Mapping[str, Any]) -> str:
+    """What a member calls itself, in today's words: releases of Patroni before 4.0 say `master`."""
+    role = text_or_empty(document.get("role"))
+    return "primary" if role == "master" else role
+
+
 def parse_member(name: str, document: Mapping[str, Any]) -> Member:
     """One member from its document; a field of a wrong type counts as absent."""
     host, port = parse_conn_url(document.get("conn_url"))
-    role = text_or_empty(document.get("role"))
     return Member(
         name=name,
         host=host,
         port=port,
         api_url=text_or_empty(document.get("api_url")),
         state=text_or_empty(document.get("state")),
-        role="primary" if role == "master" else role,  # the word that releases before 4.0 publish
+        role=told_role(document),
         version=text_or_empty(document.get("version")),
         timeline=_positive(integer(document.get("timeline"))),
         xlog_location=integer(document.get("xlog_location")),

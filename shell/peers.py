@@ -134,7 +134,7 @@ class Peers:
             name=name,
             asked_at=asked_at,
             reachable=True,
-            role=layout.text_or_empty(document.get("role")),
+            role=layout.told_role(document),
             state=layout.text_or_empty(document.get("state")),
             lsn=_position(xlog),
             unread_wal=isinstance(xlog, dict) and xlog.get("unread") is True,

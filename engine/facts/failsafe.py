@@ -203,10 +203,10 @@ def failsafe_listing_differs(s: Snapshot) -> bool:
     return dict(view.failsafe or {}) != dict(s.memory.failsafe_listed)
 
 
-@fact(_listed)
-def others_were_listed(s: Snapshot) -> bool:
-    """`failsafe` named others when the store was last seen to hold the cluster."""
-    return bool(asking.listed_before(s))
+@fact(lambda s: f"listed before: {', '.join(s.memory.failsafe_listed) or 'nobody'}")
+def somebody_was_listed(s: Snapshot) -> bool:
+    """`failsafe` named members, if only us, when the store was last seen to hold the cluster."""
+    return bool(s.memory.failsafe_listed)
 
 
 @fact(_listed)
@@ -225,7 +225,7 @@ def may_go_on_unseen(s: Snapshot) -> list[str]:
 
     One that is down, and has no lease, tells that it is a replica: only the store can make it more.
     """
-    harmless = {a.name for a in _unbound(s) if a.role not in {"primary", "master"}}
+    harmless = {a.name for a in _unbound(s) if a.role != "primary"}
     return [name for name in asking.listed_before(s) if name not in harmless]
 
 

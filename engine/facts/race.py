@@ -107,7 +107,7 @@ def a_peer_is_writable(s: Snapshot) -> bool:
 def _is_writable(a: PeerAnswer) -> bool:
     serves = a.state in {"running", "unknown"}  # unknown: its PostgreSQL gives no answer
     is_ended = a.stale and not a.paused
-    return a.reachable and not is_ended and serves and a.role in {"primary", "master"}
+    return a.reachable and not is_ended and serves and a.role == "primary"
 
 
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:

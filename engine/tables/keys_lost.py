@@ -4,7 +4,7 @@ from engine.actions import CreateInitialize
 from engine.facts.failsafe import (
     a_member_may_go_on_unseen,
     all_listed_were_asked,
-    others_were_listed,
+    somebody_was_listed,
 )
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import lock_is_free, store_answers
@@ -29,11 +29,12 @@ RULES = (
             initialize_is_missing,
             directory_was_standby,
             lock_is_free,
-            others_were_listed,
+            somebody_was_listed,
             ~in_standby_cluster,
         ),
         then=wait_for_primarys_keys,
-        why="Whoever may make itself the cluster waits for this member's answer.",
+        why="Whoever may make itself the cluster waits for this member's answer, and the list "
+        "that it goes by may name more than ours.",
     ),
     Rule(
         "down.replica_without_cluster",

@@ -68,6 +68,16 @@ def test_a_member_tells_that_it_is_in_maintenance_mode(pause: bool) -> None:
         assert asked(api.port).paused is pause
 
 
+def test_the_primary_of_an_older_patroni_is_one() -> None:
+    """It calls itself master."""
+    peers = Peers(SETTINGS)
+    try:
+        assert peers._read("n3", now(), {"role": "master"}).role == "primary"
+        assert peers._read("n3", now(), {"role": "replica"}).role == "replica"
+    finally:
+        peers.close()
+
+
 def test_a_name_that_resolves_slowly_makes_no_answer_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for the resolver is unreachable meanwhile, and is not asked by one thread more."""
     let_go, resolve, resolved = threading.Event(), socket.getaddrinfo, []

@@ -32,6 +32,10 @@ def _adopts(s: Snapshot) -> tuple[Action, ...]:
     return (CreateInitialize(views.system_identifier(s)),)
 
 
+def _others_were_listed(s: Snapshot) -> bool:
+    return bool(asking.listed_before(s))
+
+
 def _present_ttl(s: Snapshot) -> float:
     return s.policy.ttl_seconds
 
@@ -216,6 +220,16 @@ FOUND: tuple[Mistake, ...] = (
             catching.story(
                 "a-diverged-standby-that-is-restarted-in-maintenance-mode-streams-from-nobody"
             ),
+        ),
+    ),
+    Mistake(
+        "ends-without-an-answer",
+        "A replica whose list for failsafe mode has itself alone ends once all keys are lost",
+        "a former primary knows an older list, and waits for its answer for ever",
+        breaking.fact_is("somebody_was_listed", _others_were_listed),
+        (
+            catching.story("a-replica-whom-alone-failsafe-named-waits-for-its-clusters-keys"),
+            catching.scenarios,
         ),
     ),
     Mistake(

@@ -100,7 +100,6 @@ def test_whose_data_this_is(changes: dict[str, Any], ours: str) -> None:
     ("leader", "n3", "source"),
     [
         ({}, {}, "n1"),
-        ({"role": "master"}, {}, "n1"),
         ({"role": "standby_leader"}, {}, "n1"),
         ({"role": "replica"}, {}, None),
         ({"state": "starting"}, {}, None),
@@ -153,7 +152,6 @@ def test_where_our_wal_ends(
         ({"cluster.members.n2.timeline": None}, True),
         ({"cluster.members.n2.timeline": 5}, False),
         ({"leader_timeline.in_recovery": True}, False),
-        ({"leader_timeline.in_recovery": True, "cluster.members.n2.role": "master"}, False),
         ({"leader_timeline.in_recovery": True, "cluster.members.n2.role": "replica"}, True),
         ({"cluster": "ghost leads"}, False),
     ],

@@ -388,7 +388,6 @@ def test_members_that_vanished_with_us_are_asked_for_one_ttl() -> None:
     ("fields", "names"),
     [
         ({}, ("n1", "n3")),
-        ({"role": "master"}, ("n1", "n3")),
         ({"role": "replica"}, ("n3",)),
         ({"api_url": ""}, ("n3",)),
     ],
