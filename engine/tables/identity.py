@@ -14,7 +14,7 @@ from engine.facts.work import daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
 from engine.tables.safety import stop_at_once
-from engine.tables.steps import NO_BOOTSTRAP, job_name
+from engine.tables.steps import NO_BOOTSTRAP, wait_for_the_job
 
 
 def _foreign(s: Snapshot) -> str:
@@ -84,7 +84,7 @@ IDENTITY = Table(
             "identity.beaten_busy",
             "What we were founding is another cluster than the one that there is: let the job end",
             when=(was_only_founded, a_job_runs),
-            then=lambda s: (Hold(job_name(s)),),
+            then=wait_for_the_job,
             why="One piece of long work on PostgreSQL at a time; only safety cuts it short.",
             ends=True,
         ),

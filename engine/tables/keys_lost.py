@@ -12,6 +12,7 @@ from engine.facts.postgres import directory_was_standby, initialize_is_missing
 from engine.facts.standby_cluster import in_standby_cluster
 from engine.rule import Rule
 from engine.tables.steps import (
+    WHY_STAY_TO_ANSWER,
     WHY_WAIT_FOR_LEASES,
     WHY_WAIT_FOR_LISTED,
     ask_listed,
@@ -33,8 +34,7 @@ RULES = (
             ~in_standby_cluster,
         ),
         then=wait_for_primarys_keys,
-        why="Whoever may make itself the cluster waits for this member's answer, and the list "
-        "that it goes by may name more than ours.",
+        why=WHY_STAY_TO_ANSWER,
     ),
     Rule(
         "down.replica_without_cluster",

@@ -60,9 +60,9 @@ from engine.tables.steps import (
     ask,
     ask_leader,
     follow,
-    job_name,
     leave_sync,
     stop_diverged,
+    wait_for_the_job,
 )
 from engine.tables.upkeep import announce_stop
 
@@ -227,30 +227,24 @@ def _turn(
     )
 
 
-def _wait_for_the_job(s: Snapshot) -> tuple[Action, ...]:
-    return (Hold(job_name(s)),)
-
-
 JOB = Table(
     "job",
     "Long work is under way: may it go on?",
     applies=(~daemon_is_stopping, a_job_runs),
     rules=(
-        *_turn(
-            "job", "A standby is being started", (start_runs, still_starting), _wait_for_the_job
-        ),
+        *_turn("job", "A standby is being started", (start_runs, still_starting), wait_for_the_job),
         *cut_off_rules(
             "job",
             "A standby is being started",
             (~i_own_the_lock, start_runs, still_starting, directory_was_standby),
             (blind_for_long,),
-            _wait_for_the_job,
+            wait_for_the_job,
         ),
         Rule(
             "job.runs",
             "Wait for the job",
             when=(),
-            then=_wait_for_the_job,
+            then=wait_for_the_job,
             why="One piece of long work on PostgreSQL at a time; only safety cuts it short.",
         ),
     ),

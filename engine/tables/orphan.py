@@ -16,7 +16,7 @@ from engine.facts.standby_cluster import bootstrap_is_a_copy, in_standby_cluster
 from engine.facts.work import bootstrapping, daemon_is_stopping, paused
 from engine.rule import Rule, Table
 from engine.state import Snapshot
-from engine.tables.steps import end_without_cluster, wait_for_primarys_keys
+from engine.tables.steps import WHY_STAY_TO_ANSWER, end_without_cluster, wait_for_primarys_keys
 
 
 def _identifier(s: Snapshot) -> str:
@@ -72,8 +72,7 @@ ORPHAN = Table(
             "The store has lost a cluster with failsafe mode: wait for its keys",
             when=(initialize_is_missing, somebody_was_listed),
             then=wait_for_primarys_keys,
-            why="Whoever may make itself the cluster waits for this member's answer, and the list "
-            "that it goes by may name more than ours.",
+            why=WHY_STAY_TO_ANSWER,
         ),
         Rule(
             "orphan.end",

@@ -53,6 +53,11 @@ WHY_WAIT_FOR_LISTED = (
     "In failsafe mode a primary that does not reach the store goes on by the word of the members "
     "that it knew, for as long as they give it; we may not have been one of them."
 )
+# Why a replica whose cluster's keys are lost waits for them, instead of ending.
+WHY_STAY_TO_ANSWER = (
+    "Whoever may make itself the cluster waits for this member's answer, and the list that it goes "
+    "by may name more than ours."
+)
 
 # What a member waits for whose data is no part of the cluster's.
 ONLY_A_NEW_COPY_HELPS = "an operator, or a leader: only a new copy of the data helps"
@@ -272,6 +277,6 @@ def give_handover_up(s: Snapshot) -> tuple[Action, ...]:
     return (said, *clear, Remember({"standing_down_since": None}))
 
 
-def job_name(s: Snapshot) -> str:
-    """The long work under way, for a sentence."""
-    return f"the {s.job.kind.value} to end" if s.job else "a job to end"
+def wait_for_the_job(s: Snapshot) -> tuple[Action, ...]:
+    """Wait for the long work under way to end."""
+    return (Hold(f"the {s.job.kind.value} to end" if s.job else "a job to end"),)
