@@ -11,9 +11,7 @@ import pytest
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.prober import Prober
-from tests.e2e.support.processes import send
-from tests.e2e.support.stories import healthy
-from tests.support.freezing import freeze
+from tests.e2e.support.stories import healthy, lose_leader_ahead
 
 
 def kill(node: Node) -> None:
@@ -64,15 +62,7 @@ def test_a_daemon_that_comes_back_in_time_keeps_the_lead(tmp_path: Path) -> None
 def test_a_lost_node_is_replaced_and_rewound(tmp_path: Path) -> None:
     """Daemon and postmaster die with rows nobody else has: the node rewinds and streams."""
     with healthy(tmp_path) as cluster:
-        lost = cluster.leader()
-        senders = [int(row[0]) for row in lost.sql("select pid from pg_stat_replication")]
-        for pid in senders:
-            freeze(pid)
-        lost.sql("create table diverged (id int)")
-        lost.kill_daemon(signal.SIGKILL)
-        lost.kill_postmaster()
-        for pid in senders:
-            send(pid, signal.SIGKILL)
+        lost = lose_leader_ahead(cluster)
         cluster.wait_for(lambda: cluster.find_leader() not in {None, lost}, 60, "another leader")
         cluster.leader().sql("create table kept (id int)")
         lost.start_daemon()

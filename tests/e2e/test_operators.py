@@ -176,8 +176,8 @@ def test_a_replica_streams_from_the_member_that_its_tag_names(tmp_path: Path) ->
         middle, last = cluster.replicas()
         cluster.write_node_file(last, {"tags": {"replicatefrom": middle.name}})
         last.call("POST", "/reload", None, 10)
-        cluster.wait_for(lambda: senders_clients(middle) == {last.name}, 60, "the cascade")
-        cluster.wait_for(lambda: senders_clients(leader) == {middle.name}, 30, "the tree")
+        cluster.wait_for(lambda: middle.streams_to() == [last.name], 60, "the cascade")
+        cluster.wait_for(lambda: leader.streams_to() == [middle.name], 30, "the tree")
         leader.sql("create table cascaded (id int)")
         cluster.wait_for(
             lambda: last.try_sql("select count(*) from cascaded") == [(0,)], 30, "the table"
@@ -188,22 +188,14 @@ def test_a_replica_streams_from_the_member_that_its_tag_names(tmp_path: Path) ->
         for node in (leader, middle):  # neither keeps WAL that the cascade has
             cluster.wait_for(partial(keeps_no_more, node, last, written), 60, "its slot")
         middle.kill_daemon(signal.SIGTERM)
-        cluster.wait_for(lambda: senders_clients(leader) == {last.name}, 60, "the leader instead")
+        cluster.wait_for(lambda: leader.streams_to() == [last.name], 60, "the leader instead")
         middle.start_daemon()
-        cluster.wait_for(lambda: senders_clients(middle) == {last.name}, 60, "the cascade again")
+        cluster.wait_for(lambda: middle.streams_to() == [last.name], 60, "the cascade again")
 
 
 def keeps_no_more(node: Node, member: Node, position: int) -> bool:
     """Whether that member's slot on a node has come to a position."""
     return slot_position(node, member) >= position
-
-
-def senders_clients(node: Node) -> set[str]:
-    """Return the names of those that stream from a node."""
-    rows = node.try_sql(
-        "select application_name from pg_stat_replication where state = 'streaming'"
-    )
-    return {str(row[0]) for row in rows or []}
 
 
 def pending(asked: Node) -> set[str]:

@@ -23,7 +23,7 @@ def test_a_standby_without_a_free_connection_follows_the_new_leader(tmp_path: Pa
             silent.start_daemon()
             cluster.wait_for(lambda: "silent.wait" in silent.log_text(), 30, "no answer")
             cluster.switchover(leader, candidate)
-            cluster.wait_for(lambda: sends_to(candidate, silent), 60, "the new upstream")
+            cluster.wait_for(lambda: silent.name in candidate.streams_to(), 60, "the new upstream")
             assert silent.try_sql("select 1") is None
         assert cluster.wait_healthy() is candidate
 
@@ -38,11 +38,3 @@ def all_connections(node: Node) -> Iterator[None]:
             except psycopg2.OperationalError:  # "sorry, too many clients already"
                 break
         yield
-
-
-def sends_to(upstream: Node, standby: Node) -> bool:
-    """Whether that server streams to the standby, by its own word: the other one has none."""
-    rows = upstream.try_sql(
-        "select application_name from pg_stat_replication where state = 'streaming'"
-    )
-    return (standby.name,) in (rows or [])

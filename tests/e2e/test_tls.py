@@ -11,15 +11,13 @@ import pytest
 
 from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
-from tests.e2e.support.processes import send
 from tests.e2e.support.secured import (
     SecuredCluster,
     certificate_of_postgres,
     certificate_of_rest,
     installs_with_ssl,
 )
-from tests.e2e.support.stories import leaks
-from tests.support.freezing import freeze
+from tests.e2e.support.stories import leaks, lose_leader_ahead
 from tools.servers import PostgresInstall
 
 
@@ -64,15 +62,8 @@ def test_every_connection_is_encrypted_and_nothing_secret_is_shown(cluster: Secu
 
 def test_a_lost_primary_is_replaced_and_rewound_over_tls(cluster: SecuredCluster) -> None:
     """Failover, pg_rewind and the return: all of it with verified certificates."""
-    lost = cluster.wait_healthy()
-    senders = [int(row[0]) for row in lost.sql("select pid from pg_stat_replication")]
-    for pid in senders:
-        freeze(pid)
-    lost.sql("create table diverged (id int)")
-    lost.kill_daemon()
-    lost.kill_postmaster()
-    for pid in senders:
-        send(pid, signal.SIGKILL)
+    cluster.wait_healthy()
+    lost = lose_leader_ahead(cluster)
     cluster.wait_for(lambda: cluster.find_leader() not in {None, lost}, 60, "another leader")
     lost.start_daemon()
     leader = cluster.wait_healthy()

@@ -196,14 +196,8 @@ class Cluster:
         return [node for node in self.nodes if node is not leader]
 
     def streaming_from(self, leader: Node) -> set[str]:
-        """Return the names of the members that stream from the leader, as both sides see it.
-
-        The leader alone cannot tell: a running pg_basebackup bears its member's name too.
-        """
-        rows = leader.try_sql(
-            "select application_name from pg_stat_replication where state = 'streaming'"
-        )
-        names = {str(row[0]) for row in rows or []}
+        """Return the names of the members that stream from the leader, as both sides see it."""
+        names = leader.streams_to()
         return {node.name for node in self.nodes if node.name in names and node.is_streaming()}
 
     def is_healthy(self) -> bool:

@@ -181,6 +181,17 @@ class Node:
             (1,)
         ]
 
+    def streams_to(self) -> list[str]:
+        """Return whom this server streams to, by its own word, in alphabetical order.
+
+        A pg_basebackup receives WAL under its member's name, until a moment after it has ended:
+        that member comes twice then.
+        """
+        rows = self.try_sql(
+            "select application_name from pg_stat_replication where state = 'streaming'"
+        )
+        return sorted(str(name) for (name,) in rows or [])
+
     # ------------------------------------------------------------ its REST API
 
     def get(self, path: str = "/patroni", timeout_seconds: float = 2) -> Answer | None:

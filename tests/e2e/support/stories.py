@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.node import Node
 from tests.e2e.support.node_file import PASSWORDS
-from tests.e2e.support.processes import own_processes
+from tests.e2e.support.processes import own_processes, send
+from tests.support.freezing import freeze
 from tools.node_file import Document, merged
 from tools.servers import PostgresInstall, find_postgres
 
@@ -63,6 +65,23 @@ def _is_healthy(cluster: Cluster) -> bool:
     ended = [node.name for node in cluster.nodes if not node.daemon_runs()]
     assert not ended, f"the daemons of {', '.join(ended)} have ended"
     return cluster.is_healthy()
+
+
+def lose_leader_ahead(cluster: Cluster) -> Node:
+    """Let the host of the leader die with a table, `diverged`, that no other node has received."""
+    lost = cluster.leader()
+    others = sorted(node.name for node in cluster.nodes if node is not lost)
+    # Whoever was just cloned has a WAL sender more, which may end before it is stopped.
+    cluster.wait_for(lambda: lost.streams_to() == others, 30, "the end of every pg_basebackup")
+    streaming = lost.sql("select pid from pg_stat_replication where state = 'streaming'")
+    senders = [int(pid) for (pid,) in streaming]
+    for pid in senders:
+        freeze(pid)
+    lost.sql("create table diverged (id int)")
+    lost.die()
+    for pid in senders:
+        send(pid, signal.SIGKILL)
+    return lost
 
 
 def loops_pass(cluster: Cluster, count: int, without: Node | None = None) -> None:
