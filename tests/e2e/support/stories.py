@@ -78,7 +78,8 @@ def lose_leader_ahead(cluster: Cluster) -> Node:
     for pid in senders:
         freeze(pid)
     lost.sql("create table diverged (id int)")
-    lost.die()
+    lost.kill_daemon()
+    lost.kill_postmaster()
     for pid in senders:
         send(pid, signal.SIGKILL)
     return lost
