@@ -70,6 +70,11 @@ def answers(s: Snapshot) -> tuple[PeerAnswer, ...]:
     return tuple(answer for answer in s.peers if answer.asked_at >= since)
 
 
+def has_not_looked(answer: PeerAnswer) -> bool:
+    """Whether a member answers, and does not know its PostgreSQL: its daemon has just started."""
+    return answer.reachable and answer.state == "unknown" and answer.role == "uninitialized"
+
+
 def told_of(answer: PeerAnswer) -> float:
     """From when the position is that it tells, at the earliest."""
     return answer.asked_at if answer.looked_at is None else answer.looked_at

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import views
 from engine.facts.lease import i_own_the_lock
-from engine.facts.postgres import crashed_as_primary, may_accept_writes
+from engine.facts.postgres import crashed_as_primary, may_accept_writes, never_looked_at
 from engine.state import DirectoryKind, JobKind, Snapshot, Tags
 
 UNTAGGED = Tags()
@@ -31,6 +31,8 @@ def state_text(s: Snapshot) -> str:
         return "restarting" if restarting else _JOB_STATES[s.job.kind]
     if views.server(s) is not None:
         return "running"
+    if never_looked_at.holds(s):
+        return "unknown"
     if s.postgres.postmaster is not None:
         return "starting" if s.postgres.starting else "running"
     last = s.last_job

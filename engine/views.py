@@ -41,6 +41,12 @@ def system_identifier(s: Snapshot) -> str:
     return (here.system_identifier if here else "") or s.postgres.directory.system_identifier
 
 
+def has_data_of_the_cluster(s: Snapshot) -> bool:
+    """Whether the data directory is known to hold data of the cluster that the store holds."""
+    view, ours = cluster(s), system_identifier(s)
+    return view is not None and bool(ours) and view.initialize == ours
+
+
 def leader_name(s: Snapshot) -> str | None:
     """The owner of the lock according to the store; None when free or unknown."""
     view = cluster(s)

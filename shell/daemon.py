@@ -113,7 +113,7 @@ class Daemon:
         if self._configured.use_dynamic(layout.dynamic_config(self._world.entries)[0]):
             self._take_over()
             snapshot = self._world.snapshot()
-        if self._configured.copy_is_old and _has_our_data(snapshot):
+        if self._configured.copy_is_old and views.has_data_of_the_cluster(snapshot):
             # Also what no file of PostgreSQL shows: the store may lose its keys, and we our memory.
             self._world.side.start("keep the configuration", self._configured.keep_copy)
         postmaster = snapshot.postgres.postmaster
@@ -205,9 +205,3 @@ class Daemon:
         self._world.close()
         self._world.store.close()
         return order.code
-
-
-def _has_our_data(s: Snapshot) -> bool:
-    """Whether the data directory is known to be of this cluster; in another's we leave no trace."""
-    view, ours = views.cluster(s), views.system_identifier(s)
-    return view is not None and bool(ours) and view.initialize == ours

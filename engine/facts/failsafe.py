@@ -216,8 +216,9 @@ def all_listed_were_asked(s: Snapshot) -> bool:
 
 
 def _unbound(s: Snapshot) -> list[PeerAnswer]:
-    """The answers of members that live, and are not part of an agreement in failsafe mode."""
-    return [a for a in asking.answers(s) if a.reachable and not a.stale and not a.failsafe]
+    """The answers of members that know their server, and are not bound by failsafe mode."""
+    seen = [a for a in asking.answers(s) if a.reachable and not asking.has_not_looked(a)]
+    return [a for a in seen if not a.stale and not a.failsafe]
 
 
 def may_go_on_unseen(s: Snapshot) -> list[str]:
@@ -231,7 +232,7 @@ def may_go_on_unseen(s: Snapshot) -> list[str]:
 
 @fact(lambda s: f"may go on without the store: {', '.join(may_go_on_unseen(s)) or 'nobody'}")
 def a_member_may_go_on_unseen(s: Snapshot) -> bool:
-    """One of them is silent, or primary, or bound by the members' word."""
+    """One of them is silent, or does not know its server, or is primary, or bound by their word."""
     return bool(may_go_on_unseen(s))
 
 

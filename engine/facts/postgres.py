@@ -16,7 +16,7 @@ _WITHOUT_CLIENTS = {
 def _server(s: Snapshot) -> str:
     if isinstance(s.postgres.server, Unknown):
         if s.postgres.outdated:
-            return "PostgreSQL was not looked at since the last job"
+            return f"PostgreSQL was not looked at {'since the last job' if s.last_job else 'yet'}"
         if s.postgres.postmaster is None:
             return "PostgreSQL is down"
         return f"no answer for {s.now - s.postgres.server.since:.1f}s: {s.postgres.server.why}"
@@ -45,6 +45,12 @@ def postmaster_runs(s: Snapshot) -> bool:
 def look_is_outdated(s: Snapshot) -> bool:
     """PostgreSQL was looked at before the last job ended, or not at all yet."""
     return s.postgres.outdated
+
+
+@fact(_server)
+def never_looked_at(s: Snapshot) -> bool:
+    """This daemon has not seen its PostgreSQL yet."""
+    return s.postgres.outdated and s.last_job is None
 
 
 def _was_made_primary(s: Snapshot) -> bool:
@@ -87,6 +93,12 @@ def may_accept_writes(s: Snapshot) -> bool:
     if here is not None:
         return not here.in_recovery
     return not s.postgres.directory.standby_signal
+
+
+@fact(_server)
+def has_to_be_guarded(s: Snapshot) -> bool:
+    """PostgreSQL may be writable, or may have been left so by the daemon before this one."""
+    return may_accept_writes.holds(s) or never_looked_at.holds(s)
 
 
 @fact(_server)

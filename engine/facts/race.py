@@ -110,6 +110,28 @@ def _is_writable(a: PeerAnswer) -> bool:
     return a.reachable and not is_ended and serves and a.role == "primary"
 
 
+def _unseen(s: Snapshot) -> str:
+    names = [a.name for a in asking.answers(s) if asking.has_not_looked(a)]
+    return f"not seen by its own daemon yet: {', '.join(names) or 'no server'}; {_free(s)}"
+
+
+@fact(_unseen)
+def a_peer_has_not_looked(s: Snapshot) -> bool:
+    """A peer answers whose daemon has not seen its PostgreSQL since it started."""
+    return any(asking.has_not_looked(a) and not a.stale for a in asking.answers(s))
+
+
+def _free(s: Snapshot) -> str:
+    return f"lock free since {s.memory.lock_free_since}, ttl={s.policy.ttl_seconds:g}s"
+
+
+@fact(_free)
+def lock_is_free_for_ttl(s: Snapshot) -> bool:
+    """The lock is known to be free for a ttl; never seen free counts as no."""
+    since = s.memory.lock_free_since
+    return since is not None and s.now - since >= s.policy.ttl_seconds
+
+
 def _may_lead(s: Snapshot, a: PeerAnswer) -> bool:
     if not a.reachable or a.stale or a.nofailover or a.failover_priority <= 0 or a.watchdog_failed:
         return False

@@ -21,11 +21,13 @@ from engine.facts.postgres import (
     runs_as_standby,
 )
 from engine.facts.race import (
+    a_peer_has_not_looked,
     a_peer_is_ahead,
     a_peer_is_preferred,
     a_peer_is_writable,
     barred_from_the_race,
     lags_too_far,
+    lock_is_free_for_ttl,
     lock_was_free_before,
     may_miss_synchronous_commits,
     own_position_is_fresh,
@@ -228,6 +230,14 @@ RACE = Table(
             when=(a_peer_is_writable,),
             then=lambda s: _soon(s, "the old primary to stop or to take the lock"),
             why="Two primaries would diverge.",
+        ),
+        Rule(
+            "race.peer_unseen",
+            "A member's daemon has started, and has not looked at its PostgreSQL: wait one ttl",
+            when=(a_peer_has_not_looked, ~lock_is_free_for_ttl),
+            then=lambda s: _soon(s, "a member's daemon to look at its PostgreSQL"),
+            why="It may be a primary that was left running without a daemon in maintenance mode: "
+            "nothing ends it before that daemon has seen it.",
         ),
         Rule(
             "race.just_started",

@@ -32,9 +32,11 @@ from engine.facts.lease import (
 from engine.facts.postgres import (
     a_job_runs,
     frozen_too_long,
+    has_to_be_guarded,
     identity_differs,
     look_is_outdated,
     may_accept_writes,
+    never_looked_at,
     still_starting,
     stop_runs,
     stopping_at_once,
@@ -64,12 +66,13 @@ def arm_ahead(s: Snapshot) -> tuple[Action, ...]:
 
     The answer may be lost, or find a daemon that hangs: the server must not outlive the lease then.
     A deadline that stands is only made earlier, where the former one counts on a longer `ttl`: an
-    earlier request may have been granted.
+    earlier request may have been granted.  Before the first look it may be of the server there.
     """
-    if s.policy.pause or not s.fence.ready or not may_accept_writes.holds(s):
+    if s.policy.pause or not s.fence.ready or not has_to_be_guarded.holds(s):
         return ()
     armed, ends = _armed(s), s.now + s.policy.ttl_seconds
-    kill_at = s.fence.kill_at if views.fence_guards_the_server(s) else None
+    guards = views.fence_guards_the_server(s) or never_looked_at.holds(s)
+    kill_at = s.fence.kill_at if guards else None
     if kill_at is not None and kill_at <= ends - armed.before_end_seconds:
         return ()
     return (replace(armed, asked_ends_at=ends),)
@@ -132,9 +135,10 @@ FENCE = Table(
         Rule(
             "fence.move",
             "The lease is renewed in this cycle: move the fence's deadline with it",
-            when=(may_accept_writes, i_own_the_lock, renewal_is_due, ~store_is_busy),
+            when=(has_to_be_guarded, i_own_the_lock, renewal_is_due, ~store_is_busy),
             then=arm,
-            why="The deadline of the fence must follow every renewal, and only a renewal.",
+            why="The deadline of the fence must follow every renewal, and only a renewal.  Before "
+            "the first look PostgreSQL may be writable: the daemon before this one led.",
         ),
         Rule(
             "fence.arm",

@@ -21,6 +21,7 @@ from engine.facts.failsafe import failsafe_key_differs
 from engine.facts.lease import i_own_the_lock, store_answers, store_is_busy
 from engine.facts.postgres import (
     a_job_runs,
+    never_looked_at,
     postmaster_runs,
     runs_as_primary,
     server_is_silent,
@@ -163,6 +164,14 @@ PUBLISH = Table(
     "Does the store know this member as it is?",
     applies=(~store_is_busy,),
     rules=(
+        Rule(
+            "publish.unseen",
+            "PostgreSQL was not looked at yet: leave the member key as it is",
+            when=(never_looked_at,),
+            then=nothing,
+            why="What the daemon before this one published is nearer to the truth than nothing: a "
+            "primary left running would be told to the others as no server at all.",
+        ),
         Rule(
             "publish.changed",
             "Something about this member has changed: publish it",

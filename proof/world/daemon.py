@@ -149,9 +149,14 @@ class Daemon:
         self.loop.thaw()
 
     @property
+    def listens(self) -> bool:
+        """Whether its REST API answers, if only that it knows nothing yet."""
+        return self.life.alive and not self.life.frozen
+
+    @property
     def replies(self) -> bool:
-        """Whether its REST API answers."""
-        return self.life.alive and not self.life.frozen and self.publication is not None
+        """Whether its REST API answers with what it knows."""
+        return self.listens and self.publication is not None
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -195,8 +200,9 @@ class Daemon:
     def note_pause(self, s: Snapshot, *, carried_out: bool) -> None:
         """In maintenance mode nothing guards the server, until a decision after it is carried out.
 
-        That arms the fence again, or stops the server, which takes a moment.  Only the store tells
-        a daemon that has just started whether that mode is over.
+        That arms the fence again, or stops the server, which takes a moment.  A daemon that has
+        just started learns only from the store whether that mode is over, and only by its first
+        look what there is to be stopped.
         """
         server = self.host.server
         if server is None:
@@ -204,7 +210,7 @@ class Daemon:
         if s.policy.pause:
             server.left_in_pause = True
         elif carried_out and self.seen_cluster and server.phase != "stopping":
-            server.left_in_pause = False
+            server.left_in_pause = s.postgres.outdated and server.left_in_pause
 
     def _leave(self) -> Steps:
         exit_ = self._executor.exit

@@ -7,6 +7,7 @@ here: when is asked, which the engine decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine import agreement, views, watchdog
@@ -57,8 +58,11 @@ class Questions:
             return nothing
         yield seconds / 2
         peer = self._world.hosts[name].daemon
-        if peer is None or not peer.replies:
+        if peer is None or not peer.listens:
             return nothing
+        if peer.publication is None:  # shell.api.office.not_ready
+            yield seconds / 2
+            return replace(nothing, reachable=True, role="uninitialized", state="unknown", why="")
         arrived_at = peer.now()
         yield from peer.questions.look_freshly(arrived_at, timeout_seconds - seconds)
         yield seconds / 2

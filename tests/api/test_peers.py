@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from engine.state import Known, Member, PeerAnswer
+from engine.asking import has_not_looked
+from engine.state import (
+    DataDirectory,
+    DirectoryKind,
+    Known,
+    Member,
+    PeerAnswer,
+    Postgres,
+    Unknown,
+)
 from shell.api import node_calls
 from shell.config.settings import CtlSettings
 from shell.peers import Peers
@@ -105,3 +114,13 @@ def test_a_name_that_resolves_slowly_makes_no_answer_old(monkeypatch: pytest.Mon
         let_go.set()
         peers.close()
     assert resolved == ["n1.example"]
+
+
+def test_a_daemon_says_that_it_has_not_looked_at_its_server_yet() -> None:
+    """Before its first cycle, and after one that has not waited for a slow look."""
+    nothing = DataDirectory(DirectoryKind.ALIEN, "not looked at yet")
+    unseen = Postgres(nothing, None, Unknown(now(), "not yet"), outdated=True)
+    with running(None) as api:
+        assert has_not_looked(asked(api.port))
+    with running(snapshots.replica(now(), postgres=unseen)) as api:
+        assert has_not_looked(asked(api.port))

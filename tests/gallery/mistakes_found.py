@@ -233,6 +233,20 @@ FOUND: tuple[Mistake, ...] = (
         ),
     ),
     Mistake(
+        "does-not-ask-twice",
+        "A member races although another's daemon answers that it has not seen its server yet",
+        "that one is a primary, left running without a daemon in maintenance mode",
+        breaking.no_rule("race.peer_unseen"),
+        (catching.scenarios,),
+    ),
+    Mistake(
+        "tells-what-it-has-not-seen",
+        "A daemon that has just started publishes its member before it has looked",
+        "a primary that was left running is told to the others as no server at all",
+        breaking.no_rule("publish.unseen"),
+        (catching.scenarios,),
+    ),
+    Mistake(
         "young-and-sure",
         "A daemon that has just started races at once where failsafe mode is off",
         "an operator has turned it off, which a primary that goes on by its word can't know",

@@ -268,3 +268,25 @@ def test_nobody_is_excused_for_a_server_that_its_daemon_starts() -> None:
     world.clock.run(0.1, ())
     assert not host.attendance.is_wanting
     world.clock.end()
+
+
+def test_a_server_left_in_maintenance_mode_is_excused_until_it_was_looked_at(world: World) -> None:
+    """Seed 340082677: the daemon decides a few times before its first look has ended."""
+    host = world.hosts["n1"]
+    world.clock.run(30.0, ())
+    daemon, server = host.daemon, host.server
+    assert daemon is not None
+    assert daemon.publication is not None
+    assert server is not None
+    seen = daemon.publication[0]
+    daemon.note_pause(replace(seen, policy=replace(seen.policy, pause=True)), carried_out=True)
+    assert host.is_paused
+    unseen = replace(seen, postgres=replace(seen.postgres, outdated=True))
+    daemon.note_pause(unseen, carried_out=True)
+    assert host.is_paused
+    daemon.note_pause(seen, carried_out=False)
+    assert host.is_paused
+    daemon.note_pause(seen, carried_out=True)
+    assert not host.is_paused
+    daemon.note_pause(unseen, carried_out=True)  # after some job
+    assert not host.is_paused

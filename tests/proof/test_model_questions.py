@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.asking import has_not_looked
 from engine.state import Known, Tags
 from proof.world.setup import Setup
 from proof.world.world import World
@@ -52,4 +53,25 @@ def test_a_look_shows_what_standbys_have_confirmed() -> None:
     seen = primary.daemon.instance.observe().server
     assert isinstance(seen, Known)
     assert [row.flush_lsn for row in seen.value.replication] == [link.flushed]
+    world.clock.end()
+
+
+def test_a_daemon_that_has_not_looked_yet_says_so() -> None:
+    """As the shell's API does before the first publication (`shell.api.office.not_ready`)."""
+    world = World(Setup(nodes=2))
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(30.0, ())
+    asker, asked = world.hosts["n1"].daemon, world.hosts["n2"]
+    assert asker is not None
+    assert asked.daemon is not None
+    asked.slow_seconds, asked.slow_until = 1.0, 60.0
+    asked.daemon.die()
+    asked.daemon = None
+    asked.start_daemon()
+    answer = asker.task(asker.questions._ask_peer("n2", TIMEOUT_SECONDS))
+    world.clock.run(30.5, ())
+    assert answer.over
+    assert answer.ended.value.reachable
+    assert has_not_looked(answer.ended.value)
     world.clock.end()

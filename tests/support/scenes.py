@@ -139,6 +139,11 @@ POSTGRES: dict[str, Postgres] = {
     "unreadable": down(directory()),
     "empty": down(directory("empty")),
     "alien": down(directory("alien", problem="/data has no PG_VERSION")),
+    "unseen": replace(
+        down(directory("alien", problem="not looked at yet")),
+        server=Unknown(NOW - 1, "not yet"),
+        outdated=True,
+    ),
 }
 
 # --- the store ------------------------------------------------------------------------------------
