@@ -64,10 +64,14 @@ def a_running_cluster_lost_its_keys(s: Snapshot) -> bool:
 
 
 def _with_data(s: Snapshot) -> list[str]:
-    return [m.name for m in views.other_members(s) if m.role not in NO_DATA]
+    others = views.other_members(s)
+    return [m.name for m in others if m.role not in NO_DATA or m.state == "unknown"]
 
 
 @fact(lambda s: f"members with data: {', '.join(_with_data(s)) or 'none'}")
 def others_have_data(s: Snapshot) -> bool:
-    """Another member publishes that its directory holds a server; an unknown store counts as no."""
+    """Another member publishes that its directory holds a server, or that it has not looked yet.
+
+    An unknown store counts as no.
+    """
     return bool(_with_data(s))

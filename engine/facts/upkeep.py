@@ -35,6 +35,19 @@ def member_key_is_outdated(s: Snapshot) -> bool:
     return s.published != document and _steady(s.published) != _steady(document)
 
 
+def _members(s: Snapshot) -> str:
+    view = views.cluster(s)
+    names = ", ".join(m.name for m in view.members) if view else "unknown"
+    return f"members in the store: {names or 'none'}"
+
+
+@fact(_members)
+def member_key_is_left(s: Snapshot) -> bool:
+    """The store shows a key of our name, whichever daemon wrote it; a silent one counts as yes."""
+    view = views.cluster(s)
+    return view is None or view.member(s.me.name) is not None
+
+
 _SHOWN = ("role", "state", "timeline")
 
 

@@ -36,6 +36,7 @@ from engine.facts.upkeep import (
     first_checkpoint_is_missing,
     history_is_behind,
     member_key_is_due,
+    member_key_is_left,
     member_key_is_outdated,
     member_key_was_overwritten,
     merged_history,
@@ -166,11 +167,11 @@ PUBLISH = Table(
     rules=(
         Rule(
             "publish.unseen",
-            "PostgreSQL was not looked at yet: leave the member key as it is",
-            when=(never_looked_at,),
+            "PostgreSQL was not looked at yet: leave the member key of the daemon before this one",
+            when=(never_looked_at, member_key_is_left),
             then=nothing,
-            why="What the daemon before this one published is nearer to the truth than nothing: a "
-            "primary left running would be told to the others as no server at all.",
+            why="What that one published is nearer to the truth than nothing.  Without such a key "
+            "others would not ask this member, and its state `unknown` is published.",
         ),
         Rule(
             "publish.changed",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from shell.processes import now
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
-from tests.e2e.support.stories import healthy, loops_pass, sees_the_store
+from tests.e2e.support.stories import healthy, loops_pass, rules, sees_the_store
 
 
 def test_a_killed_primary_stays_down_in_pause(tmp_path: Path) -> None:
@@ -133,6 +137,56 @@ def test_a_standby_that_is_restarted_in_pause_streams_again(tmp_path: Path) -> N
         assert replica.postmaster_pid() not in {None, before}
         cluster.wait_for(replica.is_streaming, 30, "the restarted standby to stream")
         assert cluster.wait_healthy() is leader
+
+
+def test_nobody_leads_before_a_young_daemon_has_looked_at_its_primary(tmp_path: Path) -> None:
+    """A primary is left running without a daemon, and pause ends before that has seen it again."""
+    with healthy(tmp_path) as cluster:
+        leader, replicas = cluster.leader(), cluster.replicas()
+        pause(leader)
+        leader.kill_daemon(signal.SIGTERM)
+        cluster.wait_for(lambda: lock_owner(cluster) is None, 60, "the lease to end")
+        with no_look_ends(leader):
+            leader.start_daemon()
+            for node in replicas:  # what they were told before would count for a moment
+                node.restart_daemon()
+                cluster.wait_for(partial(is_unseen, leader, node), 30, "the young daemon's key")
+            ran = ctl(replicas[0], "resume")
+            assert ran.code == 0, ran.text
+            for node in replicas:
+                cluster.wait_for(partial(waits_for_a_look, node), 20, f"{node.name} to race")
+            assert not any(node.is_writable() for node in replicas)
+        cluster.wait_for(lambda: lock_owner(cluster) == leader.name, 30, "the lock again")
+        assert cluster.wait_healthy() is leader
+
+
+@contextmanager
+def no_look_ends(node: Node) -> Iterator[None]:
+    """Meanwhile the daemon's looks hang on a file of the data directory; PostgreSQL does not."""
+    version = node.place.data_dir / "PG_VERSION"
+    text = version.read_bytes()
+    version.unlink()
+    os.mkfifo(version)
+    writer = os.open(version, os.O_RDWR)
+    try:
+        yield
+    finally:
+        version.unlink()
+        version.write_bytes(text)
+        os.write(writer, text)
+        os.close(writer)
+
+
+def is_unseen(node: Node, by: Node) -> bool:
+    """Whether another one sees that the node's daemon does not know its server yet."""
+    answer = by.get("/cluster")
+    members = answer.document.get("members", []) if answer is not None else []
+    return {m["name"]: m["state"] for m in members}.get(node.name) == "unknown"
+
+
+def waits_for_a_look(node: Node) -> bool:
+    """Whether it waits in the race for a member's daemon to look at its server."""
+    return "race.peer_unseen" in rules(node)
 
 
 def pause(node: Node) -> None:

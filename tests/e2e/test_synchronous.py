@@ -15,7 +15,7 @@ from shell.recorder.reader import read_records
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.command import ctl
 from tests.e2e.support.node import Node
-from tests.e2e.support.stories import healthy, records_folder
+from tests.e2e.support.stories import healthy, records_folder, rules
 from tests.e2e.support.synchronous import key, standbys, wait_for_standbys
 from tests.e2e.support.writer import Writer
 
@@ -39,12 +39,6 @@ def patch_when_it_leads(cluster: Cluster, leader: Node, **settings: Any) -> None
     """Change the dynamic configuration as soon as that node answers as leader again."""
     cluster.wait_for(lambda: cluster.find_leader() is leader, 30, "the same leader")
     patch(leader, **settings)
-
-
-def rules(node: Node) -> list[str]:
-    """The rules that fired in the node's last decision."""
-    answer = node.get("/hae/explain")
-    return [str(name) for name in answer.document.get("rules", [])] if answer else []
 
 
 def test_a_dead_primary_is_followed_by_who_has_every_acknowledged_row(tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ def sees_the_store(node: Node) -> bool:
     return "why" not in answer.document["cluster"]
 
 
+def rules(node: Node) -> list[str]:
+    """The rules that fired in the node's last decision."""
+    answer = node.get("/hae/explain")
+    return [str(name) for name in answer.document.get("rules", [])] if answer else []
+
+
 def written_to(leader: Node) -> int:
     """Return how far the primary has written, in bytes."""
     ((lsn,),) = leader.sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
