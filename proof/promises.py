@@ -43,6 +43,7 @@ from proof.promised_guards import (
     the_fence_is_armed_before_anything_becomes_writable,
     the_watchdog_is_closed_only_when_nothing_can_write,
 )
+from proof.promised_looks import LOOK_PROMISES
 from proof.promised_race import RACE_PROMISES
 
 
@@ -383,6 +384,7 @@ PROMISES: tuple[Promise, ...] = (
     only_an_empty_directory_is_filled,
     the_lock_is_given_away_only_by_who_cannot_write,
     no_decision_contradicts_itself,
+    *LOOK_PROMISES,
     *RACE_PROMISES,
 )
 

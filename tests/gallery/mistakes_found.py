@@ -9,6 +9,7 @@ from engine import agreement, asking, candidates, lineage, vanished, views
 from engine.actions import Action, CreateInitialize
 from engine.facts import race, sync
 from engine.facts.failsafe import failsafe_is_on
+from engine.facts.postgres import may_accept_writes
 from engine.state import JobKind, JobResult, PeerAnswer, Snapshot
 from engine.tables import note
 from engine.tables.steps import start_primary
@@ -237,14 +238,21 @@ FOUND: tuple[Mistake, ...] = (
         "A member races although another's daemon answers that it has not seen its server yet",
         "that one is a primary, left running without a daemon in maintenance mode",
         breaking.no_rule("race.peer_unseen"),
-        (catching.scenarios,),
+        (catching.promises_of_the_race, catching.scenarios),
     ),
     Mistake(
         "tells-what-it-has-not-seen",
         "A daemon that has just started publishes its member before it has looked",
         "a primary that was left running is told to the others as no server at all",
         breaking.no_rule("publish.unseen"),
-        (catching.scenarios,),
+        (catching.promises, catching.scenarios),
+    ),
+    Mistake(
+        "guards-only-what-it-has-seen",
+        "A daemon that has just started renews its lease before it has looked, and guards nothing",
+        "it hangs, another member leads, and a primary that was left running in pause goes on",
+        breaking.fact_is("has_to_be_guarded", may_accept_writes.holds),
+        (catching.promises, catching.scenarios),
     ),
     Mistake(
         "young-and-sure",

@@ -94,6 +94,8 @@ def found_lost(seen: bool) -> dict[str, Any]:
 
 
 TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
+    # A lock that was never seen free is not free for a ttl.
+    (race.lock_is_free_for_ttl, "race", {"memory.lock_free_since": None}, False),
     # --- the lease and the fence ---
     # A store that refused our renewal does not still have to be asked.
     (lease.lock_is_free, "primary", {**FREE, "lease": "refused"}, True),

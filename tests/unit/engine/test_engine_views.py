@@ -400,3 +400,20 @@ def test_a_primary_whose_key_is_gone_is_asked_in_a_race(
     (gone,) = s.vanished
     gone = replace(gone, member=replace(gone.member, **fields))
     assert asking.peers_in_a_race(replace(s, vanished=(gone,))) == names
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_so"),
+    [
+        ({}, True),
+        ({"cluster.initialize": "7409999999999999999"}, False),
+        ({"cluster": "silent"}, False),
+        ({"postgres": "empty"}, False),
+        ({"postgres": "empty", "cluster.initialize": ""}, False),
+    ],
+)
+def test_data_is_of_the_cluster_only_where_both_are_known(
+    changes: dict[str, Any], is_so: bool
+) -> None:
+    """In the directory of another cluster a daemon leaves no trace."""
+    assert views.has_data_of_the_cluster(scene("primary", changes)) is is_so
