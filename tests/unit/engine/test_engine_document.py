@@ -30,6 +30,8 @@ def ended(kind: str, ok: bool) -> dict[str, Any]:
         ("replica", {}, "running"),
         ("replica", {"postgres": "silent standby"}, "running"),
         ("replica", {"postgres": "starting"}, "starting"),
+        ("replica", {"postgres": "unseen"}, "unknown"),
+        ("replica", {"postgres.outdated": True}, "running"),  # an answer goes first
         ("replica", {"job": {"kind": "stop", "since": NOW}}, "stopping"),
         ("replica", {"job": {"kind": "promote", "since": NOW}}, "running"),
         ("down replica", {"job": {"kind": "start", "since": NOW}}, "starting"),

@@ -94,8 +94,12 @@ def found_lost(seen: bool) -> dict[str, Any]:
 
 
 TERMS: tuple[tuple[Fact, str, dict[str, Any], bool], ...] = (
-    # A lock that was never seen free is not free for a ttl.
+    # What is not known, or not there, says nothing: a lock that was never seen free, a request, a
+    # listing in a silent store, a server that gives no answer.
     (race.lock_is_free_for_ttl, "race", {"memory.lock_free_since": None}, False),
+    (race.the_named_candidate_had_its_time, "race", {}, False),
+    (failsafe.failsafe_listing_differs, "replica", {"cluster": "silent"}, False),
+    (upkeep.history_is_behind, "primary", {"postgres": "silent primary"}, False),
     # --- the lease and the fence ---
     # A store that refused our renewal does not still have to be asked.
     (lease.lock_is_free, "primary", {**FREE, "lease": "refused"}, True),
