@@ -10,16 +10,22 @@ from proof.world.world import World
 TIMEOUT_SECONDS = 2.0
 
 
+def running(setup: Setup) -> World:
+    """A world whose daemons have run for half a minute."""
+    world = World(setup)
+    for host in world.hosts.values():
+        host.start_daemon()
+    world.clock.run(30.0, ())
+    return world
+
+
 def test_a_machine_that_crashes_keeps_nobody_waiting() -> None:
     """The asked machine crashes while its daemon looks for its position, and boots again.
 
     Found by seed 132384942: its clock began anew, and who had asked waited for ever.
     """
     tags = (Tags(), Tags(nofailover=True))
-    world = World(Setup(nodes=2, tags=tags))
-    for host in world.hosts.values():
-        host.start_daemon()
-    world.clock.run(30.0, ())
+    world = running(Setup(nodes=2, tags=tags))
     asker, asked = world.hosts["n1"].daemon, world.hosts["n2"]
     assert asker is not None
     assert asked.daemon is not None
@@ -40,10 +46,7 @@ def test_a_look_shows_what_standbys_have_confirmed() -> None:
 
     Found by seed 180000813: the names stood, nobody wrote, and the leader waited for a minute.
     """
-    world = World(Setup(nodes=2))
-    for host in world.hosts.values():
-        host.start_daemon()
-    world.clock.run(30.0, ())
+    world = running(Setup(nodes=2))
     primary = next(h for h in world.hosts.values() if h.server and not h.server.in_recovery)
     assert primary.server is not None
     assert primary.daemon is not None
@@ -58,10 +61,7 @@ def test_a_look_shows_what_standbys_have_confirmed() -> None:
 
 def test_a_daemon_that_has_not_looked_yet_says_so() -> None:
     """As the shell's API does before the first publication (`shell.api.office.not_ready`)."""
-    world = World(Setup(nodes=2))
-    for host in world.hosts.values():
-        host.start_daemon()
-    world.clock.run(30.0, ())
+    world = running(Setup(nodes=2))
     asker, asked = world.hosts["n1"].daemon, world.hosts["n2"]
     assert asker is not None
     assert asked.daemon is not None
