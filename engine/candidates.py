@@ -32,7 +32,7 @@ def refusal(s: Snapshot, answer: PeerAnswer) -> str:
     if lags_too_far(s, answer.name, lag):
         limit = s.policy.maximum_lag_on_failover_bytes
         return f"{answer.name}: {lag} bytes behind, {limit} allowed"
-    if s.policy.check_timeline and (answer.timeline or 0) < (views.cluster_timeline(view) or 0):
+    if s.policy.check_timeline and is_on_an_old_timeline(s, answer.name, answer.timeline):
         return f"{answer.name}: on timeline {answer.timeline}, the cluster is on a newer one"
     if not may_lead_in_sync_mode(s, answer.name) and not is_chosen_by_hand(s, answer.name):
         return f"{answer.name}: not a synchronous standby"
@@ -42,13 +42,30 @@ def refusal(s: Snapshot, answer: PeerAnswer) -> str:
 def lags_too_far(s: Snapshot, name: str, lag: int | None) -> bool:
     """Whether maximum_lag_on_failover keeps that member, so many bytes behind, from leading.
 
-    An unknown lag keeps nobody.  In synchronous mode no lag keeps the leader that `sync` names: it
-    has every acknowledged commit, and once it has claimed the key, nobody else may lead.
+    An unknown lag keeps nobody.
     """
     if lag is None or lag <= s.policy.maximum_lag_on_failover_bytes:
         return False
+    return not has_led_last(s, name)
+
+
+def is_on_an_old_timeline(s: Snapshot, name: str, timeline: int | None) -> bool:
+    """Whether check_timeline, where it is on, keeps that member from leading.
+
+    An unknown timeline is older than any.
+    """
+    newest = views.cluster_timeline(views.cluster(s)) or 0
+    return (timeline or 0) < newest and not has_led_last(s, name)
+
+
+def has_led_last(s: Snapshot, name: str) -> bool:
+    """Whether in synchronous mode `sync` names that member as its leader.
+
+    Neither lag nor timeline keeps it back: it has every acknowledged commit but those that an
+    operator gave up for it, and where it has just claimed the key, nobody else may lead.
+    """
     now = sync.key(s) if sync.is_on(s) else None
-    return now is None or now.leader != name
+    return now is not None and now.leader == name
 
 
 def is_listed_for_failsafe(s: Snapshot, name: str) -> bool:

@@ -46,7 +46,7 @@ def _lag(s: Snapshot) -> str:
 def lags_too_far(s: Snapshot) -> bool:
     """We are further behind than maximum_lag_on_failover; an unknown own position counts as yes.
 
-    In synchronous mode the leader that `sync` names may be, as it has all that was acknowledged.
+    The leader that `sync` names may be (`candidates.has_led_last`).
     """
     here = views.position(views.server(s))
     return here is None or _is_too_far(s, s.me.name, here)

@@ -1,6 +1,6 @@
 """Facts about synchronous replication: the key, the names, and which of them may change next."""
 
-from engine import asking, quorum, views
+from engine import asking, candidates, quorum, views
 from engine import synchronous as sync
 from engine.facts.work import restart_is_due
 from engine.rule import fact
@@ -56,6 +56,12 @@ def another_led_synchronously(s: Snapshot) -> bool:
     """In synchronous mode the `sync` key names another leader: it has led after us."""
     now = sync.key(s)
     return sync.is_on(s) and now is not None and now.leader != s.me.name
+
+
+@fact(_key)
+def i_led_synchronously(s: Snapshot) -> bool:
+    """In synchronous mode the `sync` key names us as its leader: nobody has led after us."""
+    return candidates.has_led_last(s, s.me.name)
 
 
 def _stop(s: Snapshot) -> str:

@@ -43,6 +43,7 @@ from engine.facts.race import (
 )
 from engine.facts.standby_cluster import in_standby_cluster
 from engine.facts.sync import (
+    i_led_synchronously,
     named_candidate_gets_votes,
     promotion_names_are_in_force,
     synchronous_mode_is_on,
@@ -298,9 +299,16 @@ RACE = Table(
         Rule(
             "race.old_timeline",
             "We are on an older timeline than the cluster",
-            when=(timeline_is_checked, timeline_is_behind, ~in_standby_cluster),
+            when=(
+                timeline_is_checked,
+                timeline_is_behind,
+                ~i_led_synchronously,
+                ~in_standby_cluster,
+            ),
             then=lambda s: _soon(s, "a member on the cluster's timeline"),
-            why="check_timeline is on: commits of the newer timeline would be lost.",
+            why="check_timeline is on: commits of the newer timeline would be lost.  The leader "
+            "that `sync` names, whom a failover by hand may have chosen, is not held back here "
+            "either.",
         ),
         Rule(
             "race.peer_ahead",

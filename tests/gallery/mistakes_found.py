@@ -88,6 +88,13 @@ FOUND: tuple[Mistake, ...] = (
         ),
     ),
     Mistake(
+        "held-back-by-its-timeline",
+        "A member that has claimed `sync` is held to check_timeline like any other",
+        "its promotion, on the older timeline that an operator chose, fails: nobody leads",
+        breaking.fact_is("i_led_synchronously", lambda _: False),
+        (catching.story("the-leader-that-sync-names-leads-on-an-old-timeline"),),
+    ),
+    Mistake(
         "waits-for-a-loser",
         "Who is preferred, or ahead, is waited for though it can't get the votes",
         "in quorum mode nobody leads after a hand-over between two changes of the voters",

@@ -259,6 +259,20 @@ def test_an_old_timeline_is_refused_only_where_it_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "leader", "refused"),
+    [("on", "n2", False), ("quorum", "n2", False), ("on", "n1", True), ("off", "n2", True)],
+)
+def test_the_leader_that_sync_names_may_be_on_an_old_timeline(
+    mode: str, leader: str, refused: bool
+) -> None:
+    """An operator may have chosen it, and nobody else may lead then; an old key says nothing."""
+    checked = {"policy.check_timeline": True, "policy.synchronous_mode": mode}
+    s = scene("primary", {**checked, "cluster.sync": encode(SyncState(leader, ("n2",), 0, 1))})
+    said = candidates.refusal(s, scenes.peer("n2", timeline=2))
+    assert said.startswith("n2: on timeline 2") if refused else not said
+
+
+@pytest.mark.parametrize(
     ("sync", "may"),
     [
         (None, True),
