@@ -22,7 +22,7 @@ class Toleration(StrEnum):
     """A stated exception to an invariant; docs/safety.md argues each."""
 
     PAUSED = "in maintenance mode operators answer for what they start"
-    GUARDS_KILLED = "the fence was killed, the daemon killed or stopped, and PostgreSQL spared"
+    GUARDS_KILLED = "the fence was killed, its daemon too or frozen, and PostgreSQL spared"
     NO_FENCE = "the daemon was frozen or killed, and the configuration has no fence"
     MACHINE_PAUSED = "a hypervisor stopped the whole machine, and its clocks"
     CLOCKS_BEYOND_THE_MARGIN = "a clock drifts by more than the share of ttl that is kept for it"

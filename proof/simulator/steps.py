@@ -75,7 +75,9 @@ def _later(world: World, seconds: str, undo: Callable[[], None]) -> None:
 
 def _tolerate_unfenced(world: World, host: Host) -> None:
     """What may go on without its daemon, because no deadline stands behind it."""
-    if host.guard is None:
+    if host.deadline_lost:  # another guard may run by now, which its daemon has not armed yet
+        world.unguarded.left(host, Toleration.GUARDS_KILLED)
+    elif host.guard is None:
         world.unguarded.left(host, Toleration.NO_FENCE)
 
 
@@ -164,6 +166,7 @@ def _freeze_postgres(world: World, name: str, seconds: str) -> None:
 def _kill_fence(world: World, name: str) -> None:
     host = world.hosts[name]
     if host.guard is not None:
+        host.deadline_lost = host.deadline_lost or host.guard.phase == "armed"
         host.guard.life.end()
         host.guard = None
         daemon = host.daemon

@@ -52,6 +52,7 @@ class Guard:
             raise PostmasterGone("the postmaster has ended")
         self._target = server if pid else None
         self.kill_at, self._grace, self.phase = kill_at, grace, "armed"
+        self._host.deadline_lost = False
         self._turn += 1
         turn, late = self._turn, self._host.between(0.0, LATENESS_SECONDS)
         self._at(kill_at, late, self._fire, turn)

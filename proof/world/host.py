@@ -50,6 +50,7 @@ class Host:
         self.disk = Disk(rewindable=world.setup.rewindable)
         self.server: Server | None = None
         self.guard: Guard | None = None
+        self.deadline_lost = False  # its guard was killed, and no other one has a deadline yet
         self.device = Device(self) if self.name in world.setup.watchdogs else None
         self.daemon: Daemon | None = None
         self.attendance = Attendance(self)
@@ -245,6 +246,7 @@ class Host:
     def server_ended(self, server: Server) -> None:
         """The postmaster is gone: whoever holds a pidfd of it knows."""
         self.server = None
+        self.deadline_lost = False
         if self.guard is not None:
             self.guard.server_ended(server)
         if self.daemon is not None:

@@ -8,8 +8,10 @@ import pytest
 
 from proof.invariants import Toleration
 from proof.simulator.steps import STEPS
+from proof.world.fence import Guard
 from proof.world.host import Host
 from proof.world.setup import Setup
+from proof.world.unguarded import Unguarded
 from proof.world.world import World
 
 
@@ -74,6 +76,38 @@ def test_a_killed_fence_excuses_where_no_daemon_acts(world: World) -> None:
     STEPS["kill-fence"](guarded, host.name)
     assert guarded.unguarded.tolerated == {Toleration.GUARDS_KILLED}
     guarded.clock.run(200.0, ())
+    assert not guarded.unguarded.tolerated
+    guarded.clock.end()
+
+
+def test_a_guard_without_a_deadline_in_place_of_a_killed_one_excuses_a_freeze() -> None:
+    """As soon as its daemon has armed it, as it does in its next cycles, nothing is excused."""
+    guarded = World(Setup(nodes=1))
+    (host,) = guarded.hosts.values()
+    host.start_daemon()
+    guarded.clock.run(100.0, ())
+    STEPS["kill-fence"](guarded, host.name)
+    host.guard = Guard(host)
+    STEPS["freeze-host"](guarded, host.name, "0.5")
+    assert guarded.unguarded.tolerated == {Toleration.GUARDS_KILLED}
+    guarded.clock.run(130.0, ())
+    assert host.guard.phase == "armed"
+    assert not guarded.unguarded.tolerated
+    STEPS["freeze-host"](guarded, host.name, "0.5")
+    assert not guarded.unguarded.tolerated
+    guarded.clock.end()
+
+
+def test_a_killed_guard_that_had_no_deadline_excuses_no_freeze_after_it() -> None:
+    """That its successor has none either is nothing that the fault did."""
+    guarded = World(Setup(nodes=1))
+    (host,) = guarded.hosts.values()
+    host.guard = Guard(host)
+    STEPS["kill-fence"](guarded, host.name)
+    host.start_daemon()
+    host.guard = Guard(host)
+    guarded.unguarded = Unguarded()  # the fault itself is excused, beside no daemon
+    STEPS["freeze-daemon"](guarded, host.name, "0.5")
     assert not guarded.unguarded.tolerated
     guarded.clock.end()
 
