@@ -203,10 +203,18 @@ def failsafe_listing_differs(s: Snapshot) -> bool:
     return dict(view.failsafe or {}) != dict(s.memory.failsafe_listed)
 
 
-@fact(lambda s: f"listed before: {', '.join(s.memory.failsafe_listed) or 'nobody'}")
-def somebody_was_listed(s: Snapshot) -> bool:
-    """`failsafe` named members, if only us, when the store was last seen to hold the cluster."""
-    return bool(s.memory.failsafe_listed)
+def _whom(s: Snapshot) -> str:
+    named = ", ".join(s.memory.failsafe_listed) or "nobody"
+    return f"listed before: {named}; failsafe_mode={s.policy.failsafe_mode}"
+
+
+@fact(lambda s: f"{_whom(s)}, knows_cluster={s.memory.knows_cluster}")
+def others_may_know_a_list(s: Snapshot) -> bool:
+    """The cluster had a `failsafe` list when it was last seen, or, with that mode on, since then.
+
+    If the last list that we saw had only us, or there was none yet, others may know another one.
+    """
+    return bool(s.memory.failsafe_listed) or (s.policy.failsafe_mode and s.memory.knows_cluster)
 
 
 @fact(_listed)

@@ -4,7 +4,7 @@ from engine.actions import CreateInitialize
 from engine.facts.failsafe import (
     a_member_may_go_on_unseen,
     all_listed_were_asked,
-    somebody_was_listed,
+    others_may_know_a_list,
 )
 from engine.facts.keys import a_lease_may_be_left
 from engine.facts.lease import lock_is_free, store_answers
@@ -30,7 +30,7 @@ RULES = (
             initialize_is_missing,
             directory_was_standby,
             lock_is_free,
-            somebody_was_listed,
+            others_may_know_a_list,
             ~in_standby_cluster,
         ),
         then=wait_for_primarys_keys,

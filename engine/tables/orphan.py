@@ -8,7 +8,7 @@ from engine.actions import (
     WriteConfig,
     WriteInitialize,
 )
-from engine.facts.failsafe import somebody_was_listed
+from engine.facts.failsafe import others_may_know_a_list
 from engine.facts.keys import keys_were_seen_to_go
 from engine.facts.lease import lock_is_free
 from engine.facts.postgres import a_job_runs, initialize_is_missing, runs_as_standby
@@ -70,7 +70,7 @@ ORPHAN = Table(
         Rule(
             "orphan.listed",
             "The store has lost a cluster with failsafe mode: wait for its keys",
-            when=(initialize_is_missing, somebody_was_listed),
+            when=(initialize_is_missing, others_may_know_a_list),
             then=wait_for_primarys_keys,
             why=WHY_STAY_TO_ANSWER,
         ),

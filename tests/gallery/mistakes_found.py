@@ -37,6 +37,10 @@ def _others_were_listed(s: Snapshot) -> bool:
     return bool(asking.listed_before(s))
 
 
+def _a_list_was_seen(s: Snapshot) -> bool:
+    return bool(s.memory.failsafe_listed)
+
+
 def _present_ttl(s: Snapshot) -> float:
     return s.policy.ttl_seconds
 
@@ -234,9 +238,21 @@ FOUND: tuple[Mistake, ...] = (
         "ends-without-an-answer",
         "A replica whose list for failsafe mode has itself alone ends once all keys are lost",
         "a former primary knows an older list, and waits for its answer for ever",
-        breaking.fact_is("somebody_was_listed", _others_were_listed),
+        breaking.fact_is("others_may_know_a_list", _others_were_listed),
         (
             catching.story("a-replica-whom-alone-failsafe-named-waits-for-its-clusters-keys"),
+            catching.scenarios,
+        ),
+    ),
+    Mistake(
+        "ends-before-it-saw-the-list",
+        "A replica that has seen no list for failsafe mode yet ends once all keys are lost",
+        "one that names it was written since: a former primary waits for its answer for ever",
+        breaking.fact_is("others_may_know_a_list", _a_list_was_seen),
+        (
+            catching.story(
+                "a-copy-that-ends-while-its-daemon-hangs-stays-to-answer-once-all-keys-are-lost"
+            ),
             catching.scenarios,
         ),
     ),
