@@ -27,6 +27,17 @@ def world() -> Iterator[World]:
     model.clock.end()
 
 
+@pytest.fixture
+def guarded() -> Iterator[Host]:
+    """A leader with a fence, and nobody beside it."""
+    model = World(Setup(nodes=1))
+    (host,) = model.hosts.values()
+    host.start_daemon()
+    model.clock.run(100.0, ())
+    yield host
+    model.clock.end()
+
+
 def leader_of(world: World) -> Host:
     """The host that has the leader key."""
     return world.hosts[world.store.cluster.leader or ""]
@@ -63,53 +74,47 @@ def test_two_writers_are_excused_until_the_frozen_one_has_ended(world: World) ->
     assert world.owed.missing(other)
 
 
-def test_a_killed_fence_excuses_where_no_daemon_acts(world: World) -> None:
+def test_a_killed_fence_excuses_where_no_daemon_acts(guarded: Host) -> None:
     """A daemon that has its lease ends its server by itself, and needs no excuse."""
-    guarded = World(Setup(nodes=1))
-    (host,) = guarded.hosts.values()
-    host.start_daemon()
-    guarded.clock.run(100.0, ())
-    STEPS["kill-fence"](guarded, host.name)
-    assert not guarded.unguarded.tolerated
-    guarded.clock.run(130.0, ())
-    host.kill_daemon()
-    STEPS["kill-fence"](guarded, host.name)
-    assert guarded.unguarded.tolerated == {Toleration.GUARDS_KILLED}
-    guarded.clock.run(200.0, ())
-    assert not guarded.unguarded.tolerated
-    guarded.clock.end()
+    world = guarded.world
+    STEPS["kill-fence"](world, guarded.name)
+    assert not world.unguarded.tolerated
+    world.clock.run(130.0, ())
+    guarded.kill_daemon()
+    STEPS["kill-fence"](world, guarded.name)
+    assert world.unguarded.tolerated == {Toleration.GUARDS_KILLED}
+    world.clock.run(200.0, ())
+    assert not world.unguarded.tolerated
 
 
-def test_a_guard_without_a_deadline_in_place_of_a_killed_one_excuses_a_freeze() -> None:
+def test_a_guard_without_a_deadline_in_place_of_a_killed_one_excuses_a_freeze(
+    guarded: Host,
+) -> None:
     """As soon as its daemon has armed it, as it does in its next cycles, nothing is excused."""
-    guarded = World(Setup(nodes=1))
-    (host,) = guarded.hosts.values()
-    host.start_daemon()
-    guarded.clock.run(100.0, ())
-    STEPS["kill-fence"](guarded, host.name)
-    host.guard = Guard(host)
-    STEPS["freeze-host"](guarded, host.name, "0.5")
-    assert guarded.unguarded.tolerated == {Toleration.GUARDS_KILLED}
-    guarded.clock.run(130.0, ())
-    assert host.guard.phase == "armed"
-    assert not guarded.unguarded.tolerated
-    STEPS["freeze-host"](guarded, host.name, "0.5")
-    assert not guarded.unguarded.tolerated
-    guarded.clock.end()
+    world = guarded.world
+    STEPS["kill-fence"](world, guarded.name)
+    guarded.guard = Guard(guarded)
+    STEPS["freeze-host"](world, guarded.name, "0.5")
+    assert world.unguarded.tolerated == {Toleration.GUARDS_KILLED}
+    world.clock.run(130.0, ())
+    assert guarded.guard.phase == "armed"
+    assert not world.unguarded.tolerated
+    STEPS["freeze-host"](world, guarded.name, "0.5")
+    assert not world.unguarded.tolerated
 
 
 def test_a_killed_guard_that_had_no_deadline_excuses_no_freeze_after_it() -> None:
     """That its successor has none either is nothing that the fault did."""
-    guarded = World(Setup(nodes=1))
-    (host,) = guarded.hosts.values()
+    world = World(Setup(nodes=1))
+    (host,) = world.hosts.values()
     host.guard = Guard(host)
-    STEPS["kill-fence"](guarded, host.name)
+    STEPS["kill-fence"](world, host.name)
     host.start_daemon()
     host.guard = Guard(host)
-    guarded.unguarded = Unguarded()  # the fault itself is excused, beside no daemon
-    STEPS["freeze-daemon"](guarded, host.name, "0.5")
-    assert not guarded.unguarded.tolerated
-    guarded.clock.end()
+    world.unguarded = Unguarded()  # the fault itself is excused, beside no daemon
+    STEPS["freeze-daemon"](world, host.name, "0.5")
+    assert not world.unguarded.tolerated
+    world.clock.end()
 
 
 def test_two_hosts_are_each_excused_on_their_own(world: World) -> None:
